@@ -1,0 +1,30 @@
+"""One compartment with bolus input (ADVAN1 TRANS2)."""
+
+from typing import ClassVar
+
+from vtrial.model import AbstractModel
+
+
+class OneCompartmentBolus(AbstractModel):
+    """One compartment with first-order elimination, dosed by intravenous bolus: NONMEM's ADVAN1 TRANS2.
+
+    Source: Gibaldi and Perrier, Pharmacokinetics, 2nd ed. 1982, chapter 1, doi:10.1201/b14095.
+    """
+
+    time: ClassVar = "h"
+    states: ClassVar = {"central": "mg"}
+    parameters: ClassVar = {"CL": "L/h", "VC": "L"}
+    outputs: ClassVar = {"concentration": "mg/L"}
+    linear: ClassVar = True
+
+    def initial(self, p):
+        """Start without drug."""
+        return {"central": 0.0}
+
+    def rates(self, t, y, p):
+        """Eliminate in proportion to the amount."""
+        return {"central": -p["CL"] / p["VC"] * y["central"]}
+
+    def observe(self, t, y, p):
+        """Observe the central concentration."""
+        return {"concentration": y["central"] / p["VC"]}

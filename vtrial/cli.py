@@ -1,0 +1,276 @@
+"""The command line: compose a study with Hydra, check it, build it, run it. Everything heavy is imported after that."""
+
+import logging
+import os
+import re
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vtrial._resources import directory
+from vtrial.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+_START = time.perf_counter()
+_HELP = """\
+vtrial: from real patient data to a virtual trial and a decision
+
+  vtrial                               list the studies
+  vtrial -cn STUDY                     run a study
+  vtrial -cn STUDY key=value ...       ... with other settings, e.g. design.per_arm=80 solver=general
+  vtrial -cn STUDY directory=DIR       ... in this directory; a directory with an unfinished run is resumed
+  vtrial -cn STUDY -m key=a,b,c        ... once for each value
+  vtrial -cn STUDY -cd FOLDER          a study (and model) of your own, in FOLDER
+  vtrial -cn STUDY --cfg job           show the composed configuration and stop
+
+Every key and its default is in conf/ and studies/; HYDRA_FULL_ERROR=1 shows tracebacks; --hydra-help shows Hydra's own options.
+"""
+_RUNTIME = ("runtime", "directory")
+"""Keys that say how and where to run, not what: no part of a study's identity."""
+
+
+def main() -> None:
+    """Run the command; a user's mistake ends it with one sentence and exit code 2."""
+    arguments = sys.argv[1:]
+    if not arguments:
+        print(_listing())
+    elif arguments in (["--help"], ["-h"]):
+        print(_HELP, end="")
+    else:
+        sys.exit(_hydra(arguments))
+
+
+def _studies() -> Iterator[tuple[str, str]]:
+    """Yield the name and question of each study shipped."""
+    import yaml
+
+    for file in sorted(directory("studies").glob("*.yaml")):
+        yield file.stem, " ".join(str(yaml.safe_load(file.read_text(encoding="utf-8")).get("question", "")).split())
+
+
+def _listing() -> str:
+    lines = ["Studies:", ""]
+    for name, question in _studies():
+        lines += [f"  {name}", f"      {question}", ""]
+    return "\n".join([*lines, "Run one with `vtrial -cn NAME`; `vtrial --help` says more."])
+
+
+def _hydra(arguments: list[str]) -> int:
+    """Hand over to Hydra, and turn what goes wrong into a sentence and an exit code."""
+    import hydra
+    from hydra.core.plugins import Plugins
+
+    from vtrial._search_path import StudiesPath
+
+    wants_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0")
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then lets exceptions through, and they are told here.
+    Plugins.instance().register(StudiesPath)
+    try:
+        if not any(re.match(r"-[a-z]*cn\b|--config-name\b|--hydra-help|--info|--version|-i\b", a) for a in arguments):
+            raise UserError(f"Which study? Name one with -cn. {nearest(_guess(arguments), [n for n, _ in _studies()])}")
+        hydra.main(version_base="1.3", config_path=str(directory("conf")), config_name=None)(_task)()
+    except KeyboardInterrupt:
+        return _say(f"Interrupted; complete stages are kept. {_resume(arguments)}", 130)
+    except Exception as error:
+        sentence = _sentence(error, arguments)
+        if sentence is None or wants_traceback:
+            raise
+        return _say(sentence, 2)
+    return 0
+
+
+def _guess(arguments: list[str]) -> str:
+    return next((a for a in arguments if "=" not in a and not a.startswith("-")), "")
+
+
+def _say(sentence: str, code: int) -> int:
+    print(sentence, file=sys.stderr, flush=True)
+    return code
+
+
+def _resume(arguments: list[str]) -> str:
+    """Say how to go on with the run that was interrupted, if it had begun."""
+    if _task.directory is None:
+        return ""
+    kept = [a for a in arguments if not a.startswith("directory=")]
+    return f"Go on with: vtrial {shlex.join([*kept, f'directory={_task.directory}'])}"
+
+
+class _Task:
+    """What Hydra calls with the composed configuration; it remembers the directory of the run."""
+
+    __name__ = "vtrial"
+    directory: Path | None = None
+
+    def __call__(self, config: "DictConfig") -> None:
+        """Check, build and run one study."""
+        from hydra.core.hydra_config import HydraConfig
+        from omegaconf import OmegaConf
+
+        job = HydraConfig.get()
+        self.directory = Path(job.runtime.output_dir)
+        log = logging.getLogger("vtrial")
+        plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        runtime = plain.get("runtime", {})
+        _apply(runtime)
+        timing = {"start": time.perf_counter() - _START}
+        begin = time.perf_counter()
+        folder = _own_folder(job)
+        study = build(config, folder)
+        from vtrial.study import run
+
+        timing["import and build"] = time.perf_counter() - begin
+        described = {k: v for k, v in plain.items() if k not in _RUNTIME}
+        text = OmegaConf.to_yaml(OmegaConf.create(described))
+        name = job.job.config_name or "study"
+        log.info("study %s in %s", name, self.directory)
+        run(study, self.directory, name=name, config=text, timing=timing, compiled=_compile_clock())
+        log.info("Done. Report: %s", self.directory / "report.html")
+        print(f"Everything is in {self.directory}", flush=True)
+
+
+_task = _Task()
+
+
+def _own_folder(job: Any) -> Path | None:
+    """Return the user's folder given with -cd, and make its modules importable."""
+    for source in job.runtime.config_sources:
+        if source.provider == "command-line":
+            folder = Path(source.path).resolve()
+            if str(folder) not in sys.path:
+                sys.path.append(str(folder))
+            return folder
+    return None
+
+
+def build(config: "DictConfig", folder: Path | None = None) -> Any:
+    """Return the study a composed configuration describes.
+
+    Raises:
+        UserError: naming the key that is wrong.
+    """
+    from hydra.errors import InstantiationException
+    from hydra.utils import instantiate
+    from omegaconf import OmegaConf
+
+    from vtrial.config import check
+    from vtrial.study import Study
+
+    plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    plain = {k: v for k, v in plain.items() if k not in _RUNTIME}
+    check(plain, Study, folder=folder)
+    path = plain["data"].get("path")
+    if path is not None:
+        plain["data"]["path"] = _locate(path, folder)
+    try:
+        return instantiate(plain, _convert_="all")
+    except InstantiationException as error:
+        cause = error.__cause__
+        while cause is not None and not isinstance(cause, UserError):
+            cause = cause.__cause__
+        if cause is None:
+            raise
+        key = re.search(r"full_key: (\S+)", str(error))
+        raise UserError(f"{key.group(1)}: {cause}" if key and key.group(1) not in str(cause) else str(cause)) from error
+
+
+def _locate(path: str, folder: Path | None) -> str:
+    """Find a data file: as given, in the user's folder, or among the studies' data."""
+    roots = [Path.cwd(), *([folder, folder / "data"] if folder else []), directory("studies"), directory("studies") / "data"]
+    for root in roots:
+        if (root / path).is_file():
+            return str(root / path)
+    raise UserError(f"data.path: there is no file '{path}' here, nor in {', '.join(str(r) for r in roots[1:])}.")
+
+
+def _apply(runtime: dict[str, Any]) -> None:
+    """Set precision, device and compilation cache, before anything imports jax."""
+    known = {"precision": (32, 64), "device": ("auto", "cpu", "gpu")}
+    for key, value in runtime.items():
+        if key not in (*known, "cache"):
+            raise UserError(f"runtime.{key} is no key of runtime. {nearest(key, [*known, 'cache'])}")
+        if key in known and value not in known[key]:
+            raise UserError(f"runtime.{key} must be one of {', '.join(map(str, known[key]))}, not {value!r}.")
+    os.environ["JAX_ENABLE_X64"] = "1" if runtime.get("precision", 64) == 64 else "0"
+    platforms = {"cpu": "cpu", "gpu": "cuda,cpu", "auto": ""}[runtime.get("device", "cpu")]
+    if platforms:
+        os.environ.setdefault("JAX_PLATFORMS", platforms)
+    if cache := runtime.get("cache"):
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(cache).expanduser()))
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
+
+
+def _compile_clock() -> Any:
+    """Return a function that tells the seconds spent tracing and compiling since now."""
+    import jax
+
+    spent = [0.0]
+
+    def listen(event: str, seconds: float, **_: Any) -> None:
+        if event.startswith("/jax/core/compile/"):
+            spent[0] += seconds
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    return lambda: spent[0]
+
+
+def _sentence(error: Exception, arguments: list[str]) -> str | None:
+    """Return the sentence for a user's mistake; None for what is a fault of ours."""
+    from hydra.errors import HydraException, MissingConfigException
+    from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+    if isinstance(error, UserError):
+        return str(error)
+    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if isinstance(error, MissingConfigException):
+        return _missing_config(error, first)
+    if isinstance(error, MissingMandatoryValue):
+        return f"A value is missing: {first.removeprefix('Structured config of type ')}. Give it in the study or on the command line."
+    if isinstance(error, HydraException) and (key := re.search(r"Could not override '([^']+)'", str(error))):
+        return f"There is no key '{key.group(1)}' to override. {nearest(key.group(1), _known_keys(arguments))}"
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return f"The configuration is wrong: {first}"
+    return None
+
+
+def _missing_config(error: Any, first: str) -> str:
+    """Say which study or option is not there, and which one was probably meant."""
+    name = str(error.missing_cfg_file or "").removesuffix(".yaml")
+    group, _, option = name.rpartition("/")
+    if not group:
+        return f"There is no study '{name}'. {nearest(name, [n for n, _ in _studies()])}" if name else first
+    folder = directory("conf") / group
+    if not folder.is_dir():
+        return f"There is no group '{group}' of choices. {nearest(group, [f.name for f in directory('conf').iterdir() if f.is_dir()])}"
+    return f"There is no choice '{option}' for {group}. {nearest(option, [f.stem for f in sorted(folder.glob('*.yaml'))])}"
+
+
+def _known_keys(arguments: list[str]) -> list[str]:
+    """Return every key of the study as it is without overrides."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+    from omegaconf import DictConfig, OmegaConf
+
+    name = next((b for a, b in zip(arguments, arguments[1:], strict=False) if a in ("-cn", "--config-name")), None)
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(version_base="1.3", config_dir=str(directory("conf"))):
+            config = compose(config_name=name, return_hydra_config=False)
+    except HydraException:
+        return []
+
+    def walk(node: DictConfig, path: str) -> Iterator[str]:
+        for key in node:
+            full = f"{path}{key}"
+            yield full
+            if OmegaConf.is_dict(child := node._get_node(key)):
+                yield from walk(child, f"{full}.")
+
+    return list(walk(config, ""))

@@ -1,0 +1,124 @@
+"""Potential outcomes: every virtual patient under every arm."""
+
+import sys
+from collections.abc import Mapping
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
+from tqdm import tqdm
+
+from vtrial import keys
+from vtrial.cohort.recruit import Cohort
+from vtrial.design import Arm
+from vtrial.dosing import EventTable
+from vtrial.endpoint import AbstractEndpoint, Course
+from vtrial.likelihood import StatisticalModel
+from vtrial.solve import ResultCode
+
+QUANTILES = (0.05, 0.5, 0.95)
+"""Quantiles over patients kept of each arm's course."""
+_PROFILES = 20_000
+"""Patients x arms solved at once; bounds the memory."""
+
+
+class Outcomes(eqx.Module):
+    """What would happen to each virtual patient under each arm."""
+
+    values: Mapping[str, Float[np.ndarray, "replicate subject arm"]]
+    """By endpoint; not a number where the solve failed."""
+    code: Int[np.ndarray, "replicate subject arm"]
+    """Result code of each solve."""
+    time: Float[np.ndarray, " time"]
+    """Times of the courses: every time an endpoint asked for."""
+    course: Mapping[str, Float[np.ndarray, "replicate arm time quantile"]]
+    """By output: quantiles over the patients of a replicate of the true output."""
+
+
+class _Plan(eqx.Module):
+    """The times at which everything is solved, and where each endpoint finds its own among them."""
+
+    time: Float[np.ndarray, " time"]
+    index: Mapping[str, Int[np.ndarray, " point"]]
+    events: tuple[EventTable, ...]
+
+
+def _plan(arms: tuple[Arm, ...], endpoints: Mapping[str, AbstractEndpoint], statistical: StatisticalModel) -> _Plan:
+    model = statistical.model
+    wanted = {name: e.window.times(model) for name, e in endpoints.items()}
+    time = np.unique(np.concatenate(list(wanted.values())))
+    index = {name: np.searchsorted(time, t) for name, t in wanted.items()}
+    return _Plan(time, index, tuple(a.regimen.records(model, time.tolist()) for a in arms))
+
+
+def simulate(
+    key: Key[Array, ""],
+    cohort: Cohort,
+    arms: tuple[Arm, ...],
+    endpoints: Mapping[str, AbstractEndpoint],
+    posterior: Mapping[str, np.ndarray],
+    statistical: StatisticalModel,
+) -> Outcomes:
+    """Simulate every patient once under every arm, in blocks of replicates.
+
+    A patient keeps parameters and residual-error key in all arms (common random numbers), so that arms differ by their
+    doses alone. Results do not depend on the size of a block, nor on the order of the arms.
+
+    Args:
+        key: random key.
+        cohort: the patients.
+        arms: the arms.
+        endpoints: by name.
+        posterior: draws of the posterior, leading axis the draw; gives the residual error of each replicate.
+        statistical: the fitted model.
+    """
+    plan = _plan(arms, endpoints, statistical)
+    replicates, subjects = next(iter(cohort.parameters.values())).shape
+    noise = {n: jnp.asarray(posterior[n])[cohort.draw] for n in statistical.priors()}
+    trial_keys = keys.numbered(key, replicates)
+    block = jax.jit(jax.vmap(lambda k, p, d: _replicate(k, p, d, plan, endpoints, statistical)))
+    size = max(1, min(replicates, _PROFILES // (subjects * len(arms))))
+    parts = []
+    with tqdm(total=replicates, desc="simulating trials", unit="trial", disable=not sys.stderr.isatty(), leave=False) as bar:
+        for start in range(0, replicates, size):
+            # The last block is filled up with the last replicate, so that all blocks share one compilation.
+            rows = np.minimum(np.arange(start, start + size), replicates - 1)
+            kept = min(size, replicates - start)
+            taken = (trial_keys[rows], jax.tree.map(lambda x, r=rows: x[r], cohort.parameters), jax.tree.map(lambda x, r=rows: x[r], noise))
+            parts.append(jax.tree.map(lambda x, n=kept: np.asarray(x)[:n], block(*taken)))
+            bar.update(kept)
+    values, code, course = jax.tree.map(lambda *p: np.concatenate(p), *parts)
+    return Outcomes(values, code, plan.time, course)
+
+
+def _replicate(
+    key: Key[Array, ""],
+    parameters: Mapping[str, Float[Array, " subject"]],
+    noise: Mapping[str, Array],
+    plan: _Plan,
+    endpoints: Mapping[str, AbstractEndpoint],
+    statistical: StatisticalModel,
+):
+    """Return endpoints [subject arm], codes [subject arm] and course quantiles [arm time quantile] of one replicate."""
+    subjects = len(next(iter(parameters.values())))
+    patient_keys = keys.numbered(key, subjects)
+
+    def patient(key: Key[Array, ""], p: Mapping[str, Array], events: EventTable):
+        profile = statistical.solver(statistical.model, p, events)
+        solved = profile.code == ResultCode.SOLVED
+        true = {o: jnp.where(solved, y, jnp.nan) for o, y in profile.outputs.items()}
+        measured = {o: statistical.measure(keys.named(key, o), o, true[o], noise) if o in statistical.noise else true[o] for o in true}
+        found = {}
+        for name, endpoint in endpoints.items():
+            at, output = plan.index[name], endpoint.window.output
+            course = Course(plan.time[at], true[output][at], measured[output][at])
+            found[name] = endpoint.value(course, statistical.model)
+        return found, profile.code, true
+
+    by_arm = [jax.vmap(patient, in_axes=(0, 0, None))(patient_keys, parameters, events) for events in plan.events]
+    values, code, true = jax.tree.map(lambda *arms: jnp.stack(arms, -1), *by_arm)
+    quantiles = jnp.asarray(QUANTILES)
+    course = {o: jnp.moveaxis(jnp.nanquantile(y, quantiles, axis=0), (0, 1, 2), (2, 1, 0)) for o, y in true.items()}
+    return values, code, course

@@ -1,0 +1,89 @@
+"""Recruitment: posterior draws become virtual patients."""
+
+from collections.abc import Mapping
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
+
+from vtrial import keys
+from vtrial.cohort.covariates import AbstractCovariates
+from vtrial.data import Dataset
+from vtrial.errors import UserError
+from vtrial.likelihood import StatisticalModel
+
+
+class Recruitment(eqx.Module):
+    """How many virtual patients, and where their covariates come from.
+
+    Args:
+        replicates: virtual trials; each is drawn from a posterior draw of its own.
+        subjects: virtual patients in each replicate. The trial enrols the first of them; all of them together say
+            what is true under that posterior draw.
+        covariates: source of their covariates.
+    """
+
+    replicates: int = eqx.field(static=True)
+    subjects: int = eqx.field(static=True)
+    covariates: AbstractCovariates
+
+    def __check_init__(self):
+        """Refuse an empty cohort."""
+        if self.replicates < 2 or self.subjects < 2:
+            raise UserError(
+                f"cohort needs at least 2 replicates (for a Monte-Carlo error) and 2 subjects; got {self.replicates} and {self.subjects}."
+            )
+
+
+class Cohort(eqx.Module):
+    """Virtual patients: uncertainty between replicates, variability within."""
+
+    draw: Int[Array, " replicate"]
+    """Posterior draw of each replicate, counted over chains and draws."""
+    parameters: Mapping[str, Float[Array, "replicate subject"]]
+    """Each patient's parameters, in the model's units."""
+    covariates: Mapping[str, Float[Array, "replicate subject"]]
+    """Each patient's covariates, in the dataset's units."""
+
+
+def recruit(
+    key: Key[Array, ""], recruitment: Recruitment, posterior: Mapping[str, np.ndarray], statistical: StatisticalModel, data: Dataset
+) -> Cohort:
+    """Draw the virtual patients.
+
+    Levels: posterior draw of the replicate > covariates and etas of the subject. The keys depend on the numbers of
+    replicate and subject alone, so that a larger cohort contains a smaller one.
+
+    Args:
+        key: random key.
+        recruitment: how many, and their covariates.
+        posterior: draws of the posterior, leading axis the draw.
+        statistical: the fitted model.
+        data: the observed data.
+
+    Raises:
+        UserError: there are fewer posterior draws than replicates, or a covariate cannot be drawn.
+    """
+    recruitment.covariates.check(data)
+    count = len(next(iter(posterior.values())))
+    if recruitment.replicates > count:
+        raise UserError(
+            f"cohort.replicates={recruitment.replicates}, but the posterior has {count} draws and each trial takes one of its own; "
+            "raise inference.draws or lower cohort.replicates."
+        )
+    picked = jax.random.permutation(keys.named(key, "draw"), count)[: recruitment.replicates]
+    chosen = {name: jnp.asarray(value)[picked] for name, value in posterior.items()}
+
+    def patient(key: Key[Array, ""], draw: Mapping[str, Array], factor: Float[Array, "effect effect"]):
+        covariates = recruitment.covariates.draw(keys.named(key, "covariates"), data)
+        return statistical.population.new_subject(keys.named(key, "eta"), draw, factor, covariates), covariates
+
+    def replicate(key: Key[Array, ""], draw: Mapping[str, Array]):
+        factor = statistical.population.factor(draw)
+        return jax.vmap(patient, in_axes=(0, None, None))(keys.numbered(key, recruitment.subjects), draw, factor)
+
+    trial_keys = keys.numbered(keys.named(key, "replicate"), recruitment.replicates)
+    parameters, covariates = jax.jit(jax.vmap(replicate))(trial_keys, chosen)
+    return Cohort(picked, parameters, covariates)

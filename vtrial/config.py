@@ -1,0 +1,140 @@
+"""A composed configuration checked against the constructors it names, before anything is built.
+
+The constructor is the schema: every `_target_` is resolved, and its keys, their absence and their types are compared with
+the constructor's signature. Whatever is wrong becomes one sentence with the key's full path and the nearest right name.
+"""
+
+import importlib
+import importlib.util
+import inspect
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+from beartype import BeartypeConf
+from beartype.door import is_bearable
+
+from vtrial.errors import UserError, nearest
+
+_NUMBERS = BeartypeConf(is_pep484_tower=True)
+"""An integer may stand where a float is asked for."""
+_TARGET = "_target_"
+
+
+def resolve(target: str, path: str, folder: Path | None) -> type:
+    """Return the class a `_target_` names: one of vtrial, or of a module in the user's own folder.
+
+    Raises:
+        UserError: it is elsewhere, does not exist, or is no finished class.
+    """
+    module_name, _, name = target.rpartition(".")
+    if not (module_name == "vtrial" or module_name.startswith("vtrial.") or _is_own(module_name, folder)):
+        where = f"in {folder}" if folder else "in the study's own folder (-cd FOLDER)"
+        raise UserError(f"{path}._target_: '{target}' is neither part of vtrial nor of a module {where}.")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and not module_name.startswith(error.name):
+            raise UserError(f"{path}._target_: module '{module_name}' needs '{error.name}', which is not installed.") from error
+        parent, _, last = module_name.rpartition(".")
+        raise UserError(f"{path}._target_: there is no module '{module_name}'. {nearest(last, _modules(parent))}") from error
+    found = getattr(module, name, None)
+    if not (isinstance(found, type) and issubclass(found, eqx.Module)):
+        known = [n for n, c in vars(module).items() if isinstance(c, type) and issubclass(c, eqx.Module) and not inspect.isabstract(c)]
+        raise UserError(f"{path}._target_: '{module_name}' has no class '{name}'. {nearest(name, known)}")
+    if inspect.isabstract(found):
+        raise UserError(f"{path}._target_: '{target}' is an interface, not a finished class; name one of its subclasses.")
+    return found
+
+
+def _is_own(module_name: str, folder: Path | None) -> bool:
+    """Return whether a module's file lies in the user's folder."""
+    if folder is None or not module_name:
+        return False
+    spec = importlib.util.find_spec(module_name.partition(".")[0])
+    return bool(spec and spec.origin and Path(spec.origin).resolve().is_relative_to(folder.resolve()))
+
+
+def _modules(package: str) -> list[str]:
+    """List the modules of a package."""
+    try:
+        paths = importlib.import_module(package).__path__
+    except (ImportError, AttributeError, ValueError):
+        return []
+    return [f.stem for p in paths for f in Path(p).glob("*.py") if not f.stem.startswith("_")]
+
+
+def check(node: Mapping[str, Any], hint: Any, path: str = "", folder: Path | None = None) -> None:
+    """Check a configuration node, as plain dicts, lists and scalars, against a type hint.
+
+    Raises:
+        UserError: at the first key that is unknown, missing, or of another type.
+    """
+    _check(node, hint, path, folder)
+
+
+def _check(node: Any, hint: Any, path: str, folder: Path | None) -> None:
+    if isinstance(node, Mapping) and _TARGET in node:
+        _check_target(node, hint, path, folder)
+    elif isinstance(node, Mapping) and (inner := _mapping_value(hint)) is not None:
+        for key, value in node.items():
+            _check(value, inner, f"{path}.{key}".lstrip("."), folder)
+    elif not is_bearable(node, _plain(hint), conf=_NUMBERS):
+        raise UserError(f"{path} must be {_words(hint)}, not {node!r}.")
+
+
+def _check_target(node: Mapping[str, Any], hint: Any, path: str, folder: Path | None) -> None:
+    found = resolve(str(node[_TARGET]), path or "(study)", folder)
+    wanted = [h for h in _alternatives(hint) if isinstance(h, type) and h is not type(None)]
+    if wanted and not any(issubclass(found, w) for w in wanted):
+        raise UserError(f"{path} must be {_words(hint)}, but '{found.__name__}' is none.")
+    signature = inspect.signature(found)
+    hints = typing.get_type_hints(found.__init__)
+    for key in node:
+        if key != _TARGET and key not in signature.parameters:
+            raise UserError(f"{_join(path, key)} is no key of {found.__name__}. {nearest(key, signature.parameters)}")
+    for key, parameter in signature.parameters.items():
+        if key in node:
+            _check(node[key], hints.get(key, Any), _join(path, key), folder)
+        elif parameter.default is inspect.Parameter.empty:
+            raise UserError(f"{_join(path, key)} is missing; {found.__name__} needs it ({_words(hints.get(key, Any))}).")
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else str(key)
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    """Return the members of a union, or the hint alone."""
+    return typing.get_args(hint) if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union else (hint,)
+
+
+def _mapping_value(hint: Any) -> Any:
+    """Return the type of a mapping's values, or None if the hint is no mapping."""
+    for alternative in _alternatives(hint):
+        origin = typing.get_origin(alternative)
+        if isinstance(origin, type) and issubclass(origin, Mapping):
+            return typing.get_args(alternative)[1]
+    return None
+
+
+def _plain(hint: Any) -> Any:
+    """Return the hint for a value that is written out: a list may stand for a tuple."""
+    return list if typing.get_origin(hint) is tuple else hint
+
+
+def _words(hint: Any) -> str:
+    """Say a type to somebody who writes YAML."""
+    names = {int: "an integer", float: "a number", str: "text", bool: "true or false", type(None): "null"}
+    said = []
+    for alternative in _alternatives(hint):
+        if alternative in names:
+            said.append(names[alternative])
+        elif typing.get_origin(alternative) is not None:
+            said.append("a mapping of names to values" if _mapping_value(alternative) is not None else "a list")
+        else:
+            said.append(f"one of {getattr(alternative, '__name__', 'anything').removeprefix('Abstract')} (with _target_)")
+    return " or ".join(said)

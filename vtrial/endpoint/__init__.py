@@ -1,0 +1,7 @@
+"""Endpoints: what is measured in one patient."""
+
+from vtrial.endpoint.base import AbstractEndpoint, Course, Window
+from vtrial.endpoint.exposure import Average, Maximum, Measured, Minimum
+from vtrial.endpoint.target import Inside, TimeInside
+
+__all__ = ["AbstractEndpoint", "Average", "Course", "Inside", "Maximum", "Measured", "Minimum", "TimeInside", "Window"]

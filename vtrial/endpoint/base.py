@@ -1,0 +1,93 @@
+"""The endpoint interface."""
+
+from abc import abstractmethod
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Array, Float
+
+from vtrial import units
+from vtrial.errors import UserError, nearest
+from vtrial.model import AbstractModel
+
+
+class Window(eqx.Module):
+    """Which output an endpoint reads, and when.
+
+    Args:
+        output: the model's output.
+        start: first time with its unit, for example "324 h"; at the hour of a dose the sample precedes the dose.
+        end: last time; left out, the endpoint reads the start alone.
+        points: equally spaced times from start to end; what happens between two of them is not seen.
+    """
+
+    output: str = eqx.field(static=True)
+    start: str = eqx.field(static=True)
+    end: str | None = eqx.field(static=True, default=None)
+    points: int = eqx.field(static=True, default=49)
+
+    def times(self, model: AbstractModel) -> Float[np.ndarray, " time"]:
+        """Return the times, ascending, in the model's time unit.
+
+        Raises:
+            UserError: the window is empty or starts before time 0.
+        """
+        first = units.quantity(self.start, model.time, where="Window's start")
+        if self.end is None:
+            last = first
+        else:
+            last = units.quantity(self.end, model.time, where="Window's end")
+            if last <= first or self.points < 2:
+                raise UserError(f"An endpoint's window must end after its start and have 2 or more points; got {self.describe()}, {self.points} points.")
+        if first < 0:
+            raise UserError(f"An endpoint's window starts at {self.start}, before the trial.")
+        return np.linspace(first, last, self.points if self.end is not None else 1)
+
+    def unit(self, model: AbstractModel) -> str:
+        """Return the unit of the output.
+
+        Raises:
+            UserError: the model has no such output.
+        """
+        if self.output not in model.outputs:
+            raise UserError(
+                f"An endpoint reads '{self.output}', which is no output of model {type(model).__name__}. {nearest(self.output, model.outputs)}"
+            )
+        return model.outputs[self.output]
+
+    def describe(self) -> str:
+        """Say the window in words."""
+        return f"at {self.start}" if self.end is None else f"from {self.start} to {self.end}"
+
+
+class Course(eqx.Module):
+    """One patient's output at the times of a window."""
+
+    time: Float[np.ndarray, " time"]
+    """Times, in the model's time unit."""
+    true: Float[Array, " time"]
+    """The output without residual error."""
+    measured: Float[Array, " time"]
+    """The same with residual error: what an assay would show."""
+
+
+class AbstractEndpoint(eqx.Module):
+    """A number for one patient, from the course of one output over a window."""
+
+    window: eqx.AbstractVar[Window]
+
+    @abstractmethod
+    def value(self, course: Course, model: AbstractModel) -> Float[Array, ""]:
+        """Return the endpoint of one patient; not a number where the course is not finite."""
+
+    @abstractmethod
+    def unit(self, model: AbstractModel) -> str:
+        """Return its unit; "" for a number without."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """Say in words what it is."""
+
+    @abstractmethod
+    def marks(self, model: AbstractModel) -> tuple[float, ...]:
+        """Return values of the output worth a line in a plot of its course; none for many endpoints."""

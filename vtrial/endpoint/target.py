@@ -1,0 +1,80 @@
+"""Endpoints of a target range: staying inside, and the time spent inside."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from vtrial import units
+from vtrial.endpoint.base import AbstractEndpoint, Course, Window
+from vtrial.errors import UserError
+from vtrial.model import AbstractModel
+
+_FLAT = 1e-12
+"""A piece that rises less than this, in the output's unit, counts as level."""
+
+
+def _limits(lower: str, upper: str, window: Window, model: AbstractModel) -> tuple[float, float]:
+    """Return the range in the output's unit."""
+    unit = window.unit(model)
+    low, high = units.quantity(lower, unit, where="Endpoint's lower"), units.quantity(upper, unit, where="Endpoint's upper")
+    if not low < high:
+        raise UserError(f"An endpoint's range must have lower below upper; got {lower} to {upper}.")
+    return low, high
+
+
+class Inside(AbstractEndpoint):
+    """Responder: 1 if the true output stays within a range over the whole window, else 0."""
+
+    window: Window
+    lower: str = eqx.field(static=True)
+    upper: str = eqx.field(static=True)
+
+    def value(self, course: Course, model: AbstractModel) -> Float[Array, ""]:
+        """Compare the least and greatest value with the limits."""
+        low, high = _limits(self.lower, self.upper, self.window, model)
+        held = (jnp.min(course.true) >= low) & (jnp.max(course.true) <= high)
+        # A comparison turns not-a-number into "no"; keep it visible as a failure.
+        return jnp.where(jnp.all(jnp.isfinite(course.true)), held.astype(float), jnp.nan)
+
+    def unit(self, model: AbstractModel) -> str:
+        """Return none: averaged over patients it is a share."""
+        return ""
+
+    def marks(self, model: AbstractModel) -> tuple[float, ...]:
+        """Return the limits of the range."""
+        return _limits(self.lower, self.upper, self.window, model)
+
+    def describe(self) -> str:
+        """Say range and window."""
+        return f"share of patients whose {self.window.output} stays within {self.lower} to {self.upper} {self.window.describe()}"
+
+
+class TimeInside(AbstractEndpoint):
+    """Percentage of the window that the true output spends within a range, crossings found by linear interpolation."""
+
+    window: Window
+    lower: str = eqx.field(static=True)
+    upper: str = eqx.field(static=True)
+
+    def value(self, course: Course, model: AbstractModel) -> Float[Array, ""]:
+        """Add up, over the pieces between points, the part of each that lies within the range."""
+        low, high = _limits(self.lower, self.upper, self.window, model)
+        left, right = course.true[:-1], course.true[1:]
+        bottom, top = jnp.minimum(left, right), jnp.maximum(left, right)
+        rise = top - bottom
+        overlap = jnp.clip(jnp.minimum(top, high) - jnp.maximum(bottom, low), 0.0, None)
+        level = ((bottom >= low) & (top <= high)).astype(float)
+        share = jnp.where(rise > _FLAT, overlap / jnp.where(rise > _FLAT, rise, 1.0), level)
+        return 100.0 * jnp.mean(jnp.where(jnp.isfinite(rise), share, jnp.nan))
+
+    def unit(self, model: AbstractModel) -> str:
+        """Return percent."""
+        return "%"
+
+    def marks(self, model: AbstractModel) -> tuple[float, ...]:
+        """Return the limits of the range."""
+        return _limits(self.lower, self.upper, self.window, model)
+
+    def describe(self) -> str:
+        """Say range and window."""
+        return f"percentage of time with {self.window.output} within {self.lower} to {self.upper} {self.window.describe()}"

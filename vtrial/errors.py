@@ -1,0 +1,18 @@
+"""The one exception for a user's mistake: it becomes a sentence on the screen and exit code 2, never a traceback."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UserError(Exception):
+    """Something in the user's study, data or command is wrong; the text says what, where, and what to do."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Say which known name was probably meant, or list them all: the tail of an error sentence."""
+    names = [str(k) for k in known]
+    folded = {n.casefold(): n for n in names}
+    close = get_close_matches(str(name).casefold(), list(folded), n=1, cutoff=0.6)
+    if close:
+        return f"Did you mean '{folded[close[0]]}'?"
+    return f"Known: {', '.join(names)}." if names else "None is known here."

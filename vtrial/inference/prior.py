@@ -1,0 +1,47 @@
+"""No data: draws from the prior, to see what a study would say before it is calibrated."""
+
+from collections.abc import Mapping
+
+import equinox as eqx
+import numpy as np
+import xarray as xr
+from jaxtyping import Array, Key
+from numpyro.infer import Predictive
+
+from vtrial import schema
+from vtrial.data import Dataset
+from vtrial.errors import UserError
+from vtrial.inference import groups
+from vtrial.inference.base import AbstractInference
+from vtrial.likelihood import StatisticalModel
+
+_CHAINS = 4
+"""Independent draws are laid out as chains, so that the health checks of a fit apply to them too."""
+
+
+class Prior(AbstractInference):
+    """Independent draws from the prior; the observations are not used."""
+
+    draws: int = eqx.field(static=True, default=1000)
+    """Draws in each of four nominal chains."""
+
+    def __check_init__(self):
+        """Refuse no draws."""
+        if self.draws < 4:
+            raise UserError(f"inference.draws must be at least 4, not {self.draws}.")
+
+    def __call__(self, key: Key[Array, ""], statistical: StatisticalModel, data: Dataset) -> Mapping[str, xr.Dataset]:
+        """Draw."""
+        observed = set(statistical.noise)
+        sampled = Predictive(statistical.joint(data), num_samples=_CHAINS * self.draws)(key)
+        samples = {
+            name: np.asarray(value).reshape(_CHAINS, self.draws, *value.shape[1:])
+            for name, value in sampled.items()
+            if name not in observed and name != "failed_solves"
+        }
+        stats = groups.sample_stats({"diverging": np.zeros((_CHAINS, self.draws), bool)})
+        return {schema.POSTERIOR: groups.posterior(samples, statistical, data), schema.SAMPLE_STATS: stats}
+
+    def describe(self) -> str:
+        """Say that no data were used."""
+        return f"{_CHAINS * self.draws} independent draws from the prior (the data were not used)"

@@ -1,0 +1,116 @@
+"""The joint density of population, solver, residual error and data, as a NumPyro model."""
+
+from collections.abc import Callable, Mapping
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpyro
+import numpyro.distributions as dist
+from jaxtyping import Array, Float, Int, Key
+
+from vtrial.data import Dataset
+from vtrial.model import AbstractModel
+from vtrial.noise import AbstractNoise
+from vtrial.population import AbstractPrior, Population
+from vtrial.solve import AbstractSolver, ResultCode
+
+RAW = "eta_raw"
+"""Site of the standardised random effects [subject, effect]: etas before OMEGA, which makes the fit non-centred."""
+
+
+class StatisticalModel(eqx.Module):
+    """All that is assumed about the data: structure, population, solver and residual error of each output."""
+
+    model: AbstractModel
+    population: Population
+    solver: AbstractSolver
+    noise: Mapping[str, AbstractNoise]
+    """By output."""
+
+    def joint(self, data: Dataset) -> Callable[[], None]:
+        """Return the NumPyro model of a dataset.
+
+        A subject whose solve fails makes the log density -inf, so that no sampler accepts it.
+        """
+
+        def numpyro_model() -> None:
+            typical, factor = self.population.sample()
+            with numpyro.plate("subject", len(data.subjects)):
+                raw = numpyro.sample(RAW, dist.Normal(jnp.zeros(len(self.population.effects)), 1.0).to_event(1))
+            eta = raw @ factor.T
+            for i, name in enumerate(self.population.effects):
+                numpyro.deterministic(f"{name}_eta", eta[:, i])
+            p = self.population.individual(typical, eta, _arrays(data.covariates))
+            for name in self.population.effects:
+                numpyro.deterministic(f"{name}_individual", p[name])
+            # One program even where NumPyro runs the model eagerly, at initialisation.
+            predicted, code = jax.jit(lambda p: self.predict(p, data))(p)
+            failed = jnp.any(code != ResultCode.SOLVED)
+            numpyro.factor("failed_solves", jnp.where(failed, -jnp.inf, 0.0))
+            for output, noise in self.noise.items():
+                values = {
+                    short: numpyro.sample(f"{output}_{short}", prior.distribution()) for short, prior in noise.priors().items()
+                }
+                finite = jnp.where(failed, 0.0, predicted[output])
+                numpyro.sample(output, noise.distribution(finite, values), obs=jnp.asarray(data.observations[output].value))
+
+        return numpyro_model
+
+    def predict(self, p: Mapping[str, Float[Array, " subject"]], data: Dataset) -> tuple[dict[str, Array], Int[Array, " subject"]]:
+        """Return each output's predictions [obs] given the subjects' parameters, and each subject's result code."""
+        profiles = jax.vmap(self.solver, in_axes=(None, 0, 0))(self.model, p, jax.tree.map(jnp.asarray, data.events))
+        return {o: profiles.outputs[o][obs.subject, obs.sample] for o, obs in data.observations.items()}, profiles.code
+
+    def replicate(
+        self, key: Key[Array, ""], p: Mapping[str, Float[Array, " subject"]], draw: Mapping[str, Array], data: Dataset
+    ) -> dict[str, Array]:
+        """Return what would be measured at the samples of `data` [obs] in subjects with parameters `p`, at one draw of the noise."""
+        predicted, _ = self.predict(p, data)
+        return {o: self.measure(jax.random.fold_in(key, i), o, predicted[o], draw) for i, o in enumerate(self.noise)}
+
+    def measure(self, key: Key[Array, ""], output: str, prediction: Float[Array, "*any"], draw: Mapping[str, Array]) -> Float[Array, "*any"]:
+        """Add residual error to a prediction, with the noise parameters of one draw."""
+        noise = self.noise[output]
+        values = {short: draw[f"{output}_{short}"] for short in noise.priors()}
+        return noise.distribution(prediction, values).sample(key)
+
+    def same_subjects(self, draw: Mapping[str, Array], data: Dataset) -> dict[str, Array]:
+        """Return the observed subjects' parameters at one posterior draw, from their sampled etas."""
+        columns = [draw[f"{name}_eta"] for name in self.population.effects]
+        eta = jnp.stack(columns, axis=-1) if columns else jnp.zeros((len(data.subjects), 0))
+        return self.population.individual(draw, eta, _arrays(data.covariates))
+
+    def new_subjects(self, key: Key[Array, ""], draw: Mapping[str, Array], data: Dataset) -> dict[str, Array]:
+        """Return parameters of new subjects with the covariates of the observed ones, at one posterior draw."""
+        keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, jnp.arange(len(data.subjects)))
+        factor = self.population.factor(draw)
+        return jax.vmap(lambda k, c: self.population.new_subject(k, draw, factor, c))(keys, _arrays(data.covariates))
+
+    def typical_subjects(self, draw: Mapping[str, Array], data: Dataset) -> dict[str, Array]:
+        """Return the parameters of subjects with the observed covariates and all etas 0, at one posterior draw."""
+        eta = jnp.zeros((len(data.subjects), len(self.population.effects)))
+        return self.population.individual(draw, eta, _arrays(data.covariates))
+
+    def priors(self) -> dict[str, AbstractPrior]:
+        """Return the prior of every population-level site but the correlation; its centre is where chains start."""
+        result = {}
+        for name, parameter in zip(self.population.names, self.population.parameters, strict=True):
+            result[name] = parameter.prior
+            if parameter.iiv is not None:
+                result[f"{name}_iiv"] = parameter.iiv
+        for output, noise in self.noise.items():
+            result |= {f"{output}_{short}": prior for short, prior in noise.priors().items()}
+        return result
+
+    def units(self) -> dict[str, str]:
+        """Return the unit of each of those sites; omegas have none, they are standard deviations of logarithms."""
+        result = dict(self.model.parameters)
+        result |= {f"{name}_iiv": "" for name in self.population.effects}
+        for output, noise in self.noise.items():
+            result |= {f"{output}_{short}": unit for short, unit in noise.units(self.model.outputs[output]).items()}
+        return result
+
+
+def _arrays(covariates: Mapping[str, Array]) -> dict[str, Array]:
+    return {name: jnp.asarray(value) for name, value in covariates.items()}

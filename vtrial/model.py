@@ -1,0 +1,43 @@
+"""AbstractModel: the equations of one person at one instant."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+
+import equinox as eqx
+
+from vtrial._types import Named, Scalar
+
+
+class AbstractModel(eqx.Module):
+    """The structure of a PK/PD model: states, parameters and outputs by name, each with its unit.
+
+    A subclass says what changes (`rates`), where it starts (`initial`) and what is seen (`observe`), for one person at
+    one instant, in plain arithmetic on dicts by name. It knows no data, no priors, no doses and no solver. Time is in
+    the unit `time`; the rate of a state is in that state's unit per `time`.
+    """
+
+    time: eqx.AbstractClassVar[str]
+    """Unit of time, for example "h"."""
+    states: eqx.AbstractClassVar[Mapping[str, str]]
+    """Unit of each state; a dose may go into any of them. The order is the order of the state vector."""
+    parameters: eqx.AbstractClassVar[Mapping[str, str]]
+    """Unit of each parameter of one person."""
+    outputs: eqx.AbstractClassVar[Mapping[str, str]]
+    """Unit of each output that can be observed."""
+    linear: eqx.AbstractClassVar[bool]
+    """True if `rates` is a constant matrix times the states, with no other input and no dependence on time: then it is solved exactly.
+
+    The claim is checked before it is used (`vtrial.solve.linear.check`).
+    """
+
+    @abstractmethod
+    def initial(self, p: Named) -> dict[str, Scalar]:
+        """Return each state before the first dose, in its unit."""
+
+    @abstractmethod
+    def rates(self, t: Scalar, y: Named, p: Named) -> dict[str, Scalar]:
+        """Return the rate of change of each state, without doses."""
+
+    @abstractmethod
+    def observe(self, t: Scalar, y: Named, p: Named) -> dict[str, Scalar]:
+        """Return each output, without residual error."""

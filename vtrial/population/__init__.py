@@ -1,0 +1,17 @@
+"""Parameters of people: typical values with priors, covariate effects, variability between subjects."""
+
+from vtrial.population.covariates import AbstractCovariateEffect, LinearEffect, PowerEffect
+from vtrial.population.parameter import Parameter
+from vtrial.population.population import Population
+from vtrial.population.prior import AbstractPrior, HalfNormalPrior, LogNormalPrior
+
+__all__ = [
+    "AbstractCovariateEffect",
+    "AbstractPrior",
+    "HalfNormalPrior",
+    "LinearEffect",
+    "LogNormalPrior",
+    "Parameter",
+    "Population",
+    "PowerEffect",
+]

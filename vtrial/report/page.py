@@ -1,0 +1,67 @@
+"""The page: figures and tables of a result in one HTML file that needs nothing else."""
+
+import jinja2
+import xarray as xr
+
+from vtrial import schema
+from vtrial.report import figures, tables
+from vtrial.report.numbers import percent
+
+
+def render(tree: xr.DataTree) -> str:
+    """Return the report of a finished result as HTML text."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("vtrial.report", "."), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+    )
+    outcomes, fit = tree[schema.OUTCOMES].dataset, tree[schema.FIT_HEALTH]
+    return environment.get_template("template.html").render(
+        study=tree.attrs,
+        passed=bool(fit.attrs["gate_passed"]),
+        verdict=_verdict(tree),
+        counts=_counts(tree),
+        failed=int((outcomes["code"] != 0).sum()),
+        solves=int(outcomes["code"].size),
+        health=tables.health(tree),
+        posterior=tables.posterior(tree),
+        arms=tables.arms(tree),
+        characteristics=tables.characteristics(tree),
+        provenance=tables.provenance(tree),
+        figures={
+            "data": figures.data(tree),
+            "fits": figures.individual_fits(tree),
+            "vpc": figures.visual_predictive_check(tree),
+            "parameters": figures.parameters(tree),
+            "courses": figures.courses(tree),
+            "decision": figures.decision(tree),
+        },
+    )
+
+
+def _counts(tree: xr.DataTree) -> dict[str, int]:
+    """Count what there is."""
+    return {
+        "subjects": tree[schema.CONSTANT_DATA].sizes[schema.SUBJECT],
+        "observations": tree[schema.OBSERVED_DATA].sizes[schema.OBS],
+        "replicates": tree[schema.OUTCOMES].sizes[schema.REPLICATE],
+        "patients": tree[schema.OUTCOMES].sizes[schema.SUBJECT],
+        "enrolled": tree[schema.TRIAL].sizes["patient"],
+        "chains": tree[schema.POSTERIOR].sizes[schema.CHAIN],
+        "draws": tree[schema.POSTERIOR].sizes[schema.DRAW],
+    }
+
+
+def _verdict(tree: xr.DataTree) -> str:
+    """Say the decision in words."""
+    oc, outcomes = tree[schema.OPERATING_CHARACTERISTICS].dataset, tree[schema.OUTCOMES].dataset
+    label = {str(a): str(outcomes["label"].sel({schema.ARM: a}).item()) for a in oc[schema.ARM].to_numpy()}
+    top = str(oc[schema.ARM].to_numpy()[int(oc["probability_best"].to_numpy().argmax())])
+    mine = oc.sel({schema.ARM: top})
+    chance = percent(float(mine["probability_best"]), float(mine["probability_best_mcse"]))
+    correct = percent(float(oc["probability_correct"]), float(oc["probability_correct_mcse"]))
+    unit = oc["truth"].attrs["units"]
+    mean, error = float(mine["truth"]), float(mine["truth_mcse"])
+    level = f"mean {percent(mean, error)}" if unit == "" else f"mean {mean:.3g} {unit}"
+    trial = f"A trial of this design selects the truly best arm with probability {correct}."
+    if oc.attrs["recommended"]:
+        return f"Recommended: {label[oc.attrs['recommended']]}. It is truly best with probability {chance}; {level}. {trial}"
+    return f"No arm is recommended: the most probable best, {label[top]}, is best with probability {chance}, too little for the rule; {level}. {trial}"

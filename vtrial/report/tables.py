@@ -1,0 +1,133 @@
+"""Tables of the report, as rows of text."""
+
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from vtrial import schema
+from vtrial.report.numbers import interval, percent, significant, with_error
+
+
+class Table(NamedTuple):
+    """A table: header cells, rows of cells, and which rows are alarming."""
+
+    header: list[str]
+    rows: list[list[str]]
+    alarming: frozenset[int] = frozenset()
+
+
+def health(tree: xr.DataTree) -> Table:
+    """Return the gate's checks."""
+    group = tree[schema.FIT_HEALTH].dataset
+    rows, alarming = [], set()
+    for i, check in enumerate(group["check"].to_numpy()):
+        passed = bool(group["passed"][i])
+        value = f"{float(group['worst'][i]):.3f}" if check == "R-hat" else significant(float(group["worst"][i]))
+        rows.append([str(check), value, str(group["culprit"][i].item()), str(group["rule"][i].item()), "passed" if passed else "FAILED"])
+        if not passed:
+            alarming.add(i)
+    return Table(["Check", "Worst value", "Parameter", "Must be", "Verdict"], rows, frozenset(alarming))
+
+
+def posterior(tree: xr.DataTree) -> Table:
+    """Return the population parameters in the field's form: estimate, RSE, interval, IIV as CV%, shrinkage, prior."""
+    group, draws = tree[schema.FIT_HEALTH].dataset, tree[schema.POSTERIOR].dataset
+    prior = tree[schema.PRIOR].dataset
+    names = [str(n) for n in group[schema.PARAMETER].to_numpy()]
+    rows = []
+    for name in names:
+        mine = group.sel({schema.PARAMETER: name})
+        median, spread = float(mine["median"]), float(mine["sd"])
+        low, high, label = float(mine["lower"]), float(mine["upper"]), name
+        unit, shrinkage = str(mine["unit"].item()), "–"
+        if name.endswith("_iiv"):
+            variation = 100 * np.sqrt(np.expm1(draws[name].to_numpy() ** 2))
+            low, median, high = np.quantile(variation, (0.025, 0.5, 0.975))
+            spread, unit = float(variation.std()), "CV%"
+            label = f"IIV {name.removesuffix('_iiv')}"
+            shrinkage = f"{100 * float(mine['shrinkage']):.0f} %"
+        elif name.startswith("corr_"):
+            label = "Correlation of eta " + " and ".join(name.split("_")[1:])
+        rse = "–" if name.startswith("corr_") else f"{100 * spread / abs(median):.0f} %"
+        rows.append(
+            [
+                label,
+                unit or "–",
+                significant(median),
+                rse,
+                interval(low, high),
+                shrinkage,
+                f"{float(mine['r_hat']):.3f}",
+                f"{min(float(mine['ess_bulk']), float(mine['ess_tail'])):.0f}",
+                str(prior[name].attrs["prior"]) if name in prior else "LKJ",
+            ]
+        )
+    return Table(["Parameter", "Unit", "Median", "RSE", "95 % interval", "Shrinkage (SD)", "R-hat", "ESS", "Prior"], rows)
+
+
+def arms(tree: xr.DataTree) -> Table:
+    """Return what the arms do to virtual patients, endpoint by endpoint."""
+    oc, outcomes = tree[schema.OPERATING_CHARACTERISTICS].dataset, tree[schema.OUTCOMES].dataset
+    names = [str(a) for a in oc[schema.ARM].to_numpy()]
+    rows = []
+    for endpoint in (str(n) for n in outcomes if f"{n}_mean" in oc):
+        attrs = outcomes[endpoint].attrs
+        unit = attrs["units"]
+        for i, name in enumerate(names):
+            mean, error = float(oc[f"{endpoint}_mean"][i]), float(oc[f"{endpoint}_mean_mcse"][i])
+            low, middle, high = oc[f"{endpoint}_quantiles"][:, i].to_numpy()
+            binary = unit == ""
+            rows.append(
+                [
+                    attrs["long_name"] if i == 0 else "",
+                    str(outcomes["label"].sel({schema.ARM: name}).item()),
+                    percent(mean, error) if binary else with_error(mean, error, unit),
+                    "–" if binary else f"{significant(middle)} ({interval(low, high)}) {unit}",
+                ]
+            )
+    return Table(["Endpoint", "Arm", "Mean ± MCSE", "Median of patients (5 to 95 %)"], rows)
+
+
+def characteristics(tree: xr.DataTree) -> Table:
+    """Return the operating characteristics by arm."""
+    oc, outcomes = tree[schema.OPERATING_CHARACTERISTICS].dataset, tree[schema.OUTCOMES].dataset
+    reference, binary = oc.attrs["reference"], oc["truth"].attrs["units"] == ""
+    unit = oc["truth"].attrs["units"]
+    rows = []
+    for i, name in enumerate(str(a) for a in oc[schema.ARM].to_numpy()):
+        low, high = oc["truth_interval"][:, i].to_numpy()
+
+        def shown(variable: str, i: int = i) -> str:
+            value, error = float(oc[variable][i]), float(oc[f"{variable}_mcse"][i])
+            return percent(value, error) if oc[variable].attrs["units"] == "" else with_error(value, error, unit)
+
+        own = name == reference
+        rows.append(
+            [
+                str(outcomes["label"].sel({schema.ARM: name}).item()),
+                shown("truth"),
+                f"{interval(100 * low, 100 * high, 2)} %" if binary else f"{interval(low, high)} {unit}",
+                shown("probability_best"),
+                shown("probability_selected"),
+                "reference" if own else shown("power"),
+                "–" if own else shown("coverage"),
+                shown("bias"),
+            ]
+        )
+    header = ["Arm", "True mean", "95 % interval (parameter uncertainty)", "P(truly best)", "P(trial selects it)", "P(significant)", "Coverage of the interval", "Bias"]
+    return Table(header, rows)
+
+
+def provenance(tree: xr.DataTree) -> Table:
+    """Return where everything came from."""
+    attrs = tree.attrs
+    rows = [
+        ["Study", str(attrs["study"])],
+        ["Data", f"{attrs['data_file']}, sha256 {attrs['data_sha256']}"],
+        ["Seed", str(attrs["seed"])],
+        ["vtrial", f"{attrs['version']}" + (f", commit {attrs['git_commit']}" if attrs["git_commit"] else "")],
+        ["Libraries", ", ".join(f"{k} {v}" for k, v in attrs["libraries"].items())],
+        ["Result", f"result.zarr beside this page ({attrs['schema']}); every hash is in manifest.json"],
+    ]
+    return Table(["What", "Which"], rows)

@@ -1,0 +1,78 @@
+"""Names of groups, dimensions and attributes in result.zarr: the contract with those who analyse it.
+
+Version 1. A reader may rely on every name here; renaming one needs a new version.
+"""
+
+from typing import Final
+
+VERSION: Final = "vtrial/result@1"
+
+OBSERVED_DATA: Final = "observed_data"
+CONSTANT_DATA: Final = "constant_data"
+POSTERIOR: Final = "posterior"
+SAMPLE_STATS: Final = "sample_stats"
+LOG_LIKELIHOOD: Final = "log_likelihood"
+POSTERIOR_PREDICTIVE: Final = "posterior_predictive"
+PRIOR: Final = "prior"
+FIT_HEALTH: Final = "fit_health"
+VPC: Final = "vpc"
+COHORT: Final = "cohort"
+OUTCOMES: Final = "outcomes"
+TRIAL: Final = "trial"
+OPERATING_CHARACTERISTICS: Final = "operating_characteristics"
+
+STAGES: Final[dict[str, tuple[str, ...]]] = {
+    "data": (OBSERVED_DATA, CONSTANT_DATA),
+    "calibrate": (POSTERIOR, SAMPLE_STATS, LOG_LIKELIHOOD, POSTERIOR_PREDICTIVE, PRIOR),
+    "gate": (FIT_HEALTH, VPC),
+    "recruit": (COHORT,),
+    "simulate": (OUTCOMES,),
+    "trial": (TRIAL, OPERATING_CHARACTERISTICS),
+    "store": (),
+    "report": (),
+}
+"""The straight line: each stage and the groups it writes, in order."""
+
+GROUPS: Final[dict[str, str]] = {
+    OBSERVED_DATA: "The observations used, in long form",
+    CONSTANT_DATA: "Covariates of the observed subjects, and their dose records",
+    POSTERIOR: "Draws of the population parameters and of every observed subject's own parameters",
+    SAMPLE_STATS: "What the sampler reported for each draw",
+    LOG_LIKELIHOOD: "Log-likelihood of each observation at each draw",
+    POSTERIOR_PREDICTIVE: "Replicated observations of the same subjects, and their individual predictions",
+    PRIOR: "Draws of the population parameters before the data",
+    FIT_HEALTH: "Convergence, effective sample size and shrinkage of each parameter, and the verdict of the gate",
+    VPC: "Visual predictive check: quantiles of observed and simulated data by time bin",
+    COHORT: "Virtual patients: parameters and covariates",
+    OUTCOMES: "Potential outcomes: every virtual patient's endpoints under every arm",
+    TRIAL: "Each virtual trial: what it observed, estimated and selected",
+    OPERATING_CHARACTERISTICS: "What the trials say together, with Monte-Carlo errors",
+}
+
+CHAIN: Final = "chain"
+DRAW: Final = "draw"
+SUBJECT: Final = "subject"
+OBS: Final = "obs"
+DV: Final = "DV"
+IPRED: Final = "IPRED"
+REPLICATE: Final = "replicate"
+ARM: Final = "arm"
+TIME: Final = "time"
+LOOK: Final = "look"
+QUANTILE: Final = "quantile"
+BIN: Final = "bin"
+PARAMETER: Final = "parameter"
+EFFECT: Final = "effect"
+EFFECT_TOO: Final = "effect_too"
+RECORD: Final = "record"
+
+RESULT_CODES: Final[dict[int, str]] = {
+    0: "solved",
+    1: "the state became infinite or not a number",
+    2: "the solver reached its step limit",
+    3: "an amount became negative",
+}
+"""Why one person's solve failed, by its code."""
+
+IDENTITY: Final[tuple[str, ...]] = ("study", "config", "data_sha256", "version")
+"""Root attributes that must be equal for a run to resume in a directory."""

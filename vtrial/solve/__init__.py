@@ -1,0 +1,8 @@
+"""From parameters and events to a profile: one interface, a solver per kind of model."""
+
+from vtrial.solve.base import AbstractSolver, Profile, ResultCode
+from vtrial.solve.choose import Auto
+from vtrial.solve.general import General
+from vtrial.solve.linear import Linear
+
+__all__ = ["AbstractSolver", "Auto", "General", "Linear", "Profile", "ResultCode"]

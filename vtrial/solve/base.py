@@ -1,0 +1,76 @@
+"""The solver interface: one person's parameters and event table in, one person's profile out."""
+
+from abc import abstractmethod
+from enum import IntEnum
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from vtrial._types import Named
+from vtrial.dosing import EventTable
+from vtrial.model import AbstractModel
+
+
+class ResultCode(IntEnum):
+    """Why one person's solve failed; `vtrial.schema.RESULT_CODES` has the sentences."""
+
+    SOLVED = 0
+    NOT_FINITE = 1
+    STEP_LIMIT = 2
+    NEGATIVE = 3
+
+
+class Profile(eqx.Module):
+    """What the solver found for one person."""
+
+    outputs: dict[str, Float[Array, " sample"]]
+    """Each output at the sample times, in its unit, without residual error."""
+    code: Int[Array, ""]
+    """A `ResultCode`."""
+
+
+class AbstractSolver(eqx.Module):
+    """Solves a model for one person; batch it with `jax.vmap`."""
+
+    @abstractmethod
+    def __call__(self, model: AbstractModel, p: Named, events: EventTable) -> Profile:
+        """Return the outputs at the samples of `events`, and why the solve failed if it did. Traceable; never raises for numbers."""
+
+    @abstractmethod
+    def check(self, model: AbstractModel, p: Named) -> str:
+        """Check outside `jit` that this solver may solve the model near the parameters `p`; say in a sentence how it will.
+
+        Raises:
+            UserError: it may not.
+        """
+
+
+def initial_state(model: AbstractModel, p: Named) -> Float[Array, " state"]:
+    """Return the state vector before the first dose, in the order of `model.states`."""
+    initial = model.initial(p)
+    return jnp.stack([jnp.asarray(initial[name], float) for name in model.states])
+
+
+def rate_vector(model: AbstractModel, t: Float[Array, ""], y: Float[Array, " state"], p: Named) -> Float[Array, " state"]:
+    """Return the rates of the state vector."""
+    rates = model.rates(t, dict(zip(model.states, y, strict=True)), p)
+    return jnp.stack([jnp.asarray(rates[name], float) for name in model.states])
+
+
+def profile(
+    model: AbstractModel, p: Named, times: Float[Array, " sample"], states: Float[Array, "sample state"], code: Int[Array, ""]
+) -> Profile:
+    """Observe the states at the sample times, and add to the solver's code what the states themselves show."""
+    # An amount below zero by rounding is not a failure; relative to the largest amount of that state it is tiny.
+    scale = jnp.max(jnp.abs(states), axis=0, initial=0.0)
+    negative = jnp.any(states < -1e-6 * (scale + 1e-300))
+    code = jnp.where((code == ResultCode.SOLVED) & negative, ResultCode.NEGATIVE, code)
+    code = jnp.where(jnp.all(jnp.isfinite(states)), code, ResultCode.NOT_FINITE).astype(jnp.int32)
+
+    def observe(t: Float[Array, ""], y: Float[Array, " state"]) -> dict[str, Float[Array, ""]]:
+        seen = model.observe(t, dict(zip(model.states, y, strict=True)), p)
+        return {name: jnp.asarray(seen[name], float) for name in model.outputs}
+
+    return Profile(jax.vmap(observe)(times, states), code)

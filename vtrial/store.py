@@ -1,0 +1,174 @@
+"""The directory of a run: result.zarr written stage by stage, each whole or not at all, and its manifest."""
+
+import errno
+import hashlib
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+import zarr
+
+from vtrial import schema
+from vtrial.errors import UserError
+
+log = logging.getLogger(__name__)
+
+type Groups = Mapping[str, xr.Dataset]
+"""Groups by name."""
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file, or of every file below a folder with its relative path."""
+    if path.is_file():
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    total = hashlib.sha256()
+    for file in _files(path):
+        total.update(f"{file.relative_to(path).as_posix()}\0{digest(file)}\n".encode())
+    return total.hexdigest()
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return iter(sorted(f for f in folder.rglob("*") if f.is_file()))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file so that it is there completely or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
+class Store:
+    """One run's directory.
+
+    A stage's groups are written aside, renamed into result.zarr, then vouched for by a marker in `.stages/` that holds
+    their hashes. A run killed at any instant leaves stages that are complete and marked, and rubbish that the next run
+    removes; it resumes after the last marked stage.
+    """
+
+    def __init__(self, directory: Path, attributes: Mapping[str, Any]):
+        """Open the directory, or make it; `attributes` say what is run and become those of the root group.
+
+        Raises:
+            UserError: the directory holds a run of another study, configuration, data or version.
+        """
+        self.directory, self.zarr = directory, directory / "result.zarr"
+        self._marks, self._aside = directory / ".stages", directory / ".partial"
+        self.seconds: dict[str, float] = {}
+        with self._writing("start"):
+            self._marks.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(self._aside, ignore_errors=True)
+            if not (self.zarr / "zarr.json").exists():
+                zarr.open_group(self._aside / "root", mode="w", attributes=dict(attributes))
+                shutil.rmtree(self.zarr, ignore_errors=True)
+                os.replace(self._aside / "root", self.zarr)
+        self._compare(dict(zarr.open_group(self.zarr, mode="r").attrs), attributes)
+
+    def _compare(self, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+        """Refuse to mix two different runs in one directory."""
+        for key in schema.IDENTITY:
+            if found.get(key) != wanted[key]:
+                raise UserError(
+                    f"{self.directory} holds a run with another {key} ({_difference(found.get(key), wanted[key])}); "
+                    "give another directory, or remove this one."
+                )
+
+    def done(self, stage: str) -> bool:
+        """Return whether a stage is complete, and check that what it wrote is still what it wrote.
+
+        Raises:
+            UserError: a group was changed or removed since.
+        """
+        mark = self._marks / f"{stage}.json"
+        if not mark.exists():
+            return False
+        for group, known in json.loads(mark.read_text())["groups"].items():
+            if not (self.zarr / group).is_dir() or digest(self.zarr / group) != known:
+                raise UserError(
+                    f"Group '{group}' in {self.zarr} is not as stage '{stage}' wrote it; remove {self.directory} and run again, "
+                    "or restore the group."
+                )
+        return True
+
+    def stage(self, name: str, compute: Callable[[], Groups]) -> None:
+        """Run a stage and write its groups, or skip it if it is complete."""
+        if self.done(name):
+            log.info("%-10s already complete, kept", name)
+            return
+        log.info("%-10s ...", name)
+        begin = time.perf_counter()
+        groups = compute()
+        with self._writing(name):
+            self._write(name, groups)
+        self.seconds[name] = time.perf_counter() - begin
+        log.info("%-10s done in %.1f s", name, self.seconds[name])
+
+    def _write(self, stage: str, groups: Groups) -> None:
+        hashes = {}
+        for group, dataset in groups.items():
+            target = self._aside / group
+            shutil.rmtree(target, ignore_errors=True)
+            described = dataset.assign_attrs({"long_name": schema.GROUPS[group], "stage": stage} | dataset.attrs)
+            described.to_zarr(target, mode="w", zarr_format=3, consolidated=False)
+            hashes[group] = digest(target)
+        for group in groups:
+            shutil.rmtree(self.zarr / group, ignore_errors=True)
+            os.replace(self._aside / group, self.zarr / group)
+        self.mark(stage, hashes)
+
+    def mark(self, stage: str, hashes: Mapping[str, str]) -> None:
+        """Vouch for a stage: from now on it is complete."""
+        write_whole(self._marks / f"{stage}.json", json.dumps({"stage": stage, "groups": dict(hashes)}, indent=1))
+
+    @contextmanager
+    def _writing(self, stage: str) -> Iterator[None]:
+        """Turn a failure to write into a sentence, and leave nothing half-written behind."""
+        try:
+            yield
+        except OSError as error:
+            shutil.rmtree(self._aside, ignore_errors=True)
+            why = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up", errno.EFBIG: "the file would be too large"}
+            reason = why.get(error.errno or 0, str(error))
+            raise UserError(
+                f"Stage '{stage}' could not write to {self.directory}: {reason}. Nothing of this stage was kept, the stages before it "
+                "are complete; make room or permit writing, then run again with the same directory."
+            ) from error
+
+    def group(self, name: str) -> xr.Dataset:
+        """Load a group that a complete stage wrote."""
+        return xr.open_dataset(self.zarr, group=name, engine="zarr", consolidated=False, chunks=None).load()
+
+    def tree(self) -> xr.DataTree:
+        """Open all of result.zarr."""
+        return xr.open_datatree(self.zarr, engine="zarr", consolidated=False, chunks=None)
+
+    def write_text(self, stage: str, name: str, text: str) -> None:
+        """Write a text file into the directory, whole or not at all."""
+        with self._writing(stage):
+            write_whole(self.directory / name, text)
+
+    def write_manifest(self, inputs: Mapping[str, str], about: Mapping[str, Any]) -> None:
+        """Write manifest.json: the hash of every input, of every file of the result, and how the run went.
+
+        The log is not in it: it is still being written.
+        """
+        outputs = [f for f in _files(self.directory) if f.name not in ("manifest.json", "vtrial.log") and ".stages" not in f.parts]
+        listed = {f.relative_to(self.directory).as_posix(): digest(f) for f in outputs}
+        text = json.dumps({"schema": schema.VERSION, **about, "inputs": dict(inputs), "outputs": listed}, indent=1)
+        self.write_text("report", "manifest.json", text + "\n")
+
+
+def _difference(found: Any, wanted: Any) -> str:
+    """Show the first line in which two values differ."""
+    before, after = str(found).splitlines() or [""], str(wanted).splitlines() or [""]
+    for old, new in zip(before, after, strict=False):
+        if old != new:
+            return f"'{old.strip()}' there, '{new.strip()}' here"
+    return f"{len(before)} lines there, {len(after)} here"

@@ -1,0 +1,269 @@
+"""The study: what the YAML builds, and the straight line that runs it."""
+
+import logging
+import platform
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import xarray as xr
+
+from vtrial import __version__, diagnose, keys, schema, tree
+from vtrial.cohort import Recruitment, recruit, simulate
+from vtrial.data import AbstractData, Dataset
+from vtrial.design import AbstractDesign
+from vtrial.endpoint import AbstractEndpoint
+from vtrial.errors import UserError, nearest
+from vtrial.inference import AbstractInference, groups
+from vtrial.likelihood import StatisticalModel
+from vtrial.model import AbstractModel
+from vtrial.noise import AbstractNoise
+from vtrial.population import Population
+from vtrial.solve import AbstractSolver
+from vtrial.store import Store, digest
+from vtrial.trial import AbstractAnalysis, AbstractDecision, conduct, operating_characteristics
+
+log = logging.getLogger(__name__)
+
+_LIBRARIES = ("jax", "jaxlib", "numpyro", "diffrax", "equinox", "arviz", "xarray", "zarr", "polars", "hydra-core")
+
+
+class Study(eqx.Module):
+    """A question, and everything needed to answer it. The constructor is the schema of a study file."""
+
+    question: str = eqx.field(static=True)
+    """What is asked, in one or two sentences."""
+    context_of_use: str = eqx.field(static=True)
+    """What the answer is for, and what it is not for."""
+    seed: int = eqx.field(static=True)
+    """All randomness follows from it."""
+    model: AbstractModel
+    data: AbstractData
+    population: Population
+    noise: Mapping[str, AbstractNoise]
+    """Residual error of each observed output."""
+    solver: AbstractSolver
+    inference: AbstractInference
+    gate: diagnose.Gate
+    cohort: Recruitment
+    design: AbstractDesign
+    endpoints: Mapping[str, AbstractEndpoint]
+    """By name."""
+    primary: str = eqx.field(static=True)
+    """The endpoint that decides."""
+    analysis: AbstractAnalysis
+    decision: AbstractDecision
+    vpc_replicates: int = eqx.field(static=True, default=500)
+    """Replicated datasets of the visual predictive check."""
+    vpc_bins: int = eqx.field(static=True, default=10)
+    """Its time bins."""
+
+    def __check_init__(self):
+        """Check everything that needs no data: names, units, windows, doses.
+
+        Raises:
+            UserError: at the first thing that does not fit.
+        """
+        self.population.for_model(self.model)
+        for output in self.noise:
+            if output not in self.model.outputs:
+                raise UserError(f"noise has '{output}', which is no output of the model. {nearest(output, self.model.outputs)}")
+        if not self.endpoints:
+            raise UserError("endpoints is empty; a trial needs at least one, for example endpoints.cmax.")
+        if self.primary not in self.endpoints:
+            raise UserError(f"primary is '{self.primary}', which is no endpoint. {nearest(self.primary, self.endpoints)}")
+        for endpoint in self.endpoints.values():
+            endpoint.window.times(self.model)
+            endpoint.unit(self.model)
+        for arm in self.design.arms:
+            arm.regimen.record(self.model)
+        if self.analysis.reference not in self.design.names:
+            raise UserError(f"analysis.reference is '{self.analysis.reference}', which is no arm. {nearest(self.analysis.reference, self.design.names)}")
+        needed = self.design.enrolled() * self.design.looks
+        if needed > self.cohort.subjects:
+            raise UserError(f"The design enrols {needed} patients, but cohort.subjects is {self.cohort.subjects}; raise it to {needed} or more.")
+        if self.vpc_replicates < 20 or self.vpc_bins < 1:
+            raise UserError("vpc_replicates must be at least 20 and vpc_bins at least 1.")
+
+    def statistical(self, data: Dataset) -> StatisticalModel:
+        """Return the statistical model, checked against the data.
+
+        Raises:
+            UserError: a covariate or an observed output is missing, or the solver may not solve the model.
+        """
+        population = self.population.for_model(self.model)
+        for name in population.covariates:
+            if name not in data.covariates:
+                raise UserError(
+                    f"The population uses covariate {name}, which the dataset does not have; add it to data.covariates. "
+                    f"{nearest(name, data.covariates)}"
+                )
+        for output in data.observations:
+            if output not in self.noise:
+                raise UserError(f"The data observe '{output}', but noise has no residual error for it; add noise.{output}.")
+        for output in self.noise:
+            if output not in data.observations:
+                raise UserError(f"noise has '{output}', which the data do not observe; remove it, or add it to data.outputs.")
+        return StatisticalModel(self.model, population, self.solver, self.noise)
+
+    def words(self) -> dict[str, Any]:
+        """Return what people read about the study, for the root attributes of the result."""
+        effects = {n: p for n, p in zip(self.population.names, self.population.parameters, strict=True)}
+        return {
+            "question": self.question,
+            "context_of_use": self.context_of_use,
+            "decision_rule": self.decision.rule(),
+            "model": (type(self.model).__doc__ or type(self.model).__name__).strip().splitlines()[0],
+            "population": [p.describe(n) for n, p in effects.items()],
+            "residual_error": {o: n.describe() for o, n in self.noise.items()},
+            "inference": self.inference.describe(),
+            "cohort": f"{self.cohort.replicates} virtual trials on posterior draws of their own, {self.cohort.subjects} virtual patients each; "
+            f"covariates: {self.cohort.covariates.describe()}",
+            "design": self.design.describe(),
+            "arms": {n: arm.describe() for n, arm in zip(self.design.names, self.design.arms, strict=True)},
+            "regimens": {n: arm.regimen.describe() for n, arm in zip(self.design.names, self.design.arms, strict=True)},
+            "endpoints": {n: e.describe() for n, e in self.endpoints.items()},
+            "primary": self.primary,
+            "analysis": self.analysis.describe(),
+        }
+
+
+def run(
+    study: Study,
+    directory: Path,
+    *,
+    name: str,
+    config: str,
+    timing: Mapping[str, float] | None = None,
+    compiled: Callable[[], float] | None = None,
+) -> xr.DataTree:
+    """Run a study from data to report, in order, resuming after the last complete stage of `directory`.
+
+    Args:
+        study: the study.
+        directory: where result.zarr, report.html and manifest.json go.
+        name: name of the study.
+        config: its complete configuration as YAML text.
+        timing: seconds spent before, by name, for the account at the end.
+        compiled: returns the seconds spent compiling so far, for the same account.
+
+    Raises:
+        UserError: the data, the fit or the directory do not allow the run.
+    """
+    key = jax.random.key(study.seed)
+    data = study.data.read(study.model)
+    statistical = study.statistical(data)
+    store = Store(directory, _attributes(study, name, config, data))
+    log.info("%s", study.solver.check(study.model, statistical.population.typical()))
+
+    store.stage("data", lambda: {schema.OBSERVED_DATA: tree.observed(data), schema.CONSTANT_DATA: tree.constant(data, study.model)})
+    store.stage("calibrate", lambda: _calibrate(keys.named(key, "calibrate"), study, statistical, data))
+    posterior = groups.draws(store.group(schema.POSTERIOR))
+    store.stage("gate", lambda: _gate(keys.named(key, "gate"), study, statistical, data, store, posterior))
+    store.stage("recruit", lambda: {schema.COHORT: _recruit(keys.named(key, "recruit"), study, statistical, data, posterior)})
+    store.stage("simulate", lambda: {schema.OUTCOMES: _simulate(keys.named(key, "simulate"), study, statistical, store, posterior)})
+    store.stage("trial", lambda: _trial(keys.named(key, "trial"), study, store))
+    store.stage("store", lambda: _verify(store))
+    store.stage("report", lambda: _report(store))
+    seconds = dict(timing or {}) | store.seconds | ({"compile (within the stages)": compiled()} if compiled else {})
+    inputs = {data.source: data.sha256} | _saved_config(directory)
+    store.write_manifest(inputs, {"study": name, "python": platform.python_version(), "seconds": {k: round(v, 3) for k, v in seconds.items()}})
+    log.info("time: %s", ", ".join(f"{stage} {spent:.1f} s" for stage, spent in seconds.items() if spent >= 0.05))
+    return store.tree()
+
+
+def _calibrate(key, study: Study, statistical: StatisticalModel, data: Dataset) -> dict[str, xr.Dataset]:
+    fitted = dict(study.inference(keys.named(key, "sample"), statistical, data))
+    predicted = groups.predictions(keys.named(key, "predict"), fitted[schema.POSTERIOR], statistical, data)
+    return fitted | predicted | {schema.PRIOR: groups.prior(keys.named(key, "prior"), statistical)}
+
+
+def _gate(key, study: Study, statistical: StatisticalModel, data: Dataset, store: Store, posterior) -> dict[str, xr.Dataset]:
+    health = diagnose.fit_health(store.group(schema.POSTERIOR), store.group(schema.SAMPLE_STATS), store.group(schema.PRIOR), statistical)
+    judged = study.gate.judge(health)
+    study.gate.enforce(judged)
+    if judged.attrs["gate_forced"]:
+        log.warning("the fit did not pass the gate; going on because gate.force=true")
+    check = diagnose.visual_predictive_check(
+        keys.named(key, "vpc"), posterior, statistical, data, replicates=study.vpc_replicates, bins=study.vpc_bins
+    )
+    return {schema.FIT_HEALTH: judged, schema.VPC: check}
+
+
+def _recruit(key, study: Study, statistical: StatisticalModel, data: Dataset, posterior) -> xr.Dataset:
+    return tree.cohort(recruit(key, study.cohort, posterior, statistical, data), study.model, data)
+
+
+def _simulate(key, study: Study, statistical: StatisticalModel, store: Store, posterior) -> xr.Dataset:
+    patients = tree.cohort_of(store.group(schema.COHORT), study.model)
+    found = simulate(key, patients, study.design.arms, study.endpoints, posterior, statistical)
+    failed = int((found.code != 0).sum())
+    if failed:
+        log.warning("%d of %d solves failed; their endpoints are missing (outcomes.code says why)", failed, found.code.size)
+    return tree.outcomes(found, study.design, study.endpoints, study.model)
+
+
+def _trial(key, study: Study, store: Store) -> dict[str, xr.Dataset]:
+    table = store.group(schema.OUTCOMES)
+    unit = {n: e.unit(study.model) for n, e in study.endpoints.items()}
+    trials = conduct(key, study.design, study.analysis, table[study.primary].to_numpy())
+    characteristics = operating_characteristics(
+        trials,
+        {n: table[n].to_numpy() for n in study.endpoints},
+        unit,
+        names=study.design.names,
+        primary=study.primary,
+        alpha=study.analysis.alpha,
+        reference=study.analysis.reference,
+    )
+    characteristics.attrs["recommended"] = study.decision.decide(characteristics) or ""
+    return {schema.TRIAL: tree.trial(trials, study.design.names, unit[study.primary]), schema.OPERATING_CHARACTERISTICS: characteristics}
+
+
+def _verify(store: Store) -> dict[str, xr.Dataset]:
+    """Read back every group: what is stored can be opened, by anybody with xarray."""
+    found = set(store.tree().children)
+    for stage, wanted in schema.STAGES.items():
+        if missing := set(wanted) - found:
+            raise RuntimeError(f"Stage '{stage}' left no {', '.join(sorted(missing))} in {store.zarr}.")
+    return {}
+
+
+def _report(store: Store) -> dict[str, xr.Dataset]:
+    from vtrial.report import render  # matplotlib is slow to import and needed here alone
+
+    store.write_text("report", "report.html", render(store.tree()))
+    return {}
+
+
+def _attributes(study: Study, name: str, config: str, data: Dataset) -> dict[str, Any]:
+    return study.words() | {
+        "schema": schema.VERSION,
+        "study": name,
+        "config": config,
+        "seed": study.seed,
+        "version": __version__,
+        "libraries": {library: version(library) for library in _LIBRARIES},
+        "data_file": data.source,
+        "data_sha256": data.sha256,
+        "git_commit": _commit(),
+    }
+
+
+def _commit() -> str:
+    """Return the commit of the checkout vtrial runs from, marked if it has changes; "" outside a checkout."""
+    here, git = Path(__file__).resolve().parent, shutil.which("git")
+    if git is None or not (here.parent / ".git").exists():
+        return ""
+    said = subprocess.run([git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"], cwd=here, capture_output=True, text=True, check=False)
+    return said.stdout.strip()
+
+
+def _saved_config(directory: Path) -> dict[str, str]:
+    """Return the hashes of the configuration files Hydra saved."""
+    return {f".hydra/{f.name}": digest(f) for f in sorted((directory / ".hydra").glob("*.yaml"))}

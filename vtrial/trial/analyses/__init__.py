@@ -1,0 +1,7 @@
+"""Analyses: what a trial's statistician reports."""
+
+from vtrial.trial.analyses.base import AbstractAnalysis, Comparison
+from vtrial.trial.analyses.means import Means
+from vtrial.trial.analyses.proportions import Proportions
+
+__all__ = ["AbstractAnalysis", "Comparison", "Means", "Proportions"]

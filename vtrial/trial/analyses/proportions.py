@@ -1,0 +1,56 @@
+"""Comparison of proportions."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jax.scipy.stats import norm
+from jaxtyping import Array, Float
+
+from vtrial.design import Seen
+from vtrial.trial.analyses.base import AbstractAnalysis, Comparison, members
+
+
+def wilson(share: Float[Array, " arm"], n: Float[Array, " arm"], z: float | Array) -> tuple[Float[Array, " arm"], Float[Array, " arm"]]:
+    """Return Wilson's score limits of a proportion (Wilson 1927, doi:10.1080/01621459.1927.10502953)."""
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * jnp.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return centre - half, centre + half
+
+
+class Proportions(AbstractAnalysis):
+    """Difference of proportions from the reference: pooled score test, and Newcombe's hybrid score interval (his method 10).
+
+    Source: Newcombe 1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I.
+    """
+
+    reference: str = eqx.field(static=True)
+    alpha: float = eqx.field(static=True, default=0.05)
+
+    def compare(self, seen: Seen, arms: int, reference: int) -> Comparison:
+        """Compare proportions of outcomes, which are 0 or 1."""
+        member = members(seen, arms)
+        count = member.sum(0)
+        n = jnp.where(count > 0, count, jnp.nan)
+        share = jnp.where(member, seen.outcome[:, None], 0.0).sum(0) / n
+        difference = share - share[reference]
+        z = norm.ppf(1 - self.alpha / 2)
+        low, high = wilson(share, n, z)
+        lower = difference - jnp.sqrt((share - low) ** 2 + (high[reference] - share[reference]) ** 2)
+        upper = difference + jnp.sqrt((high - share) ** 2 + (share[reference] - low[reference]) ** 2)
+        pooled = (share * n + share[reference] * n[reference]) / (n + n[reference])
+        error = jnp.sqrt(pooled * (1 - pooled) * (1 / n + 1 / n[reference]))
+        # All patients alike in both arms: no evidence of a difference, rather than 0/0.
+        statistic = jnp.where(error > 0, difference / jnp.where(error > 0, error, 1.0), 0.0 * difference)
+        own = jnp.arange(arms) == reference
+        return Comparison(
+            count=count,
+            estimate=share,
+            error=jnp.sqrt(share * (1 - share) / n),
+            difference=difference,
+            lower=jnp.where(own, difference, lower),
+            upper=jnp.where(own, difference, upper),
+            p=jnp.where(own & jnp.isfinite(share), 1.0, 2 * norm.sf(jnp.abs(statistic))),
+        )
+
+    def describe(self) -> str:
+        """Say it."""
+        return f"difference of proportions from {self.reference}, score test and Newcombe interval, two-sided alpha {self.alpha:g}"

@@ -1,0 +1,63 @@
+"""Unit strings, parsed and converted once, at the two edges: reading input and writing output."""
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from vtrial.errors import UserError
+
+if TYPE_CHECKING:
+    import pint
+
+
+@cache
+def _registry() -> "pint.UnitRegistry":
+    import pint  # deferred: reading the unit definitions takes a noticeable fraction of a second
+
+    return pint.UnitRegistry(cache_folder=None)
+
+
+def _unit(text: str, where: str) -> "pint.Unit":
+    """Parse a unit such as 'mg/L', '1/h' or '' (dimensionless)."""
+    import pint
+
+    try:
+        quantity = _registry().parse_expression(text)
+    except (pint.errors.PintError, AttributeError, TypeError, ValueError, AssertionError) as error:
+        raise UserError(f"{where}: '{text}' is not a unit; write for example 'h', 'mg', 'mg/L', 'L/h' or '1/h'.") from error
+    if text.strip() == "":
+        return _registry().dimensionless
+    if isinstance(quantity, int | float) or quantity.magnitude != 1:
+        raise UserError(f"{where}: '{text}' is a number, not a unit; write the unit alone, for example 'mg/L'.")
+    return quantity.units
+
+
+def factor(given: str, wanted: str, *, where: str) -> float:
+    """Return what a number in unit `given` is multiplied with to be in unit `wanted`.
+
+    `where` names the column or key in messages.
+
+    Raises:
+        UserError: a unit is unknown, or the two do not measure the same thing.
+    """
+    source, target = _unit(given, where), _unit(wanted, where)
+    if source.dimensionality != target.dimensionality:
+        raise UserError(
+            f"{where} is given in '{given}', which cannot be converted to '{wanted}'; correct the unit, or the column it stands for."
+        )
+    return float((1 * source).to(target).magnitude)
+
+
+def quantity(text: str | float, wanted: str, *, where: str) -> float:
+    """Return the number of units `wanted` in a text such as '300 mg' or '12 h'; `where` names the key in messages.
+
+    Raises:
+        UserError: the text has no number, no unit, an unknown unit, or one of another dimension.
+    """
+    number, _, unit = str(text).strip().partition(" ")
+    try:
+        value = float(number)
+    except ValueError:
+        raise UserError(f"{where}: '{text}' is not a number with a unit; write for example '12 {wanted}'.") from None
+    if not unit.strip():
+        raise UserError(f"{where}: '{text}' has no unit; write for example '{number} {wanted}'.")
+    return value * factor(unit.strip(), wanted, where=where)
