@@ -15,4 +15,6 @@ def directory(name: str) -> Path:
         # vtrial/models.py is a file, so only a folder counts.
         if (parent / name).is_dir():
             return parent / name
-    raise FileNotFoundError(f"vtrial is installed without its folder '{name}'; install it again from its wheel or checkout.")
+    raise FileNotFoundError(
+        f"vtrial is installed without its folder '{name}'; install it again from its wheel or checkout."
+    )

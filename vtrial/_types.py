@@ -2,7 +2,11 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 from jaxtyping import Array, Float
+
+type Values = Mapping[str, Array | np.ndarray]
+"""Arrays by name, traced or not."""
 
 type Scalar = Float[Array, ""] | float
 """A number: a Python float, or a traced scalar inside `jit`."""

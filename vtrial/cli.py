@@ -7,6 +7,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ vtrial: from real patient data to a virtual trial and a decision
   vtrial -cn STUDY -cd FOLDER          a study (and model) of your own, in FOLDER
   vtrial -cn STUDY --cfg job           show the composed configuration and stop
 
-Every key and its default is in conf/ and studies/; HYDRA_FULL_ERROR=1 shows tracebacks; --hydra-help shows Hydra's own options.
+Every key and its default is in conf/ and studies/. HYDRA_FULL_ERROR=1 shows tracebacks; --hydra-help Hydra's options.
 """
 _RUNTIME = ("runtime", "directory")
 """Keys that say how and where to run, not what: no part of a study's identity."""
@@ -181,7 +182,12 @@ def build(config: "DictConfig", folder: Path | None = None) -> Any:
 
 def _locate(path: str, folder: Path | None) -> str:
     """Find a data file: as given, in the user's folder, or among the studies' data."""
-    roots = [Path.cwd(), *([folder, folder / "data"] if folder else []), directory("studies"), directory("studies") / "data"]
+    roots = [
+        Path.cwd(),
+        *([folder, folder / "data"] if folder else []),
+        directory("studies"),
+        directory("studies") / "data",
+    ]
     for root in roots:
         if (root / path).is_file():
             return str(root / path)
@@ -212,9 +218,9 @@ def _compile_clock() -> Any:
 
     spent = [0.0]
 
-    def listen(event: str, seconds: float, **_: Any) -> None:
+    def listen(event: str, duration_secs: float, **_: Any) -> None:
         if event.startswith("/jax/core/compile/"):
-            spent[0] += seconds
+            spent[0] += duration_secs
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     return lambda: spent[0]
@@ -231,7 +237,10 @@ def _sentence(error: Exception, arguments: list[str]) -> str | None:
     if isinstance(error, MissingConfigException):
         return _missing_config(error, first)
     if isinstance(error, MissingMandatoryValue):
-        return f"A value is missing: {first.removeprefix('Structured config of type ')}. Give it in the study or on the command line."
+        return (
+            f"A value is missing: {first.removeprefix('Structured config of type ')}. Give it in the study or "
+            "on the command line."
+        )
     if isinstance(error, HydraException) and (key := re.search(r"Could not override '([^']+)'", str(error))):
         return f"There is no key '{key.group(1)}' to override. {nearest(key.group(1), _known_keys(arguments))}"
     if isinstance(error, HydraException | OmegaConfBaseException):
@@ -247,8 +256,13 @@ def _missing_config(error: Any, first: str) -> str:
         return f"There is no study '{name}'. {nearest(name, [n for n, _ in _studies()])}" if name else first
     folder = directory("conf") / group
     if not folder.is_dir():
-        return f"There is no group '{group}' of choices. {nearest(group, [f.name for f in directory('conf').iterdir() if f.is_dir()])}"
-    return f"There is no choice '{option}' for {group}. {nearest(option, [f.stem for f in sorted(folder.glob('*.yaml'))])}"
+        return (
+            f"There is no group '{group}' of choices. "
+            f"{nearest(group, [f.name for f in directory('conf').iterdir() if f.is_dir()])}"
+        )
+    return (
+        f"There is no choice '{option}' for {group}. {nearest(option, [f.stem for f in sorted(folder.glob('*.yaml'))])}"
+    )
 
 
 def _known_keys(arguments: list[str]) -> list[str]:
@@ -256,9 +270,9 @@ def _known_keys(arguments: list[str]) -> list[str]:
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
-    from omegaconf import DictConfig, OmegaConf
+    from omegaconf import OmegaConf
 
-    name = next((b for a, b in zip(arguments, arguments[1:], strict=False) if a in ("-cn", "--config-name")), None)
+    name = next((b for a, b in pairwise(arguments) if a in ("-cn", "--config-name")), None)
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(directory("conf"))):
@@ -266,7 +280,7 @@ def _known_keys(arguments: list[str]) -> list[str]:
     except HydraException:
         return []
 
-    def walk(node: DictConfig, path: str) -> Iterator[str]:
+    def walk(node: Any, path: str) -> Iterator[str]:
         for key in node:
             full = f"{path}{key}"
             yield full

@@ -1,7 +1,8 @@
 """A composed configuration checked against the constructors it names, before anything is built.
 
-The constructor is the schema: every `_target_` is resolved, and its keys, their absence and their types are compared with
-the constructor's signature. Whatever is wrong becomes one sentence with the key's full path and the nearest right name.
+The constructor is the schema: every `_target_` is resolved, and its keys, their absence and their types are compared
+with the constructor's signature. Whatever is wrong becomes one sentence with the key's full path and the
+nearest right name.
 """
 
 import importlib
@@ -38,15 +39,25 @@ def resolve(target: str, path: str, folder: Path | None) -> type:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name and not module_name.startswith(error.name):
-            raise UserError(f"{path}._target_: module '{module_name}' needs '{error.name}', which is not installed.") from error
+            raise UserError(
+                f"{path}._target_: module '{module_name}' needs '{error.name}', which is not installed."
+            ) from error
         parent, _, last = module_name.rpartition(".")
-        raise UserError(f"{path}._target_: there is no module '{module_name}'. {nearest(last, _modules(parent))}") from error
+        raise UserError(
+            f"{path}._target_: there is no module '{module_name}'. {nearest(last, _modules(parent))}"
+        ) from error
     found = getattr(module, name, None)
     if not (isinstance(found, type) and issubclass(found, eqx.Module)):
-        known = [n for n, c in vars(module).items() if isinstance(c, type) and issubclass(c, eqx.Module) and not inspect.isabstract(c)]
+        known = [
+            n
+            for n, c in vars(module).items()
+            if isinstance(c, type) and issubclass(c, eqx.Module) and not inspect.isabstract(c)
+        ]
         raise UserError(f"{path}._target_: '{module_name}' has no class '{name}'. {nearest(name, known)}")
     if inspect.isabstract(found):
-        raise UserError(f"{path}._target_: '{target}' is an interface, not a finished class; name one of its subclasses.")
+        raise UserError(
+            f"{path}._target_: '{target}' is an interface, not a finished class; name one of its subclasses."
+        )
     return found
 
 
@@ -100,7 +111,9 @@ def _check_target(node: Mapping[str, Any], hint: Any, path: str, folder: Path | 
         if key in node:
             _check(node[key], hints.get(key, Any), _join(path, key), folder)
         elif parameter.default is inspect.Parameter.empty:
-            raise UserError(f"{_join(path, key)} is missing; {found.__name__} needs it ({_words(hints.get(key, Any))}).")
+            raise UserError(
+                f"{_join(path, key)} is missing; {found.__name__} needs it ({_words(hints.get(key, Any))})."
+            )
 
 
 def _join(path: str, key: str) -> str:
@@ -109,7 +122,11 @@ def _join(path: str, key: str) -> str:
 
 def _alternatives(hint: Any) -> tuple[Any, ...]:
     """Return the members of a union, or the hint alone."""
-    return typing.get_args(hint) if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union else (hint,)
+    return (
+        typing.get_args(hint)
+        if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
+        else (hint,)
+    )
 
 
 def _mapping_value(hint: Any) -> Any:
@@ -136,5 +153,7 @@ def _words(hint: Any) -> str:
         elif typing.get_origin(alternative) is not None:
             said.append("a mapping of names to values" if _mapping_value(alternative) is not None else "a list")
         else:
-            said.append(f"one of {getattr(alternative, '__name__', 'anything').removeprefix('Abstract')} (with _target_)")
+            said.append(
+                f"one of {getattr(alternative, '__name__', 'anything').removeprefix('Abstract')} (with _target_)"
+            )
     return " or ".join(said)

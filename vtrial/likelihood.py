@@ -9,6 +9,7 @@ import numpyro
 import numpyro.distributions as dist
 from jaxtyping import Array, Float, Int, Key
 
+from vtrial._types import Values
 from vtrial.data import Dataset
 from vtrial.model import AbstractModel
 from vtrial.noise import AbstractNoise
@@ -37,7 +38,9 @@ class StatisticalModel(eqx.Module):
         def numpyro_model() -> None:
             typical, factor = self.population.sample()
             with numpyro.plate("subject", len(data.subjects)):
-                raw = numpyro.sample(RAW, dist.Normal(jnp.zeros(len(self.population.effects)), 1.0).to_event(1))
+                raw = jnp.asarray(
+                    numpyro.sample(RAW, dist.Normal(jnp.zeros(len(self.population.effects)), 1.0).to_event(1))
+                )
             eta = raw @ factor.T
             for i, name in enumerate(self.population.effects):
                 numpyro.deterministic(f"{name}_eta", eta[:, i])
@@ -50,14 +53,19 @@ class StatisticalModel(eqx.Module):
             numpyro.factor("failed_solves", jnp.where(failed, -jnp.inf, 0.0))
             for output, noise in self.noise.items():
                 values = {
-                    short: numpyro.sample(f"{output}_{short}", prior.distribution()) for short, prior in noise.priors().items()
+                    short: jnp.asarray(numpyro.sample(f"{output}_{short}", prior.distribution()))
+                    for short, prior in noise.priors().items()
                 }
                 finite = jnp.where(failed, 0.0, predicted[output])
-                numpyro.sample(output, noise.distribution(finite, values), obs=jnp.asarray(data.observations[output].value))
+                numpyro.sample(
+                    output, noise.distribution(finite, values), obs=jnp.asarray(data.observations[output].value)
+                )
 
         return numpyro_model
 
-    def predict(self, p: Mapping[str, Float[Array, " subject"]], data: Dataset) -> tuple[dict[str, Array], Int[Array, " subject"]]:
+    def predict(
+        self, p: Mapping[str, Float[Array, " subject"]], data: Dataset
+    ) -> tuple[dict[str, Array], Int[Array, " subject"]]:
         """Return each output's predictions [obs] given the subjects' parameters, and each subject's result code."""
         profiles = jax.vmap(self.solver, in_axes=(None, 0, 0))(self.model, p, jax.tree.map(jnp.asarray, data.events))
         return {o: profiles.outputs[o][obs.subject, obs.sample] for o, obs in data.observations.items()}, profiles.code
@@ -65,15 +73,17 @@ class StatisticalModel(eqx.Module):
     def replicate(
         self, key: Key[Array, ""], p: Mapping[str, Float[Array, " subject"]], draw: Mapping[str, Array], data: Dataset
     ) -> dict[str, Array]:
-        """Return what would be measured at the samples of `data` [obs] in subjects with parameters `p`, at one draw of the noise."""
+        """Return what would be measured [obs] at the samples of `data` in subjects with parameters `p`."""
         predicted, _ = self.predict(p, data)
         return {o: self.measure(jax.random.fold_in(key, i), o, predicted[o], draw) for i, o in enumerate(self.noise)}
 
-    def measure(self, key: Key[Array, ""], output: str, prediction: Float[Array, "*any"], draw: Mapping[str, Array]) -> Float[Array, "*any"]:
+    def measure(
+        self, key: Key[Array, ""], output: str, prediction: Float[Array, "*any"], draw: Mapping[str, Array]
+    ) -> Float[Array, "*any"]:
         """Add residual error to a prediction, with the noise parameters of one draw."""
         noise = self.noise[output]
         values = {short: draw[f"{output}_{short}"] for short in noise.priors()}
-        return noise.distribution(prediction, values).sample(key)
+        return jnp.asarray(noise.distribution(prediction, values).sample(key))
 
     def same_subjects(self, draw: Mapping[str, Array], data: Dataset) -> dict[str, Array]:
         """Return the observed subjects' parameters at one posterior draw, from their sampled etas."""
@@ -112,5 +122,5 @@ class StatisticalModel(eqx.Module):
         return result
 
 
-def _arrays(covariates: Mapping[str, Array]) -> dict[str, Array]:
+def _arrays(covariates: Values) -> dict[str, Array]:
     return {name: jnp.asarray(value) for name, value in covariates.items()}

@@ -25,9 +25,9 @@ class AbstractModel(eqx.Module):
     outputs: eqx.AbstractClassVar[Mapping[str, str]]
     """Unit of each output that can be observed."""
     linear: eqx.AbstractClassVar[bool]
-    """True if `rates` is a constant matrix times the states, with no other input and no dependence on time: then it is solved exactly.
+    """True if `rates` is a constant matrix times the states, with no other input and no dependence on time.
 
-    The claim is checked before it is used (`vtrial.solve.linear.check`).
+    Then it is solved exactly. The claim is checked before it is used (`vtrial.solve.linear.check`).
     """
 
     @abstractmethod

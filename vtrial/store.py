@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,10 +66,15 @@ class Store:
         with self._writing("start"):
             self._marks.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(self._aside, ignore_errors=True)
-            if not (self.zarr / "zarr.json").exists():
+            root = self._marks / "root.json"
+            if not root.exists():
                 zarr.open_group(self._aside / "root", mode="w", attributes=dict(attributes))
                 shutil.rmtree(self.zarr, ignore_errors=True)
                 os.replace(self._aside / "root", self.zarr)
+                write_whole(root, (self.zarr / "zarr.json").read_text(encoding="utf-8"))
+            if not (self._marks / "store.json").exists():
+                # A run killed while it indexed the result may have left half a root behind.
+                write_whole(self.zarr / "zarr.json", root.read_text(encoding="utf-8"))
         self._compare(dict(zarr.open_group(self.zarr, mode="r").attrs), attributes)
 
     def _compare(self, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
@@ -92,7 +98,8 @@ class Store:
         for group, known in json.loads(mark.read_text())["groups"].items():
             if not (self.zarr / group).is_dir() or digest(self.zarr / group) != known:
                 raise UserError(
-                    f"Group '{group}' in {self.zarr} is not as stage '{stage}' wrote it; remove {self.directory} and run again, "
+                    f"Group '{group}' in {self.zarr} is not as stage '{stage}' wrote it; remove {self.directory} "
+                    "and run again, "
                     "or restore the group."
                 )
         return True
@@ -134,10 +141,15 @@ class Store:
             yield
         except OSError as error:
             shutil.rmtree(self._aside, ignore_errors=True)
-            why = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up", errno.EFBIG: "the file would be too large"}
+            why = {
+                errno.ENOSPC: "the disk is full",
+                errno.EDQUOT: "the disk quota is used up",
+                errno.EFBIG: "the file would be too large",
+            }
             reason = why.get(error.errno or 0, str(error))
             raise UserError(
-                f"Stage '{stage}' could not write to {self.directory}: {reason}. Nothing of this stage was kept, the stages before it "
+                f"Stage '{stage}' could not write to {self.directory}: {reason}. Nothing of this stage was kept, "
+                "the stages before it "
                 "are complete; make room or permit writing, then run again with the same directory."
             ) from error
 
@@ -145,9 +157,21 @@ class Store:
         """Load a group that a complete stage wrote."""
         return xr.open_dataset(self.zarr, group=name, engine="zarr", consolidated=False, chunks=None).load()
 
+    def index(self) -> None:
+        """Gather the metadata of all groups in the root: opening result.zarr is then one read, always in one order."""
+        root = self.zarr / "zarr.json"
+        with warnings.catch_warnings():
+            # Zarr warns that the Zarr 3 specification has no consolidated metadata yet; other readers may ignore it.
+            warnings.filterwarnings("ignore", message="Consolidated metadata", category=UserWarning)
+            zarr.consolidate_metadata(self.zarr)
+        text = json.loads(root.read_text(encoding="utf-8"))
+        known = text["consolidated_metadata"]["metadata"]
+        text["consolidated_metadata"]["metadata"] = {path: known[path] for path in sorted(known)}
+        write_whole(root, json.dumps(text, indent=1))
+
     def tree(self) -> xr.DataTree:
-        """Open all of result.zarr."""
-        return xr.open_datatree(self.zarr, engine="zarr", consolidated=False, chunks=None)
+        """Open all of result.zarr, once it is indexed."""
+        return xr.open_datatree(self.zarr, engine="zarr", consolidated=True, chunks=None)
 
     def write_text(self, stage: str, name: str, text: str) -> None:
         """Write a text file into the directory, whole or not at all."""
@@ -159,7 +183,11 @@ class Store:
 
         The log is not in it: it is still being written.
         """
-        outputs = [f for f in _files(self.directory) if f.name not in ("manifest.json", "vtrial.log") and ".stages" not in f.parts]
+        outputs = [
+            f
+            for f in _files(self.directory)
+            if f.name not in ("manifest.json", "vtrial.log") and ".stages" not in f.parts
+        ]
         listed = {f.relative_to(self.directory).as_posix(): digest(f) for f in outputs}
         text = json.dumps({"schema": schema.VERSION, **about, "inputs": dict(inputs), "outputs": listed}, indent=1)
         self.write_text("report", "manifest.json", text + "\n")

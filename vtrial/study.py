@@ -72,21 +72,31 @@ class Study(eqx.Module):
         self.population.for_model(self.model)
         for output in self.noise:
             if output not in self.model.outputs:
-                raise UserError(f"noise has '{output}', which is no output of the model. {nearest(output, self.model.outputs)}")
+                raise UserError(
+                    f"noise has '{output}', which is no output of the model. {nearest(output, self.model.outputs)}"
+                )
         if not self.endpoints:
             raise UserError("endpoints is empty; a trial needs at least one, for example endpoints.cmax.")
         if self.primary not in self.endpoints:
-            raise UserError(f"primary is '{self.primary}', which is no endpoint. {nearest(self.primary, self.endpoints)}")
+            raise UserError(
+                f"primary is '{self.primary}', which is no endpoint. {nearest(self.primary, self.endpoints)}"
+            )
         for endpoint in self.endpoints.values():
             endpoint.window.times(self.model)
             endpoint.unit(self.model)
         for arm in self.design.arms:
             arm.regimen.record(self.model)
         if self.analysis.reference not in self.design.names:
-            raise UserError(f"analysis.reference is '{self.analysis.reference}', which is no arm. {nearest(self.analysis.reference, self.design.names)}")
+            raise UserError(
+                f"analysis.reference is '{self.analysis.reference}', which is no arm. "
+                f"{nearest(self.analysis.reference, self.design.names)}"
+            )
         needed = self.design.enrolled() * self.design.looks
         if needed > self.cohort.subjects:
-            raise UserError(f"The design enrols {needed} patients, but cohort.subjects is {self.cohort.subjects}; raise it to {needed} or more.")
+            raise UserError(
+                f"The design enrols {needed} patients, but cohort.subjects is {self.cohort.subjects}; raise it to "
+                f"{needed} or more."
+            )
         if self.vpc_replicates < 20 or self.vpc_bins < 1:
             raise UserError("vpc_replicates must be at least 20 and vpc_bins at least 1.")
 
@@ -100,15 +110,20 @@ class Study(eqx.Module):
         for name in population.covariates:
             if name not in data.covariates:
                 raise UserError(
-                    f"The population uses covariate {name}, which the dataset does not have; add it to data.covariates. "
+                    f"The population uses covariate {name}, which the dataset does not have; add it to "
+                    "data.covariates. "
                     f"{nearest(name, data.covariates)}"
                 )
         for output in data.observations:
             if output not in self.noise:
-                raise UserError(f"The data observe '{output}', but noise has no residual error for it; add noise.{output}.")
+                raise UserError(
+                    f"The data observe '{output}', but noise has no residual error for it; add noise.{output}."
+                )
         for output in self.noise:
             if output not in data.observations:
-                raise UserError(f"noise has '{output}', which the data do not observe; remove it, or add it to data.outputs.")
+                raise UserError(
+                    f"noise has '{output}', which the data do not observe; remove it, or add it to data.outputs."
+                )
         return StatisticalModel(self.model, population, self.solver, self.noise)
 
     def words(self) -> dict[str, Any]:
@@ -120,10 +135,10 @@ class Study(eqx.Module):
             "decision_rule": self.decision.rule(),
             "model": (type(self.model).__doc__ or type(self.model).__name__).strip().splitlines()[0],
             "population": [p.describe(n) for n, p in effects.items()],
+            "correlation": self.population.describe_correlation(),
             "residual_error": {o: n.describe() for o, n in self.noise.items()},
             "inference": self.inference.describe(),
-            "cohort": f"{self.cohort.replicates} virtual trials on posterior draws of their own, {self.cohort.subjects} virtual patients each; "
-            f"covariates: {self.cohort.covariates.describe()}",
+            "cohort": self.cohort.describe(),
             "design": self.design.describe(),
             "arms": {n: arm.describe() for n, arm in zip(self.design.names, self.design.arms, strict=True)},
             "regimens": {n: arm.regimen.describe() for n, arm in zip(self.design.names, self.design.arms, strict=True)},
@@ -161,18 +176,29 @@ def run(
     store = Store(directory, _attributes(study, name, config, data))
     log.info("%s", study.solver.check(study.model, statistical.population.typical()))
 
-    store.stage("data", lambda: {schema.OBSERVED_DATA: tree.observed(data), schema.CONSTANT_DATA: tree.constant(data, study.model)})
+    store.stage(
+        "data",
+        lambda: {schema.OBSERVED_DATA: tree.observed(data), schema.CONSTANT_DATA: tree.constant(data, study.model)},
+    )
     store.stage("calibrate", lambda: _calibrate(keys.named(key, "calibrate"), study, statistical, data))
     posterior = groups.draws(store.group(schema.POSTERIOR))
     store.stage("gate", lambda: _gate(keys.named(key, "gate"), study, statistical, data, store, posterior))
-    store.stage("recruit", lambda: {schema.COHORT: _recruit(keys.named(key, "recruit"), study, statistical, data, posterior)})
-    store.stage("simulate", lambda: {schema.OUTCOMES: _simulate(keys.named(key, "simulate"), study, statistical, store, posterior)})
+    store.stage(
+        "recruit", lambda: {schema.COHORT: _recruit(keys.named(key, "recruit"), study, statistical, data, posterior)}
+    )
+    store.stage(
+        "simulate",
+        lambda: {schema.OUTCOMES: _simulate(keys.named(key, "simulate"), study, statistical, store, posterior)},
+    )
     store.stage("trial", lambda: _trial(keys.named(key, "trial"), study, store))
-    store.stage("store", lambda: _verify(store))
+    store.stage("store", lambda: _seal(store))
     store.stage("report", lambda: _report(store))
     seconds = dict(timing or {}) | store.seconds | ({"compile (within the stages)": compiled()} if compiled else {})
     inputs = {data.source: data.sha256} | _saved_config(directory)
-    store.write_manifest(inputs, {"study": name, "python": platform.python_version(), "seconds": {k: round(v, 3) for k, v in seconds.items()}})
+    store.write_manifest(
+        inputs,
+        {"study": name, "python": platform.python_version(), "seconds": {k: round(v, 3) for k, v in seconds.items()}},
+    )
     log.info("time: %s", ", ".join(f"{stage} {spent:.1f} s" for stage, spent in seconds.items() if spent >= 0.05))
     return store.tree()
 
@@ -183,8 +209,12 @@ def _calibrate(key, study: Study, statistical: StatisticalModel, data: Dataset) 
     return fitted | predicted | {schema.PRIOR: groups.prior(keys.named(key, "prior"), statistical)}
 
 
-def _gate(key, study: Study, statistical: StatisticalModel, data: Dataset, store: Store, posterior) -> dict[str, xr.Dataset]:
-    health = diagnose.fit_health(store.group(schema.POSTERIOR), store.group(schema.SAMPLE_STATS), store.group(schema.PRIOR), statistical)
+def _gate(
+    key, study: Study, statistical: StatisticalModel, data: Dataset, store: Store, posterior
+) -> dict[str, xr.Dataset]:
+    health = diagnose.fit_health(
+        store.group(schema.POSTERIOR), store.group(schema.SAMPLE_STATS), store.group(schema.PRIOR), statistical
+    )
     judged = study.gate.judge(health)
     study.gate.enforce(judged)
     if judged.attrs["gate_forced"]:
@@ -204,7 +234,9 @@ def _simulate(key, study: Study, statistical: StatisticalModel, store: Store, po
     found = simulate(key, patients, study.design.arms, study.endpoints, posterior, statistical)
     failed = int((found.code != 0).sum())
     if failed:
-        log.warning("%d of %d solves failed; their endpoints are missing (outcomes.code says why)", failed, found.code.size)
+        log.warning(
+            "%d of %d solves failed; their endpoints are missing (outcomes.code says why)", failed, found.code.size
+        )
     return tree.outcomes(found, study.design, study.endpoints, study.model)
 
 
@@ -222,11 +254,15 @@ def _trial(key, study: Study, store: Store) -> dict[str, xr.Dataset]:
         reference=study.analysis.reference,
     )
     characteristics.attrs["recommended"] = study.decision.decide(characteristics) or ""
-    return {schema.TRIAL: tree.trial(trials, study.design.names, unit[study.primary]), schema.OPERATING_CHARACTERISTICS: characteristics}
+    return {
+        schema.TRIAL: tree.trial(trials, study.design.names, unit[study.primary]),
+        schema.OPERATING_CHARACTERISTICS: characteristics,
+    }
 
 
-def _verify(store: Store) -> dict[str, xr.Dataset]:
-    """Read back every group: what is stored can be opened, by anybody with xarray."""
+def _seal(store: Store) -> dict[str, xr.Dataset]:
+    """Index the result, and read it back: what is stored can be opened, by anybody with xarray."""
+    store.index()
     found = set(store.tree().children)
     for stage, wanted in schema.STAGES.items():
         if missing := set(wanted) - found:
@@ -260,7 +296,13 @@ def _commit() -> str:
     here, git = Path(__file__).resolve().parent, shutil.which("git")
     if git is None or not (here.parent / ".git").exists():
         return ""
-    said = subprocess.run([git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"], cwd=here, capture_output=True, text=True, check=False)
+    said = subprocess.run(
+        [git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+        cwd=here,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return said.stdout.strip()
 
 

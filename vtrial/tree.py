@@ -24,7 +24,9 @@ def observed(data: Dataset) -> xr.Dataset:
     """Return the observations in long form."""
     values = data.long({o: obs.value for o, obs in data.observations.items()})
     coords = {name: (schema.OBS, value) for name, value in data.coordinates().items()}
-    group = xr.Dataset({schema.DV: (schema.OBS, values, _attrs("Observation; its unit is in the coordinate `unit`"))}, coords)
+    group = xr.Dataset(
+        {schema.DV: (schema.OBS, values, _attrs("Observation; its unit is in the coordinate `unit`"))}, coords
+    )
     group["time"].attrs |= _attrs("Time since the subject's start", data.time_unit)
     return group
 
@@ -36,24 +38,45 @@ def constant(data: Dataset, model: AbstractModel) -> xr.Dataset:
     states = np.array(list(model.states))
     doses = {
         "dose_subject": (schema.RECORD, np.array(data.subjects)[subject], _attrs("Subject dosed")),
-        "dose_time": (schema.RECORD, np.asarray(data.events.time)[subject, record], _attrs("Time of the dose", model.time)),
+        "dose_time": (
+            schema.RECORD,
+            np.asarray(data.events.time)[subject, record],
+            _attrs("Time of the dose", model.time),
+        ),
         "dose_amount": (schema.RECORD, amount[subject, record], _attrs("Amount, in the unit of the state dosed into")),
-        "dose_state": (schema.RECORD, states[np.asarray(data.events.state)[subject, record]], _attrs("State dosed into")),
+        "dose_state": (
+            schema.RECORD,
+            states[np.asarray(data.events.state)[subject, record]],
+            _attrs("State dosed into"),
+        ),
     }
-    covariates = {n: (schema.SUBJECT, v, _attrs(f"Covariate {n}", data.covariate_units[n])) for n, v in data.covariates.items()}
+    covariates = {
+        n: (schema.SUBJECT, v, _attrs(f"Covariate {n}", data.covariate_units[n])) for n, v in data.covariates.items()
+    }
     return xr.Dataset(doses | covariates, {schema.SUBJECT: list(data.subjects)})
 
 
 def cohort(found: Cohort, model: AbstractModel, data: Dataset) -> xr.Dataset:
     """Return the virtual patients; covariates are prefixed `covariate_`."""
     dims = (schema.REPLICATE, schema.SUBJECT)
-    parameters = {n: (dims, np.asarray(v), _attrs(f"Patient's {n}", model.parameters[n])) for n, v in found.parameters.items()}
-    covariates = {
-        f"covariate_{n}": (dims, np.asarray(v), _attrs(f"Covariate {n}", data.covariate_units[n])) for n, v in found.covariates.items()
+    parameters = {
+        n: (dims, np.asarray(v), _attrs(f"Patient's {n}", model.parameters[n])) for n, v in found.parameters.items()
     }
-    draw = {"posterior_draw": (schema.REPLICATE, np.asarray(found.draw), _attrs("Posterior draw, counted over chains and draws"))}
+    covariates = {
+        f"covariate_{n}": (dims, np.asarray(v), _attrs(f"Covariate {n}", data.covariate_units[n]))
+        for n, v in found.covariates.items()
+    }
+    draw = {
+        "posterior_draw": (
+            schema.REPLICATE,
+            np.asarray(found.draw),
+            _attrs("Posterior draw, counted over chains and draws"),
+        )
+    }
     replicates, subjects = next(iter(found.parameters.values())).shape
-    return xr.Dataset(parameters | covariates | draw, {schema.REPLICATE: np.arange(replicates), schema.SUBJECT: np.arange(subjects)})
+    return xr.Dataset(
+        parameters | covariates | draw, {schema.REPLICATE: np.arange(replicates), schema.SUBJECT: np.arange(subjects)}
+    )
 
 
 def cohort_of(group: xr.Dataset, model: AbstractModel) -> Cohort:
@@ -61,11 +84,17 @@ def cohort_of(group: xr.Dataset, model: AbstractModel) -> Cohort:
     return Cohort(
         draw=jnp.asarray(group["posterior_draw"].to_numpy()),
         parameters={n: jnp.asarray(group[n].to_numpy()) for n in model.parameters},
-        covariates={str(n).removeprefix("covariate_"): jnp.asarray(group[n].to_numpy()) for n in group if str(n).startswith("covariate_")},
+        covariates={
+            str(n).removeprefix("covariate_"): jnp.asarray(group[n].to_numpy())
+            for n in group
+            if str(n).startswith("covariate_")
+        },
     )
 
 
-def outcomes(found: Outcomes, design: AbstractDesign, endpoints: Mapping[str, AbstractEndpoint], model: AbstractModel) -> xr.Dataset:
+def outcomes(
+    found: Outcomes, design: AbstractDesign, endpoints: Mapping[str, AbstractEndpoint], model: AbstractModel
+) -> xr.Dataset:
     """Return the potential outcomes; courses are named `course_` and the output."""
     dims = (schema.REPLICATE, schema.SUBJECT, schema.ARM)
     values = {

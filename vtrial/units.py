@@ -23,7 +23,9 @@ def _unit(text: str, where: str) -> "pint.Unit":
     try:
         quantity = _registry().parse_expression(text)
     except (pint.errors.PintError, AttributeError, TypeError, ValueError, AssertionError) as error:
-        raise UserError(f"{where}: '{text}' is not a unit; write for example 'h', 'mg', 'mg/L', 'L/h' or '1/h'.") from error
+        raise UserError(
+            f"{where}: '{text}' is not a unit; write for example 'h', 'mg', 'mg/L', 'L/h' or '1/h'."
+        ) from error
     if text.strip() == "":
         return _registry().dimensionless
     if isinstance(quantity, int | float) or quantity.magnitude != 1:
@@ -42,7 +44,8 @@ def factor(given: str, wanted: str, *, where: str) -> float:
     source, target = _unit(given, where), _unit(wanted, where)
     if source.dimensionality != target.dimensionality:
         raise UserError(
-            f"{where} is given in '{given}', which cannot be converted to '{wanted}'; correct the unit, or the column it stands for."
+            f"{where} is given in '{given}', which cannot be converted to '{wanted}'; correct the unit, or the "
+            "column it stands for."
         )
     return float((1 * source).to(target).magnitude)
 

@@ -64,7 +64,9 @@ class TruncatedNormal(AbstractCovariates):
     def draw(self, key: Key[Array, ""], data: Dataset) -> dict[str, Float[Array, ""]]:
         """Draw each covariate with a key of its own."""
         return {
-            n: dist.TruncatedNormal(self.mean[n], self.sd[n], low=self.lower[n], high=self.upper[n]).sample(keys.named(key, n))
+            n: dist.TruncatedNormal(self.mean[n], self.sd[n], low=self.lower[n], high=self.upper[n]).sample(
+                keys.named(key, n)
+            )
             for n in data.covariates
         }
 
@@ -73,11 +75,16 @@ class TruncatedNormal(AbstractCovariates):
         for table, values in (("mean", self.mean), ("sd", self.sd), ("lower", self.lower), ("upper", self.upper)):
             for name in data.covariates:
                 if name not in values:
-                    raise UserError(f"cohort.covariates.{table} lacks {name}, which the data have. {nearest(name, values)}")
+                    raise UserError(
+                        f"cohort.covariates.{table} lacks {name}, which the data have. {nearest(name, values)}"
+                    )
         for name in data.covariates:
             if not (self.sd[name] > 0 and self.lower[name] < self.upper[name]):
                 raise UserError(f"cohort.covariates needs sd > 0 and lower < upper for {name}.")
 
     def describe(self) -> str:
         """Say each margin."""
-        return "; ".join(f"{n} normal({self.mean[n]:g}, {self.sd[n]:g}) within {self.lower[n]:g} to {self.upper[n]:g}" for n in self.mean)
+        return "; ".join(
+            f"{n} normal({self.mean[n]:g}, {self.sd[n]:g}) within {self.lower[n]:g} to {self.upper[n]:g}"
+            for n in self.mean
+        )

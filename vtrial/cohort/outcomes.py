@@ -81,12 +81,18 @@ def simulate(
     block = jax.jit(jax.vmap(lambda k, p, d: _replicate(k, p, d, plan, endpoints, statistical)))
     size = max(1, min(replicates, _PROFILES // (subjects * len(arms))))
     parts = []
-    with tqdm(total=replicates, desc="simulating trials", unit="trial", disable=not sys.stderr.isatty(), leave=False) as bar:
+    with tqdm(
+        total=replicates, desc="simulating trials", unit="trial", disable=not sys.stderr.isatty(), leave=False
+    ) as bar:
         for start in range(0, replicates, size):
             # The last block is filled up with the last replicate, so that all blocks share one compilation.
             rows = np.minimum(np.arange(start, start + size), replicates - 1)
             kept = min(size, replicates - start)
-            taken = (trial_keys[rows], jax.tree.map(lambda x, r=rows: x[r], cohort.parameters), jax.tree.map(lambda x, r=rows: x[r], noise))
+            taken = (
+                trial_keys[rows],
+                jax.tree.map(lambda x, r=rows: x[r], cohort.parameters),
+                jax.tree.map(lambda x, r=rows: x[r], noise),
+            )
             parts.append(jax.tree.map(lambda x, n=kept: np.asarray(x)[:n], block(*taken)))
             bar.update(kept)
     values, code, course = jax.tree.map(lambda *p: np.concatenate(p), *parts)
@@ -109,7 +115,10 @@ def _replicate(
         profile = statistical.solver(statistical.model, p, events)
         solved = profile.code == ResultCode.SOLVED
         true = {o: jnp.where(solved, y, jnp.nan) for o, y in profile.outputs.items()}
-        measured = {o: statistical.measure(keys.named(key, o), o, true[o], noise) if o in statistical.noise else true[o] for o in true}
+        measured = {
+            o: statistical.measure(keys.named(key, o), o, true[o], noise) if o in statistical.noise else true[o]
+            for o in true
+        }
         found = {}
         for name, endpoint in endpoints.items():
             at, output = plan.index[name], endpoint.window.output

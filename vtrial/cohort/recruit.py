@@ -33,8 +33,16 @@ class Recruitment(eqx.Module):
         """Refuse an empty cohort."""
         if self.replicates < 2 or self.subjects < 2:
             raise UserError(
-                f"cohort needs at least 2 replicates (for a Monte-Carlo error) and 2 subjects; got {self.replicates} and {self.subjects}."
+                "cohort needs at least 2 replicates (for a Monte-Carlo error) and 2 subjects; got "
+                f"{self.replicates} and {self.subjects}."
             )
+
+    def describe(self) -> str:
+        """Say it in words."""
+        return (
+            f"{self.replicates} virtual trials on posterior draws of their own, {self.subjects} virtual patients each; "
+            f"covariates: {self.covariates.describe()}"
+        )
 
 
 class Cohort(eqx.Module):
@@ -49,7 +57,11 @@ class Cohort(eqx.Module):
 
 
 def recruit(
-    key: Key[Array, ""], recruitment: Recruitment, posterior: Mapping[str, np.ndarray], statistical: StatisticalModel, data: Dataset
+    key: Key[Array, ""],
+    recruitment: Recruitment,
+    posterior: Mapping[str, np.ndarray],
+    statistical: StatisticalModel,
+    data: Dataset,
 ) -> Cohort:
     """Draw the virtual patients.
 
@@ -70,7 +82,8 @@ def recruit(
     count = len(next(iter(posterior.values())))
     if recruitment.replicates > count:
         raise UserError(
-            f"cohort.replicates={recruitment.replicates}, but the posterior has {count} draws and each trial takes one of its own; "
+            f"cohort.replicates={recruitment.replicates}, but the posterior has {count} draws and each trial "
+            "takes one of its own; "
             "raise inference.draws or lower cohort.replicates."
         )
     picked = jax.random.permutation(keys.named(key, "draw"), count)[: recruitment.replicates]

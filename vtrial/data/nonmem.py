@@ -52,17 +52,27 @@ class NonmemTable(AbstractData):
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise UserError(f"data.path: '{self.path}' cannot be read ({error.strerror}); give the path of the data file.") from error
+            raise UserError(
+                f"data.path: '{self.path}' cannot be read ({error.strerror}); give the path of the data file."
+            ) from error
         table = Table.parse(content, path.name)
         table.require("ID", "TIME", "DV", "AMT", "EVID", *self.covariates)
         self._refuse_unsupported(table)
         time = table.numbers("TIME") * units.factor(self._unit("TIME"), model.time, where="Column TIME")
-        table.refuse(time < 0, "TIME", "the time is negative; times count from each subject's own start, so shift them to be 0 or later")
+        table.refuse(
+            time < 0,
+            "TIME",
+            "the time is negative; times count from each subject's own start, so shift them to be 0 or later",
+        )
         order = table.subjects()
         event = table.numbers("EVID", allowed=(0, 1, 2))
         for rows in order.values():
             late = np.flatnonzero(np.diff(time[rows]) < 0)
-            table.refuse(np.isin(table.row, table.row[rows[late + 1]]), "TIME", "the time is before that of the row above; sort each subject by time")
+            table.refuse(
+                np.isin(table.row, table.row[rows[late + 1]]),
+                "TIME",
+                "the time is before that of the row above; sort each subject by time",
+            )
         observations = self._observed(table, event, model)
         doses = self._doses(table, event, time, model)
         self._refuse_duplicates(table, time, event)
@@ -81,18 +91,25 @@ class NonmemTable(AbstractData):
 
     def _unit(self, column: str) -> str:
         if column not in self.units:
-            raise UserError(f"data.units lacks the unit of column {column}; add for example '{column}: {_EXAMPLE.get(column, 'kg')}'.")
+            raise UserError(
+                f"data.units lacks the unit of column {column}; add for example '{column}: "
+                f"{_EXAMPLE.get(column, 'kg')}'."
+            )
         return self.units[column]
 
     def _check_names(self, model: AbstractModel) -> None:
         """Check the configuration against the model before the file is opened."""
         for output in self.outputs:
             if output not in model.outputs:
-                raise UserError(f"data.outputs has '{output}', which model {type(model).__name__} does not. {nearest(output, model.outputs)}")
+                raise UserError(
+                    f"data.outputs has '{output}', which model {type(model).__name__} does not. "
+                    f"{nearest(output, model.outputs)}"
+                )
         for number, state in self.compartments.items():
             if state not in model.states:
                 raise UserError(
-                    f"data.compartments maps CMT {number} to '{state}', which is no state of model {type(model).__name__}. "
+                    f"data.compartments maps CMT {number} to '{state}', which is no state of model "
+                    f"{type(model).__name__}. "
                     f"{nearest(state, model.states)}"
                 )
 
@@ -100,7 +117,11 @@ class NonmemTable(AbstractData):
         """Refuse records whose meaning would be lost."""
         for column, what in (("RATE", "infusions"), ("SS", "steady-state doses")):
             if column in table.columns:
-                table.refuse(table.numbers(column, missing=0.0) != 0, column, f"this version reads no {what}; only 0 is understood here")
+                table.refuse(
+                    table.numbers(column, missing=0.0) != 0,
+                    column,
+                    f"this version reads no {what}; only 0 is understood here",
+                )
 
     def _observed(self, table: Table, event: np.ndarray, model: AbstractModel) -> dict[int, tuple[str, float]]:
         """Return the observations: position of the row -> (output, value in the output's unit)."""
@@ -108,7 +129,9 @@ class NonmemTable(AbstractData):
         rows = np.flatnonzero((event == 0) & (missing == 0))
         value = table.numbers("DV", missing=np.nan)
         table.refuse(
-            (event == 0) & (missing == 0) & np.isnan(value), "DV", "an observation has no value; give one, or set MDV to 1 to leave the row out"
+            (event == 0) & (missing == 0) & np.isnan(value),
+            "DV",
+            "an observation has no value; give one, or set MDV to 1 to leave the row out",
         )
         if not len(rows):
             raise UserError(f"{table.name} has no observation (EVID 0 with MDV 0); there is nothing to calibrate with.")
@@ -117,25 +140,38 @@ class NonmemTable(AbstractData):
             number = table.numbers("DVID", missing=np.nan)
             known = np.isin(number, list(by_number))
             table.refuse(
-                np.isin(np.arange(len(event)), rows) & ~known, "DVID", f"no output has this DVID; data.outputs knows {self.outputs}"
+                np.isin(np.arange(len(event)), rows) & ~known,
+                "DVID",
+                f"no output has this DVID; data.outputs knows {self.outputs}",
             )
         elif len(self.outputs) == 1:
             number = np.full(len(event), next(iter(by_number)))
         else:
-            raise UserError(f"{table.name} has no column DVID, but data.outputs names several outputs: {', '.join(self.outputs)}.")
-        scale = {o: units.factor(self._unit("DV"), model.outputs[o], where=f"Column DV (output {o})") for o in self.outputs}
+            raise UserError(
+                f"{table.name} has no column DVID, but data.outputs names several outputs: {', '.join(self.outputs)}."
+            )
+        scale = {
+            o: units.factor(self._unit("DV"), model.outputs[o], where=f"Column DV (output {o})") for o in self.outputs
+        }
         return {int(r): (by_number[int(number[r])], float(value[r] * scale[by_number[int(number[r])]])) for r in rows}
 
     def _doses(self, table: Table, event: np.ndarray, time: np.ndarray, model: AbstractModel) -> dict[int, Dose]:
         """Return the doses: position of the row -> dose in the model's units."""
         given = event == 1
         amount = table.numbers("AMT", missing=0.0)
-        table.refuse(given & (amount <= 0), "AMT", "a dose record needs an amount above 0; correct it, or set EVID to 0")
-        table.refuse(~given & (amount != 0), "AMT", "a record that is no dose has an amount; set EVID to 1, or AMT to 0")
+        table.refuse(
+            given & (amount <= 0), "AMT", "a dose record needs an amount above 0; correct it, or set EVID to 0"
+        )
+        table.refuse(
+            ~given & (amount != 0), "AMT", "a record that is no dose has an amount; set EVID to 1, or AMT to 0"
+        )
         known = list(self.compartments)
         if "CMT" in table.columns:
             number = table.numbers("CMT", missing=np.nan)
-            hint = f"no compartment has this number; data.compartments knows {dict(self.compartments)} and the model has states {tuple(model.states)}"
+            hint = (
+                f"no compartment has this number; data.compartments knows {dict(self.compartments)} and the "
+                f"model has states {tuple(model.states)}"
+            )
             table.refuse(given & ~np.isin(number, known), "CMT", hint)
         elif len(known) == 1:
             number = np.full(len(event), known[0])
@@ -143,14 +179,23 @@ class NonmemTable(AbstractData):
             raise UserError(f"{table.name} has no column CMT, but data.compartments names several compartments.")
         interval = table.numbers("II", missing=0.0) if "II" in table.columns else np.zeros(len(event))
         more = table.numbers("ADDL", missing=0.0) if "ADDL" in table.columns else np.zeros(len(event))
-        table.refuse(given & ((more < 0) | (more % 1 != 0)), "ADDL", "the number of additional doses must be 0, 1, 2, ...")
-        table.refuse(given & (more > 0) & (interval <= 0), "II", "additional doses need an interval above 0 between them")
+        table.refuse(
+            given & ((more < 0) | (more % 1 != 0)), "ADDL", "the number of additional doses must be 0, 1, 2, ..."
+        )
+        table.refuse(
+            given & (more > 0) & (interval <= 0), "II", "additional doses need an interval above 0 between them"
+        )
         hours = units.factor(self._unit("TIME"), model.time, where="Column II")
         states = tuple(model.states)
         return {
             int(r): Dose(
                 time=float(time[r]),
-                amount=float(amount[r] * units.factor(self._unit("AMT"), model.states[self.compartments[int(number[r])]], where="Column AMT")),
+                amount=float(
+                    amount[r]
+                    * units.factor(
+                        self._unit("AMT"), model.states[self.compartments[int(number[r])]], where="Column AMT"
+                    )
+                ),
                 state=states.index(self.compartments[int(number[r])]),
                 additional=int(more[r]),
                 interval=float(interval[r] * hours),
@@ -178,7 +223,11 @@ class NonmemTable(AbstractData):
         first = np.empty_like(value)
         for rows in order.values():
             first[rows] = value[rows[0]]
-        table.refuse(value != first, name, "the covariate changes within the subject; this version reads baseline covariates only")
+        table.refuse(
+            value != first,
+            name,
+            "the covariate changes within the subject; this version reads baseline covariates only",
+        )
         return np.array([value[rows[0]] for rows in order.values()])
 
 
@@ -194,7 +243,10 @@ def _subject_events(
 
 
 def _long_form(
-    order: Mapping[str, np.ndarray], time: np.ndarray, observations: Mapping[int, tuple[str, float]], outputs: tuple[str, ...]
+    order: Mapping[str, np.ndarray],
+    time: np.ndarray,
+    observations: Mapping[int, tuple[str, float]],
+    outputs: tuple[str, ...],
 ) -> dict[str, Observations]:
     """Return each output's observations; the n-th observation row of a subject is sample n of its event table."""
     entries = [

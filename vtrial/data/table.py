@@ -20,7 +20,9 @@ class Table:
     def __init__(self, frame: pl.DataFrame, name: str):
         """Wrap a frame of text columns with upper-case names."""
         number = np.arange(2, len(frame) + 2)
-        blank = frame.select(pl.all_horizontal(pl.all().is_null() | pl.all().str.strip_chars().is_in(_MISSING))).to_series()
+        blank = frame.select(
+            pl.all_horizontal(pl.all().is_null() | pl.all().str.strip_chars().is_in(_MISSING))
+        ).to_series()
         self.name = name
         self.row = number[~blank.to_numpy()]
         self._frame = frame.filter(~blank)
@@ -38,7 +40,9 @@ class Table:
         except pl.exceptions.NoDataError:
             raise UserError(f"{name} is empty; it needs a header row and data rows.") from None
         except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
-            raise UserError(f"{name} cannot be read as a comma-separated table: {str(error).splitlines()[0]}") from error
+            raise UserError(
+                f"{name} cannot be read as a comma-separated table: {str(error).splitlines()[0]}"
+            ) from error
         names = [c.strip().upper() for c in frame.columns]
         for column in names:
             if names.count(column) > 1:
@@ -89,9 +93,15 @@ class Table:
                 value[position] = float(cells[position])
             except ValueError:
                 value[position] = np.inf
-        self.refuse(filled & ~np.isfinite(value), column, "the cell is not a number; correct it, or mark it missing with '.'")
+        self.refuse(
+            filled & ~np.isfinite(value), column, "the cell is not a number; correct it, or mark it missing with '.'"
+        )
         if allowed:
-            self.refuse(~np.isin(value, allowed), column, f"only {', '.join(f'{a:g}' for a in allowed)} are understood by this version")
+            self.refuse(
+                ~np.isin(value, allowed),
+                column,
+                f"only {', '.join(f'{a:g}' for a in allowed)} are understood by this version",
+            )
         return value
 
     def subjects(self) -> dict[str, np.ndarray]:
@@ -106,5 +116,8 @@ class Table:
         names = [ids[p] for p in starts]
         for number, p in enumerate(starts):
             if ids[p] in names[:number]:
-                raise UserError(f"{self.where(p, 'ID')}: subject {ids[p]} appeared before in other rows; keep each subject's rows together.")
+                raise UserError(
+                    f"{self.where(p, 'ID')}: subject {ids[p]} appeared before in other rows; keep each subject's "
+                    "rows together."
+                )
         return {ids[p]: np.arange(p, end) for p, end in zip(starts, [*starts[1:], len(ids)], strict=True)}

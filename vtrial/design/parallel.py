@@ -27,7 +27,9 @@ class Parallel(AbstractDesign):
             UserError: there is no arm, or nobody in it.
         """
         if not arms:
-            raise UserError("design.arms is empty; a trial needs at least one arm, for example design.arms.low with a regimen.")
+            raise UserError(
+                "design.arms is empty; a trial needs at least one arm, for example design.arms.low with a regimen."
+            )
         if per_arm < 2:
             raise UserError(f"design.per_arm must be at least 2, not {per_arm}.")
         self.names, self.arms = tuple(arms), tuple(arms.values())

@@ -26,9 +26,9 @@ class Gate(eqx.Module):
     """Go on with a fit that fails; the report says so in red."""
 
     def judge(self, health: xr.Dataset) -> xr.Dataset:
-        """Add the verdict to the health group: each check with its worst value, who has it, the threshold, and whether it passed.
+        """Add the verdict to the health group: each check's worst value, who has it, the rule, and whether it passed.
 
-        The comparison is written so that a value that is not a number fails, but for sampler statistics a method does not have.
+        A value that is not a number fails, but for sampler statistics that a method does not have.
         """
         rows = [
             self._worst(health, "r_hat", "R-hat", np.nanargmax, lambda v: v < self.r_hat, f"below {self.r_hat:g}"),
@@ -70,10 +70,15 @@ class Gate(eqx.Module):
         said = "; ".join(
             f"{name} {value:.4g}{f' of {who}' if who else ''} must be {rule}"
             for name, value, who, rule in zip(
-                failed["check"].to_numpy(), failed["worst"].to_numpy(), failed["culprit"].to_numpy(), failed["rule"].to_numpy(), strict=True
+                failed["check"].to_numpy(),
+                failed["worst"].to_numpy(),
+                failed["culprit"].to_numpy(),
+                failed["rule"].to_numpy(),
+                strict=True,
             )
         )
         raise UserError(
-            f"The fit did not pass the gate: {said}. Sample longer (inference.warmup, inference.draws), raise inference.target_accept, "
+            f"The fit did not pass the gate: {said}. Sample longer (inference.warmup, inference.draws), raise "
+            "inference.target_accept, "
             "or reconsider the model and priors; gate.force=true goes on regardless, and the report says so."
         )

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-import arviz as az
 import numpy as np
 import xarray as xr
+from arviz_stats import bfmi, ess, rhat  # not arviz itself: its plots take seconds to import
 
 from vtrial import schema
 from vtrial.likelihood import StatisticalModel
@@ -50,9 +50,9 @@ def fit_health(
             "median": row(median, "Posterior median, in the parameter's unit"),
             "lower": row(low, "2.5 % posterior quantile, in the parameter's unit"),
             "upper": row(high, "97.5 % posterior quantile, in the parameter's unit"),
-            "r_hat": row(_statistic(az.rhat(stacked)), "Rank-normalised split R-hat"),
-            "ess_bulk": row(_statistic(az.ess(stacked, method="bulk")), "Bulk effective sample size"),
-            "ess_tail": row(_statistic(az.ess(stacked, method="tail")), "Tail effective sample size"),
+            "r_hat": row(_statistic(rhat(stacked)), "Rank-normalised split R-hat"),
+            "ess_bulk": row(_statistic(ess(stacked, method="bulk")), "Bulk effective sample size"),
+            "ess_tail": row(_statistic(ess(stacked, method="tail")), "Tail effective sample size"),
             "contraction": row(_contraction(names, sd, prior), "1 - (posterior SD / prior SD)^2"),
             "shrinkage": row(_shrinkage(names, posterior), "Shrinkage of the etas (SD), of omegas only"),
         },
@@ -89,7 +89,7 @@ def _sampler(stats: xr.Dataset) -> Mapping[str, tuple]:
     """Return the totals of the sampler; statistics a method does not have are NaN."""
     depth = stats.attrs.get("max_tree_depth")
     full = float((stats["n_steps"] >= 2**depth - 1).sum()) if depth and "n_steps" in stats else np.nan
-    energy = float(_statistic(az.bfmi(stats)).min()) if "energy" in stats else np.nan
+    energy = float(_statistic(bfmi(stats)).min()) if "energy" in stats else np.nan
     return {
         "divergences": ((), float(stats["diverging"].sum()), {"long_name": "Divergent transitions", "units": ""}),
         "tree_depth_hits": ((), full, {"long_name": "Iterations that reached the greatest tree depth", "units": ""}),

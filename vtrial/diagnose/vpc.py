@@ -19,7 +19,9 @@ INTERVAL = (0.025, 0.5, 0.975)
 def _bins(time: np.ndarray, wanted: int) -> np.ndarray:
     """Assign each observation to one of at most `wanted` bins of equal count; equal times are never parted."""
     distinct = np.unique(time)
-    edges = np.unique(np.quantile(time, np.linspace(0, 1, min(wanted, len(distinct)) + 1)[1:-1], method="closest_observation"))
+    edges = np.unique(
+        np.quantile(time, np.linspace(0, 1, min(wanted, len(distinct)) + 1)[1:-1], method="closest_observation")
+    )
     return np.searchsorted(edges, time, side="left")
 
 
@@ -57,7 +59,10 @@ def visual_predictive_check(
         return statistical.replicate(jax.random.fold_in(mine, 1), patients, draw, data)
 
     simulated = jax.lax.map(one, (jnp.arange(len(picked)), chosen), batch_size=min(50, len(picked)))
-    parts = [_one_output(o, obs, np.asarray(simulated[o]), statistical.model.outputs[o], statistical.model.time, bins) for o, obs in data.observations.items()]
+    parts = [
+        _one_output(o, obs, np.asarray(simulated[o]), statistical.model.outputs[o], statistical.model.time, bins)
+        for o, obs in data.observations.items()
+    ]
     return xr.merge(parts)
 
 
@@ -71,14 +76,26 @@ def _one_output(output: str, obs, simulated: np.ndarray, unit: str, time_unit: s
     bin_dim = f"{schema.BIN}_{output}"
     return xr.Dataset(
         {
-            f"{output}_observed": ((bin_dim, schema.QUANTILE), observed, {"units": unit, "long_name": f"Quantiles of observed {output}"}),
+            f"{output}_observed": (
+                (bin_dim, schema.QUANTILE),
+                observed,
+                {"units": unit, "long_name": f"Quantiles of observed {output}"},
+            ),
             f"{output}_simulated": (
                 ("interval", bin_dim, schema.QUANTILE),
                 band,
                 {"units": unit, "long_name": f"Quantiles of replicated {output}: 2.5, 50 and 97.5 % over replicates"},
             ),
-            f"{output}_time": (bin_dim, np.array([np.median(obs.time[g]) for g in groups]), {"units": time_unit, "long_name": "Median time of the bin"}),
-            f"{output}_count": (bin_dim, np.array([len(g) for g in groups]), {"units": "", "long_name": "Observations in the bin"}),
+            f"{output}_time": (
+                bin_dim,
+                np.array([np.median(obs.time[g]) for g in groups]),
+                {"units": time_unit, "long_name": "Median time of the bin"},
+            ),
+            f"{output}_count": (
+                bin_dim,
+                np.array([len(g) for g in groups]),
+                {"units": "", "long_name": "Observations in the bin"},
+            ),
         },
         {schema.QUANTILE: list(QUANTILES), "interval": list(INTERVAL)},
     )

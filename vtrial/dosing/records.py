@@ -46,7 +46,9 @@ class EventTable(eqx.Module):
 def _expanded(doses: Sequence[Dose]) -> list[tuple[float, int, Dose]]:
     """List every single dose as (time, whether it is an additional one, its record), in data order."""
     return [
-        (dose.time + number * dose.interval, int(number > 0), dose) for dose in doses for number in range(dose.additional + 1)
+        (dose.time + number * dose.interval, int(number > 0), dose)
+        for dose in doses
+        for number in range(dose.additional + 1)
     ]
 
 
@@ -92,13 +94,15 @@ def event_table(rows: Sequence[Dose | float]) -> EventTable:
 def _padded(values: Sequence[np.ndarray], fills: Sequence[float]) -> np.ndarray:
     """Stack arrays of different lengths, each padded at its end with its fill."""
     length = max(len(v) for v in values)
-    return np.stack([np.append(v, np.full(length - len(v), fill, v.dtype)) for v, fill in zip(values, fills, strict=True)])
+    return np.stack(
+        [np.append(v, np.full(length - len(v), fill, v.dtype)) for v, fill in zip(values, fills, strict=True)]
+    )
 
 
 def stack(tables: Sequence[EventTable]) -> EventTable:
     """Pad the event tables of several persons to one shape and stack them on a leading `subject` axis.
 
-    Padding samples repeat the person's last sample; padding doses follow it with amount 0, so that time never runs back.
+    Padding samples repeat the person's last sample; padding doses follow it with amount 0: time never runs back.
     """
     none = [0] * len(tables)
     times = [np.asarray(t.time) for t in tables]

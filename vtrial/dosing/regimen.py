@@ -38,12 +38,15 @@ class Regimen(eqx.Module):
         """
         states = tuple(model.states)
         if self.into not in states:
-            raise UserError(f"Regimen doses into '{self.into}', but the model has states {states}. {nearest(self.into, states)}")
+            raise UserError(
+                f"Regimen doses into '{self.into}', but the model has states {states}. {nearest(self.into, states)}"
+            )
         amount = units.quantity(self.dose, model.states[self.into], where="Regimen's dose")
         interval = units.quantity(self.every, model.time, where="Regimen's every")
         if amount < 0 or interval <= 0:
             raise UserError(
-                f"Regimen gives {self.dose} every {self.every}; the dose must not be negative and the interval must be positive."
+                f"Regimen gives {self.dose} every {self.every}; the dose must not be negative and the interval "
+                "must be positive."
             )
         return Dose(0.0, amount, states.index(self.into), self.doses - 1, interval)
 

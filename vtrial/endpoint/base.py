@@ -38,7 +38,10 @@ class Window(eqx.Module):
         else:
             last = units.quantity(self.end, model.time, where="Window's end")
             if last <= first or self.points < 2:
-                raise UserError(f"An endpoint's window must end after its start and have 2 or more points; got {self.describe()}, {self.points} points.")
+                raise UserError(
+                    "An endpoint's window must end after its start and have 2 or more points; got "
+                    f"{self.describe()}, {self.points} points."
+                )
         if first < 0:
             raise UserError(f"An endpoint's window starts at {self.start}, before the trial.")
         return np.linspace(first, last, self.points if self.end is not None else 1)
@@ -51,7 +54,8 @@ class Window(eqx.Module):
         """
         if self.output not in model.outputs:
             raise UserError(
-                f"An endpoint reads '{self.output}', which is no output of model {type(model).__name__}. {nearest(self.output, model.outputs)}"
+                f"An endpoint reads '{self.output}', which is no output of model {type(model).__name__}. "
+                f"{nearest(self.output, model.outputs)}"
             )
         return model.outputs[self.output]
 

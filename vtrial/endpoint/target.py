@@ -16,7 +16,10 @@ _FLAT = 1e-12
 def _limits(lower: str, upper: str, window: Window, model: AbstractModel) -> tuple[float, float]:
     """Return the range in the output's unit."""
     unit = window.unit(model)
-    low, high = units.quantity(lower, unit, where="Endpoint's lower"), units.quantity(upper, unit, where="Endpoint's upper")
+    low, high = (
+        units.quantity(lower, unit, where="Endpoint's lower"),
+        units.quantity(upper, unit, where="Endpoint's upper"),
+    )
     if not low < high:
         raise UserError(f"An endpoint's range must have lower below upper; got {lower} to {upper}.")
     return low, high
@@ -46,7 +49,10 @@ class Inside(AbstractEndpoint):
 
     def describe(self) -> str:
         """Say range and window."""
-        return f"share of patients whose {self.window.output} stays within {self.lower} to {self.upper} {self.window.describe()}"
+        return (
+            f"share of patients whose {self.window.output} stays within {self.lower} to {self.upper} "
+            f"{self.window.describe()}"
+        )
 
 
 class TimeInside(AbstractEndpoint):
@@ -77,4 +83,6 @@ class TimeInside(AbstractEndpoint):
 
     def describe(self) -> str:
         """Say range and window."""
-        return f"percentage of time with {self.window.output} within {self.lower} to {self.upper} {self.window.describe()}"
+        return (
+            f"percentage of time with {self.window.output} within {self.lower} to {self.upper} {self.window.describe()}"
+        )

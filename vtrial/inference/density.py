@@ -36,7 +36,7 @@ class UnconstrainedDensity:
 
     def potential(self, point: Point) -> Float[Array, ""]:
         """Return minus the log density, up to a constant."""
-        return potential_energy(self._model, (), {}, point)
+        return jnp.asarray(potential_energy(self._model, (), {}, point))
 
     def constrain(self, point: Point) -> dict[str, Array]:
         """Return every site in its own scale, deterministic ones included."""

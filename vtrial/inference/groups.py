@@ -9,6 +9,7 @@ import xarray as xr
 from jaxtyping import Array, Key
 
 from vtrial import keys, schema
+from vtrial._types import Values
 from vtrial.data import Dataset
 from vtrial.likelihood import RAW, StatisticalModel
 from vtrial.population.population import CHOLESKY, CORRELATION
@@ -27,7 +28,7 @@ _STATS = {
 """NumPyro's name of a statistic -> ArviZ's name and what it is."""
 
 
-def posterior(samples: Mapping[str, Array], statistical: StatisticalModel, data: Dataset) -> xr.Dataset:
+def posterior(samples: Values, statistical: StatisticalModel, data: Dataset) -> xr.Dataset:
     """Return the posterior group from samples [chain draw ...] of the joint model."""
     effects, units = statistical.population.effects, statistical.units()
     variables = {}
@@ -43,7 +44,9 @@ def posterior(samples: Mapping[str, Array], statistical: StatisticalModel, data:
     return xr.Dataset(variables, coords)
 
 
-def _described(name: str, statistical: StatisticalModel, units: Mapping[str, str]) -> tuple[tuple[str, ...], dict[str, str]]:
+def _described(
+    name: str, statistical: StatisticalModel, units: Mapping[str, str]
+) -> tuple[tuple[str, ...], dict[str, str]]:
     """Return the dimensions of a site behind chain and draw, and its unit and long name."""
     if name in (CHOLESKY, CORRELATION):
         what = "Correlation of the etas" if name == CORRELATION else "Cholesky factor of the correlation of the etas"
@@ -60,7 +63,7 @@ def _described(name: str, statistical: StatisticalModel, units: Mapping[str, str
     return (), {"units": units[name], "long_name": f"Residual error {name}"}
 
 
-def sample_stats(fields: Mapping[str, Array]) -> xr.Dataset:
+def sample_stats(fields: Values) -> xr.Dataset:
     """Return the sampler's statistics [chain draw] under ArviZ's names."""
     variables = {}
     for field, value in fields.items():
@@ -107,7 +110,10 @@ def predictions(
         array = data.long({output: parts[which] for output, parts in found.items()}).reshape(chains, per_chain, -1)
         return (schema.CHAIN, schema.DRAW, schema.OBS), array, {"long_name": what}
 
-    predictive = {schema.DV: entry(1, "Replicated observation"), schema.IPRED: entry(0, "Individual prediction, without residual error")}
+    predictive = {
+        schema.DV: entry(1, "Replicated observation"),
+        schema.IPRED: entry(0, "Individual prediction, without residual error"),
+    }
     return {
         schema.POSTERIOR_PREDICTIVE: xr.Dataset(predictive, coords),
         schema.LOG_LIKELIHOOD: xr.Dataset({schema.DV: entry(2, "Log-likelihood of the observation")}, coords),
@@ -121,5 +127,9 @@ def prior(key: Key[Array, ""], statistical: StatisticalModel) -> xr.Dataset:
     for name, known in statistical.priors().items():
         value = known.distribution().sample(keys.named(key, name), (1, _PRIOR_DRAWS))
         _, attrs = _described(name, statistical, units)
-        variables[name] = ((schema.CHAIN, schema.DRAW), np.asarray(value), attrs | {"prior": known.describe(units[name])})
+        variables[name] = (
+            (schema.CHAIN, schema.DRAW),
+            np.asarray(value),
+            attrs | {"prior": known.describe(units[name])},
+        )
     return xr.Dataset(variables)

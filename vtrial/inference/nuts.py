@@ -51,7 +51,8 @@ class Nuts(AbstractInference):
         """Refuse a sampler that cannot judge its own convergence."""
         if self.chains < 2 or self.warmup < 1 or self.draws < 4:
             raise UserError(
-                f"NUTS needs chains >= 2 (to compare them), warmup >= 1 and draws >= 4; got {self.chains}, {self.warmup}, {self.draws}."
+                f"NUTS needs chains >= 2 (to compare them), warmup >= 1 and draws >= 4; got {self.chains}, "
+                f"{self.warmup}, {self.draws}."
             )
         if not 0 < self.target_accept < 1:
             raise UserError(f"inference.target_accept is a probability between 0 and 1, not {self.target_accept}.")
@@ -61,7 +62,9 @@ class Nuts(AbstractInference):
         density = UnconstrainedDensity(statistical.joint(data))
         potential = jax.jit(density.potential)
         medians = {site: prior.centre() for site, prior in statistical.priors().items()}
-        starts = jax.vmap(lambda k: density.near(k, medians, self.jitter))(keys.numbered(keys.named(key, "start"), self.chains))
+        starts = jax.vmap(lambda k: density.near(k, medians, self.jitter))(
+            keys.numbered(keys.named(key, "start"), self.chains)
+        )
         self._check_start(jax.vmap(potential)(starts), statistical, data)
         kernel = NUTS(potential_fn=potential, target_accept_prob=self.target_accept, max_tree_depth=self.max_tree_depth)
         state = kernel.init(
@@ -101,13 +104,20 @@ class Nuts(AbstractInference):
             return
         typical = {n: jnp.asarray(v) for n, v in statistical.population.typical().items()}
         _, code = statistical.predict(statistical.typical_subjects(typical, data), data)
-        failed = [f"ID {data.subjects[i]} ({schema.RESULT_CODES[int(code[i])]})" for i in np.flatnonzero(np.asarray(code))]
+        failed = [
+            f"ID {data.subjects[i]} ({schema.RESULT_CODES[int(code[i])]})" for i in np.flatnonzero(np.asarray(code))
+        ]
         why = f"the solve fails for {', '.join(failed[:5])}" if failed else "the data have no finite likelihood there"
-        raise UserError(f"No chain can start: at the prior medians {why}. Compare priors, units and doses with the data.")
+        raise UserError(
+            f"No chain can start: at the prior medians {why}. Compare priors, units and doses with the data."
+        )
 
     def describe(self) -> str:
         """Say how many chains and draws."""
-        return f"NUTS, {self.chains} chains x ({self.warmup} warm-up + {self.draws} draws), target acceptance {self.target_accept:g}"
+        return (
+            f"NUTS, {self.chains} chains x ({self.warmup} warm-up + {self.draws} draws), target acceptance "
+            f"{self.target_accept:g}"
+        )
 
 
 def _chunk(kernel: NUTS) -> Callable[[Any, int], tuple[Any, tuple[dict[str, Array], dict[str, Array]]]]:

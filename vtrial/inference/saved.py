@@ -25,11 +25,16 @@ class Saved(AbstractInference):
             names = (schema.POSTERIOR, schema.SAMPLE_STATS)
             found = {n: xr.open_dataset(self.path, group=n, engine="zarr", consolidated=False).load() for n in names}
         except (OSError, KeyError, ValueError) as error:
-            raise UserError(f"inference.path: '{self.path}' holds no posterior; give the result.zarr of a finished run.") from error
+            raise UserError(
+                f"inference.path: '{self.path}' holds no posterior; give the result.zarr of a finished run."
+            ) from error
         posterior = found[schema.POSTERIOR]
         missing = [name for name in statistical.priors() if name not in posterior]
         if missing:
-            raise UserError(f"The posterior in '{self.path}' lacks {', '.join(missing)}; it was fitted with another model or population.")
+            raise UserError(
+                f"The posterior in '{self.path}' lacks {', '.join(missing)}; it was fitted with another model or "
+                "population."
+            )
         if tuple(str(s) for s in posterior[schema.SUBJECT].to_numpy()) != data.subjects:
             raise UserError(f"The posterior in '{self.path}' was fitted to other subjects than those of {data.source}.")
         return found

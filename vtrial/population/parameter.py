@@ -14,8 +14,8 @@ from vtrial.population.prior import AbstractPrior
 class Parameter(eqx.Module):
     """A typical value with its prior, the variability between subjects, and covariate effects.
 
-    A subject's value is typical value x exp(eta) x covariate factors, eta normal with standard deviation omega: log-normal
-    between subjects.
+    A subject's value is typical value x exp(eta) x covariate factors, eta normal with standard deviation omega:
+    log-normal between subjects.
 
     Args:
         unit: unit of the typical value and its prior.
@@ -51,4 +51,3 @@ class Parameter(eqx.Module):
         """Write a subject's value as a formula."""
         eta = [f"exp(eta_{name})"] if self.iiv else []
         return " · ".join([name, *(effect.describe() for effect in self.covariates.values()), *eta])
-

@@ -19,11 +19,10 @@ CORRELATION = "iiv_correlation"
 """Site of that correlation matrix."""
 
 
-
 class Population(eqx.Module):
     """The distribution of a model's parameters over people.
 
-    Sites, named after the parameters: `CL` (typical value), `CL_iiv` (omega, the SD of its eta), `CL_eta` (one per subject).
+    Sites, named after the parameters: `CL` (typical value), `CL_iiv` (omega, the SD of its eta), `CL_eta` (by subject).
 
     Args:
         parameters: by name, every parameter of the model.
@@ -41,7 +40,9 @@ class Population(eqx.Module):
         self.parameters = tuple(parameters.values())
         self.correlation = correlation
         if correlation is not None and not correlation > 0:
-            raise UserError(f"population.correlation is the concentration of an LKJ prior and must be positive, not {correlation}.")
+            raise UserError(
+                f"population.correlation is the concentration of an LKJ prior and must be positive, not {correlation}."
+            )
 
     def for_model(self, model: AbstractModel) -> "Population":
         """Return this population in the model's order and units.
@@ -53,7 +54,8 @@ class Population(eqx.Module):
         for name in given:
             if name not in model.parameters:
                 raise UserError(
-                    f"population.parameters has '{name}', which model {type(model).__name__} does not. {nearest(name, model.parameters)}"
+                    f"population.parameters has '{name}', which model {type(model).__name__} does not. "
+                    f"{nearest(name, model.parameters)}"
                 )
         for name in model.parameters:
             if name not in given:
@@ -75,6 +77,10 @@ class Population(eqx.Module):
         """Whether the etas have a correlation to estimate."""
         return self.correlation is not None and len(self.effects) > 1
 
+    def describe_correlation(self) -> str:
+        """Say the prior of the correlation of the etas in words."""
+        return f"LKJ, concentration {self.correlation:g}" if self.correlated else "none"
+
     def typical(self) -> dict[str, float]:
         """Return the prior medians: a typical subject at the reference covariates."""
         return {n: p.prior.centre() for n, p in zip(self.names, self.parameters, strict=True)}
@@ -88,7 +94,7 @@ class Population(eqx.Module):
                 omega.append(numpyro.sample(f"{name}_iiv", parameter.iiv.distribution()))
         if not self.correlated:
             return typical, jnp.diag(jnp.asarray(omega))
-        cholesky = numpyro.sample(CHOLESKY, dist.LKJCholesky(len(omega), concentration=self.correlation))
+        cholesky = jnp.asarray(numpyro.sample(CHOLESKY, dist.LKJCholesky(len(omega), concentration=self.correlation)))
         numpyro.deterministic(CORRELATION, cholesky @ cholesky.T)
         return typical, jnp.asarray(omega)[:, None] * cholesky
 
@@ -98,7 +104,10 @@ class Population(eqx.Module):
         return omega[:, None] * draw[CHOLESKY] if self.correlated else jnp.diag(omega)
 
     def individual(
-        self, typical: Mapping[str, Array], eta: Float[Array, "*any effect"], covariates: Mapping[str, Float[Array, "*any"]]
+        self,
+        typical: Mapping[str, Array],
+        eta: Float[Array, "*any effect"],
+        covariates: Mapping[str, Float[Array, "*any"]],
     ) -> dict[str, Float[Array, "*any"]]:
         """Return subjects' parameters from typical values, etas (last axis: effect) and covariates."""
         column = {name: eta[..., i] for i, name in enumerate(self.effects)}
@@ -109,7 +118,11 @@ class Population(eqx.Module):
         }
 
     def new_subject(
-        self, key: Key[Array, ""], typical: Mapping[str, Array], factor: Float[Array, "effect effect"], covariates: Mapping[str, Array]
+        self,
+        key: Key[Array, ""],
+        typical: Mapping[str, Array],
+        factor: Float[Array, "effect effect"],
+        covariates: Mapping[str, Array],
     ) -> dict[str, Array]:
         """Draw the parameters of one person the data have not seen, given a population-level draw."""
         eta = factor @ jax.random.normal(key, (len(self.effects),))

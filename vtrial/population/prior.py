@@ -43,7 +43,9 @@ class LogNormalPrior(AbstractPrior):
     def __check_init__(self):
         """Refuse what is no distribution."""
         if not (self.median > 0 and self.sigma > 0):
-            raise UserError(f"A log-normal prior needs median > 0 and sigma > 0, not median={self.median} and sigma={self.sigma}.")
+            raise UserError(
+                f"A log-normal prior needs median > 0 and sigma > 0, not median={self.median} and sigma={self.sigma}."
+            )
 
     def distribution(self) -> dist.Distribution:
         """Return LogNormal(log value, sigma)."""

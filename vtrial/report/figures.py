@@ -14,7 +14,7 @@ from scipy.stats import gaussian_kde
 
 from vtrial import schema
 
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     "svg.hashsalt": "vtrial",
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -120,7 +120,15 @@ def visual_predictive_check(tree: xr.DataTree) -> str:
             for i, quantile in enumerate(group[schema.QUANTILE].to_numpy()):
                 colour = COLOURS[1] if quantile == 0.5 else COLOURS[0]
                 low, middle, high = group[f"{output}_simulated"].to_numpy()[..., i]
-                axes.fill_between(time, low, high, color=colour, alpha=0.22, lw=0, label=f"{100 * quantile:.0f} % simulated, 95 % interval")
+                axes.fill_between(
+                    time,
+                    low,
+                    high,
+                    color=colour,
+                    alpha=0.22,
+                    lw=0,
+                    label=f"{100 * quantile:.0f} % simulated, 95 % interval",
+                )
                 axes.plot(time, middle, "--", lw=0.9, color=colour)
                 label = "same quantiles observed" if i == 0 else None
                 axes.plot(time, group[f"{output}_observed"].to_numpy()[:, i], "-", lw=1.3, color=_DARK, label=label)
@@ -136,7 +144,7 @@ def parameters(tree: xr.DataTree) -> str:
 
     def draw() -> Figure:
         posterior, prior = tree[schema.POSTERIOR].dataset, tree[schema.PRIOR].dataset
-        names = [str(n) for n in prior.data_vars]
+        names = [str(n) for n in tree[schema.FIT_HEALTH][schema.PARAMETER].to_numpy() if n in prior]
         figure, panels = _grid(len(names), 4, 7.2, 1.5)
         for axes, name in zip(panels, names, strict=True):
             chains, before = posterior[name].to_numpy(), prior[name].to_numpy().ravel()
@@ -169,14 +177,20 @@ def courses(tree: xr.DataTree) -> str:
         for i, (axes, name) in enumerate(zip(panels, names, strict=True)):
             low, middle, high = np.nanquantile(course.sel({schema.ARM: name}).to_numpy(), (0.025, 0.5, 0.975), axis=0)
             colour = COLOURS[i % len(COLOURS)]
-            axes.fill_between(time, middle[:, 0], middle[:, 2], color=colour, alpha=0.16, lw=0, label="90 % of patients")
+            axes.fill_between(
+                time, middle[:, 0], middle[:, 2], color=colour, alpha=0.16, lw=0, label="90 % of patients"
+            )
             for edge in (0, 2):
                 axes.fill_between(time, low[:, edge], high[:, edge], color=colour, alpha=0.25, lw=0)
             axes.fill_between(time, low[:, 1], high[:, 1], color=colour, alpha=0.35, lw=0)
             axes.plot(time, middle[:, 1], color=colour, lw=1.6, label="median patient")
             for mark in group[primary].attrs.get("marks", []):
                 axes.axhline(mark, color=_DARK, lw=0.9, ls=":")
-            axes.set(title=str(group["label"].to_numpy()[i]), xlabel=f"time [{group[schema.TIME].attrs['units']}]", ylim=(0, top))
+            axes.set(
+                title=str(group["label"].to_numpy()[i]),
+                xlabel=f"time [{group[schema.TIME].attrs['units']}]",
+                ylim=(0, top),
+            )
         panels[0].set_ylabel(_label(output, course.attrs["units"]))
         return figure
 
@@ -201,8 +215,21 @@ def decision(tree: xr.DataTree) -> str:
             left.plot(scale * float(oc["truth"][i]), at, "o", color=colour, ms=6)
             for offset, name, alpha in ((0.17, "probability_best", 0.9), (-0.17, "probability_selected", 0.4)):
                 error = 100 * float(oc[f"{name}_mcse"][i])
-                right.barh(at + offset, 100 * float(oc[name][i]), 0.3, xerr=error, color=colour, alpha=alpha, error_kw={"lw": 0.9})
-        left.set(yticks=place, yticklabels=labels, xlabel=f"true mean of {oc.attrs['primary']} [{unit}], 95 % interval", xlim=(0, None))
+                right.barh(
+                    at + offset,
+                    100 * float(oc[name][i]),
+                    0.3,
+                    xerr=error,
+                    color=colour,
+                    alpha=alpha,
+                    error_kw={"lw": 0.9},
+                )
+        left.set(
+            yticks=place,
+            yticklabels=labels,
+            xlabel=f"true mean of {oc.attrs['primary']} [{unit}], 95 % interval",
+            xlim=(0, None),
+        )
         right.set(xlabel="probability [%]: truly best (dark), selected by the trial (light)", xlim=(0, 100))
         right.tick_params(axis="y", length=0)
         return figure

@@ -15,7 +15,8 @@ def with_error(value: float, error: float, unit: str = "") -> str:
     if not math.isfinite(value):
         return "not known"
     places = decimals(error)
-    return f"{value:.{places}f} ± {error:.{places}f} {unit}".rstrip()
+    rounded = round(value, places) + 0.0  # without the sign of a rounded zero
+    return f"{rounded:.{places}f} ± {error:.{places}f} {unit}".rstrip()
 
 
 def percent(value: float, error: float) -> str:

@@ -5,13 +5,16 @@ import xarray as xr
 
 from vtrial import schema
 from vtrial.report import figures, tables
-from vtrial.report.numbers import percent
+from vtrial.report.numbers import percent, with_error
 
 
 def render(tree: xr.DataTree) -> str:
     """Return the report of a finished result as HTML text."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("vtrial.report", "."), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+        loader=jinja2.PackageLoader("vtrial.report", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
     )
     outcomes, fit = tree[schema.OUTCOMES].dataset, tree[schema.FIT_HEALTH]
     return environment.get_template("template.html").render(
@@ -58,10 +61,16 @@ def _verdict(tree: xr.DataTree) -> str:
     mine = oc.sel({schema.ARM: top})
     chance = percent(float(mine["probability_best"]), float(mine["probability_best_mcse"]))
     correct = percent(float(oc["probability_correct"]), float(oc["probability_correct_mcse"]))
-    unit = oc["truth"].attrs["units"]
+    unit, what = oc["truth"].attrs["units"], str(outcomes[oc.attrs["primary"]].attrs["long_name"])
     mean, error = float(mine["truth"]), float(mine["truth_mcse"])
-    level = f"mean {percent(mean, error)}" if unit == "" else f"mean {mean:.3g} {unit}"
+    level = f"under it the {what} is {percent(mean, error) if unit == '' else with_error(mean, error, unit)}"
     trial = f"A trial of this design selects the truly best arm with probability {correct}."
     if oc.attrs["recommended"]:
-        return f"Recommended: {label[oc.attrs['recommended']]}. It is truly best with probability {chance}; {level}. {trial}"
-    return f"No arm is recommended: the most probable best, {label[top]}, is best with probability {chance}, too little for the rule; {level}. {trial}"
+        return (
+            f"Recommended: {label[oc.attrs['recommended']]}. It is truly best with probability {chance}; "
+            f"{level}. {trial}"
+        )
+    return (
+        f"No arm is recommended: the most probable best, {label[top]}, is best with probability {chance}, too "
+        f"little for the rule; {level}. {trial}"
+    )

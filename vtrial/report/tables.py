@@ -24,7 +24,15 @@ def health(tree: xr.DataTree) -> Table:
     for i, check in enumerate(group["check"].to_numpy()):
         passed = bool(group["passed"][i])
         value = f"{float(group['worst'][i]):.3f}" if check == "R-hat" else significant(float(group["worst"][i]))
-        rows.append([str(check), value, str(group["culprit"][i].item()), str(group["rule"][i].item()), "passed" if passed else "FAILED"])
+        rows.append(
+            [
+                str(check),
+                value,
+                str(group["culprit"][i].item()),
+                str(group["rule"][i].item()),
+                "passed" if passed else "FAILED",
+            ]
+        )
         if not passed:
             alarming.add(i)
     return Table(["Check", "Worst value", "Parameter", "Must be", "Verdict"], rows, frozenset(alarming))
@@ -60,10 +68,12 @@ def posterior(tree: xr.DataTree) -> Table:
                 shrinkage,
                 f"{float(mine['r_hat']):.3f}",
                 f"{min(float(mine['ess_bulk']), float(mine['ess_tail'])):.0f}",
-                str(prior[name].attrs["prior"]) if name in prior else "LKJ",
+                str(prior[name].attrs["prior"]) if name in prior else str(tree.attrs["correlation"]),
             ]
         )
-    return Table(["Parameter", "Unit", "Median", "RSE", "95 % interval", "Shrinkage (SD)", "R-hat", "ESS", "Prior"], rows)
+    return Table(
+        ["Parameter", "Unit", "Median", "RSE", "95 % interval", "Shrinkage (SD)", "R-hat", "ESS", "Prior"], rows
+    )
 
 
 def arms(tree: xr.DataTree) -> Table:
@@ -71,7 +81,7 @@ def arms(tree: xr.DataTree) -> Table:
     oc, outcomes = tree[schema.OPERATING_CHARACTERISTICS].dataset, tree[schema.OUTCOMES].dataset
     names = [str(a) for a in oc[schema.ARM].to_numpy()]
     rows = []
-    for endpoint in (str(n) for n in outcomes if f"{n}_mean" in oc):
+    for endpoint in tree.attrs["endpoints"]:
         attrs = outcomes[endpoint].attrs
         unit = attrs["units"]
         for i, name in enumerate(names):
@@ -115,7 +125,16 @@ def characteristics(tree: xr.DataTree) -> Table:
                 shown("bias"),
             ]
         )
-    header = ["Arm", "True mean", "95 % interval (parameter uncertainty)", "P(truly best)", "P(trial selects it)", "P(significant)", "Coverage of the interval", "Bias"]
+    header = [
+        "Arm",
+        "True mean",
+        "95 % interval (parameter uncertainty)",
+        "P(truly best)",
+        "P(trial selects it)",
+        "P(significant)",
+        "Coverage of the interval",
+        "Bias",
+    ]
     return Table(header, rows)
 
 

@@ -36,11 +36,14 @@ class AbstractSolver(eqx.Module):
 
     @abstractmethod
     def __call__(self, model: AbstractModel, p: Named, events: EventTable) -> Profile:
-        """Return the outputs at the samples of `events`, and why the solve failed if it did. Traceable; never raises for numbers."""
+        """Return the outputs at the samples of `events`, and why the solve failed if it did.
+
+        Traceable; numbers never make it raise.
+        """
 
     @abstractmethod
     def check(self, model: AbstractModel, p: Named) -> str:
-        """Check outside `jit` that this solver may solve the model near the parameters `p`; say in a sentence how it will.
+        """Check outside `jit` that this solver may solve the model near the parameters `p`, and say how it will.
 
         Raises:
             UserError: it may not.
@@ -53,14 +56,20 @@ def initial_state(model: AbstractModel, p: Named) -> Float[Array, " state"]:
     return jnp.stack([jnp.asarray(initial[name], float) for name in model.states])
 
 
-def rate_vector(model: AbstractModel, t: Float[Array, ""], y: Float[Array, " state"], p: Named) -> Float[Array, " state"]:
+def rate_vector(
+    model: AbstractModel, t: Float[Array, ""], y: Float[Array, " state"], p: Named
+) -> Float[Array, " state"]:
     """Return the rates of the state vector."""
     rates = model.rates(t, dict(zip(model.states, y, strict=True)), p)
     return jnp.stack([jnp.asarray(rates[name], float) for name in model.states])
 
 
 def profile(
-    model: AbstractModel, p: Named, times: Float[Array, " sample"], states: Float[Array, "sample state"], code: Int[Array, ""]
+    model: AbstractModel,
+    p: Named,
+    times: Float[Array, " sample"],
+    states: Float[Array, "sample state"],
+    code: Int[Array, ""],
 ) -> Profile:
     """Observe the states at the sample times, and add to the solver's code what the states themselves show."""
     # An amount below zero by rounding is not a failure; relative to the largest amount of that state it is tiny.

@@ -81,7 +81,8 @@ class General(AbstractSolver):
         rates = rate_vector(model, jnp.asarray(0.0), initial_state(model, p), p)
         if not bool(jnp.all(jnp.isfinite(rates))):
             raise UserError(
-                f"The rates of model {type(model).__name__} are not finite at its initial state with typical parameters; "
+                f"The rates of model {type(model).__name__} are not finite at its initial state with typical "
+                "parameters; "
                 "look for a division by a state that starts at 0."
             )
         method = "Kvaerno5 (implicit)" if self.stiff else "Tsit5 (explicit)"

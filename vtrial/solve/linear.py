@@ -18,7 +18,7 @@ _TERMS = 8
 
 
 def _matrix(model: AbstractModel, p: Named) -> Float[Array, "state state"]:
-    """Return the rate matrix: the derivative of the rates with respect to the states, which for a linear model is constant."""
+    """Return the rate matrix: the derivative of the rates with respect to the states, constant for a linear model."""
     zero = jnp.zeros(len(model.states))
     return jax.jacfwd(lambda y: rate_vector(model, jnp.asarray(0.0), y, p))(zero)
 
@@ -36,8 +36,9 @@ def _series(q: Float[Array, ""], start: int) -> Float[Array, ""]:
 
 
 def _two(rate: Float[Array, "2 2"], h: Float[Array, ""], y: Float[Array, " 2"]) -> Float[Array, " 2"]:
-    """Apply the exponential of a 2 x 2 matrix: exp(mh) [cosh(s) y + sinh(s)/s h (A - m) y], m the mean of the diagonal, s^2 = -h^2 det(A - m).
+    """Apply the exponential of a 2 x 2 matrix A over an interval h.
 
+    exp(Ah) y = exp(mh) [cosh(s) y + sinh(s)/s h (A - m) y], with m the mean of the diagonal and s^2 = -h^2 det(A - m).
     The form has no singularity where the two rates coincide, neither in value nor in derivative (Putzer's formula;
     Moler and Van Loan 2003, doi:10.1137/S00361445024180).
     """
@@ -54,7 +55,9 @@ def _two(rate: Float[Array, "2 2"], h: Float[Array, ""], y: Float[Array, " 2"]) 
     small = jnp.where(jnp.abs(q) <= _SERIES, q, 0.0)
     even = jnp.where(q > _SERIES, 0.5 * (up + down), decay * jnp.where(q < -_SERIES, jnp.cos(angle), _series(small, 0)))
     odd = jnp.where(
-        q > _SERIES, 0.5 * (up - down) / root, decay * jnp.where(q < -_SERIES, jnp.sin(angle) / angle, _series(small, 1))
+        q > _SERIES,
+        0.5 * (up - down) / root,
+        decay * jnp.where(q < -_SERIES, jnp.sin(angle) / angle, _series(small, 1)),
     )
     deviation = jnp.stack([half * y[0] + rate[0, 1] * y[1], rate[1, 0] * y[0] - half * y[1]])
     return even * y + odd * h * deviation
@@ -95,8 +98,12 @@ class Linear(AbstractSolver):
             given = np.asarray(rate_vector(model, jnp.asarray(t), jnp.asarray(y), p))
             if not np.allclose(given, rate @ y, rtol=1e-9, atol=1e-9 * float(np.abs(rate).max() + 1e-300)):
                 raise UserError(
-                    f"Model {type(model).__name__} is declared linear, but its rates are not a constant matrix times its states; "
+                    f"Model {type(model).__name__} is declared linear, but its rates are not a constant matrix "
+                    "times its states; "
                     "set `linear = False` in the model, or use solver=general."
                 )
         how = {1: "an exponential", 2: "a closed form"}.get(len(model.states), "a matrix exponential")
-        return f"linear solver: {type(model).__name__} is linear with {len(model.states)} state(s), so {how} carries it exactly"
+        return (
+            f"linear solver: {type(model).__name__} is linear with {len(model.states)} state(s), so {how} "
+            "carries it exactly"
+        )

@@ -53,10 +53,14 @@ def conduct(
     needed = design.enrolled() * design.looks
     if needed > subjects:
         raise UserError(
-            f"The design enrols {needed} patients, but the cohort has {subjects} in each trial; raise cohort.subjects to {needed} or more."
+            f"The design enrols {needed} patients, but the cohort has {subjects} in each trial; raise "
+            f"cohort.subjects to {needed} or more."
         )
     if analysis.reference not in design.names:
-        raise UserError(f"analysis.reference is '{analysis.reference}', which is no arm of the design. {nearest(analysis.reference, design.names)}")
+        raise UserError(
+            f"analysis.reference is '{analysis.reference}', which is no arm of the design. "
+            f"{nearest(analysis.reference, design.names)}"
+        )
     reference = design.names.index(analysis.reference)
 
     def one(key: Key[Array, ""], table: Float[Array, "subject arm"]):

@@ -15,18 +15,19 @@ SPREAD = (0.05, 0.5, 0.95)
 """Quantiles over virtual patients of an endpoint."""
 
 
-def share(hit: Bool[np.ndarray, "replicate ..."]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the share of replicates and its Monte-Carlo error, sqrt(p (1 - p) / R).
+def share(hit: Bool[np.ndarray, "replicate ..."] | Float[np.ndarray, "replicate ..."]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the share of replicates that hit, and its Monte-Carlo error.
 
-    At a share of 0 or 1 that formula says 0; there the error is that of one hit more or less, 1 / R.
+    The error is SD / sqrt(R), which for yes and no is sqrt(p (1 - p) / R); a hit may be divided among ties. At a share
+    of 0 or 1 it is 0; there the error is that of one hit more or less, 1 / R.
     """
     count = len(hit)
     p = hit.mean(0)
-    return p, np.where((p == 0) | (p == 1), 1.0 / count, np.sqrt(p * (1 - p) / count))
+    return p, np.where((p == 0) | (p == 1), 1.0 / count, hit.std(0) / np.sqrt(count))
 
 
 def average(value: Float[np.ndarray, "replicate ..."]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean over replicates and its Monte-Carlo error, SD / sqrt(R); replicates are independent, patients are not."""
+    """Return the mean over replicates, which unlike patients are independent, and its Monte-Carlo error."""
     known = np.isfinite(value).sum(0)
     return np.nanmean(value, 0), np.nanstd(value, 0, ddof=1) / np.sqrt(known)
 
@@ -36,6 +37,10 @@ def _best(truth: Float[np.ndarray, "replicate arm"]) -> Float[np.ndarray, "repli
     known = np.where(np.isfinite(truth), truth, -np.inf)
     top = known == known.max(1, keepdims=True)
     return top / top.sum(1, keepdims=True)
+
+
+def _times(found: tuple[np.ndarray, np.ndarray], factor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return found[0] * factor, found[1] * factor
 
 
 def operating_characteristics(
@@ -75,13 +80,25 @@ def operating_characteristics(
         oc[name] = (dims, found[0], {"long_name": what, "units": unit})
         oc[f"{name}_mcse"] = (dims, found[1], {"long_name": f"Monte-Carlo error of: {what}", "units": unit})
 
-    add("probability_best", average(best), f"Probability that the arm is truly best in {primary}")
+    add("probability_best", share(best), f"Probability that the arm is truly best in {primary}")
     add("probability_selected", share(picked), "Probability that a trial selects the arm")
-    add("probability_correct", average(correct), "Probability that a trial selects the truly best arm")
+    add("probability_correct", share(correct), "Probability that a trial selects the truly best arm")
     add("truth", average(truth), f"Mean {primary} of all virtual patients", unit)
-    add("bias", average(np.asarray(comparison.estimate) - truth), f"Mean error of the trial's estimate of {primary}", unit)
-    add("power", share(p < alpha), f"Probability that the arm differs significantly from {reference}")
-    add("coverage", share(covered), f"Probability that the confidence interval of the difference from {reference} covers the truth")
+    add(
+        "bias",
+        average(np.asarray(comparison.estimate) - truth),
+        f"Mean error of the trial's estimate of {primary}",
+        unit,
+    )
+    other = np.where(
+        np.array(names) == reference, np.nan, 1.0
+    )  # against itself the reference has no power and no interval
+    add("power", _times(share(p < alpha), other), f"Probability that the arm differs significantly from {reference}")
+    add(
+        "coverage",
+        _times(share(covered), other),
+        f"Probability that the confidence interval of the difference from {reference} covers the truth",
+    )
     oc["truth_interval"] = (
         ("interval", schema.ARM),
         np.quantile(truth, INTERVAL, axis=0),

@@ -9,7 +9,9 @@ from vtrial.design import Seen
 from vtrial.trial.analyses.base import AbstractAnalysis, Comparison, members
 
 
-def wilson(share: Float[Array, " arm"], n: Float[Array, " arm"], z: float | Array) -> tuple[Float[Array, " arm"], Float[Array, " arm"]]:
+def wilson(
+    share: Float[Array, " arm"], n: Float[Array, " arm"], z: float | Array
+) -> tuple[Float[Array, " arm"], Float[Array, " arm"]]:
     """Return Wilson's score limits of a proportion (Wilson 1927, doi:10.1080/01621459.1927.10502953)."""
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z * jnp.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
@@ -17,9 +19,9 @@ def wilson(share: Float[Array, " arm"], n: Float[Array, " arm"], z: float | Arra
 
 
 class Proportions(AbstractAnalysis):
-    """Difference of proportions from the reference: pooled score test, and Newcombe's hybrid score interval (his method 10).
+    """Difference of proportions from the reference: pooled score test, and Newcombe's hybrid score interval.
 
-    Source: Newcombe 1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I.
+    Source: method 10 of Newcombe 1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I.
     """
 
     reference: str = eqx.field(static=True)
@@ -53,4 +55,7 @@ class Proportions(AbstractAnalysis):
 
     def describe(self) -> str:
         """Say it."""
-        return f"difference of proportions from {self.reference}, score test and Newcombe interval, two-sided alpha {self.alpha:g}"
+        return (
+            f"difference of proportions from {self.reference}, score test and Newcombe interval, two-sided "
+            f"alpha {self.alpha:g}"
+        )
