@@ -1,9 +1,11 @@
 """The command line: compose a study with Hydra, check it, build it, run it. Everything heavy is imported after that."""
 
+import contextlib
 import logging
 import os
 import re
 import shlex
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -66,23 +68,60 @@ def _hydra(arguments: list[str]) -> int:
     import hydra
     from hydra.core.plugins import Plugins
 
-    from vtrial._search_path import StudiesPath
+    # ArviZ tells which plotting library it found, as soon as it is imported.
+    logging.getLogger("arviz").setLevel(logging.WARNING)
 
-    wants_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0")
+    asked = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then lets exceptions through, and they are told here.
-    Plugins.instance().register(StudiesPath)
+    Plugins.instance().register(_studies_path())
+    _task.directory = None
     try:
         if not any(re.match(r"-[a-z]*cn\b|--config-name\b|--hydra-help|--info|--version|-i\b", a) for a in arguments):
             raise UserError(f"Which study? Name one with -cn. {nearest(_guess(arguments), [n for n, _ in _studies()])}")
         hydra.main(version_base="1.3", config_path=str(directory("conf")), config_name=None)(_task)()
     except KeyboardInterrupt:
         return _say(f"Interrupted; complete stages are kept. {_resume(arguments)}", 130)
-    except Exception as error:
+    except (_Failed, Exception) as failure:
+        error = failure.error if isinstance(failure, _Failed) else failure
         sentence = _sentence(error, arguments)
-        if sentence is None or wants_traceback:
-            raise
+        if sentence is None or asked not in (None, "", "0"):
+            raise error from error.__cause__
+        _remove_if_empty()
         return _say(sentence, 2)
+    finally:
+        os.environ.pop("HYDRA_FULL_ERROR")
+        if asked is not None:
+            os.environ["HYDRA_FULL_ERROR"] = asked
     return 0
+
+
+def _studies_path() -> type:
+    """Return the plugin that lets Hydra find studies as primary configurations beside conf/."""
+    from hydra.core.config_search_path import ConfigSearchPath
+    from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+    class StudiesPath(SearchPathPlugin):
+        def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+            search_path.append("vtrial", f"file://{directory('studies')}")
+
+    return StudiesPath
+
+
+class _Failed(BaseException):
+    """Carries a failure of the run past Hydra, which would print a line of its own for an `Exception`."""
+
+    def __init__(self, error: Exception):
+        super().__init__(str(error))
+        self.error = error
+
+
+def _remove_if_empty() -> None:
+    """Remove the directory of a run that ended before it began: it holds Hydra's notes and a log, nothing else."""
+    folder = _task.directory
+    if folder is not None and folder.is_dir() and {f.name for f in folder.iterdir()} <= {".hydra", "vtrial.log"}:
+        shutil.rmtree(folder)
+        with contextlib.suppress(OSError):  # the study's folder, if that was its only run
+            folder.parent.rmdir()
 
 
 def _guess(arguments: list[str]) -> str:
@@ -107,9 +146,17 @@ class _Task:
 
     __name__ = "vtrial"
     directory: Path | None = None
+    _began: float = _START
 
     def __call__(self, config: "DictConfig") -> None:
-        """Check, build and run one study."""
+        """Run one study."""
+        try:
+            self._run(config)
+        except Exception as error:
+            raise _Failed(error) from error
+
+    def _run(self, config: "DictConfig") -> None:
+        """Check, build and run."""
         from hydra.core.hydra_config import HydraConfig
         from omegaconf import OmegaConf
 
@@ -119,8 +166,8 @@ class _Task:
         plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
         runtime = plain.get("runtime", {})
         _apply(runtime)
-        timing = {"start": time.perf_counter() - _START}
         begin = time.perf_counter()
+        timing, self._began = {"start": begin - self._began}, begin
         folder = _own_folder(job)
         study = build(config, folder)
         from vtrial.study import run
@@ -133,6 +180,7 @@ class _Task:
         run(study, self.directory, name=name, config=text, timing=timing, compiled=_compile_clock())
         log.info("Done. Report: %s", self.directory / "report.html")
         print(f"Everything is in {self.directory}", flush=True)
+        self._began = time.perf_counter()
 
 
 _task = _Task()
@@ -237,10 +285,7 @@ def _sentence(error: Exception, arguments: list[str]) -> str | None:
     if isinstance(error, MissingConfigException):
         return _missing_config(error, first)
     if isinstance(error, MissingMandatoryValue):
-        return (
-            f"A value is missing: {first.removeprefix('Structured config of type ')}. Give it in the study or "
-            "on the command line."
-        )
+        return f"{error.full_key or first} has no value yet (???); give one in the study or on the command line."
     if isinstance(error, HydraException) and (key := re.search(r"Could not override '([^']+)'", str(error))):
         return f"There is no key '{key.group(1)}' to override. {nearest(key.group(1), _known_keys(arguments))}"
     if isinstance(error, HydraException | OmegaConfBaseException):

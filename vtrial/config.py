@@ -153,7 +153,6 @@ def _words(hint: Any) -> str:
         elif typing.get_origin(alternative) is not None:
             said.append("a mapping of names to values" if _mapping_value(alternative) is not None else "a list")
         else:
-            said.append(
-                f"one of {getattr(alternative, '__name__', 'anything').removeprefix('Abstract')} (with _target_)"
-            )
+            kind = getattr(alternative, "__name__", "object").removeprefix("Abstract")
+            said.append(f"a {kind} (a mapping with _target_)")
     return " or ".join(said)

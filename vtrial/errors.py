@@ -1,11 +1,21 @@
 """The one exception for a user's mistake: it becomes a sentence on the screen and exit code 2, never a traceback."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 
 class UserError(Exception):
     """Something in the user's study, data or command is wrong; the text says what, where, and what to do."""
+
+
+@contextmanager
+def within(path: str) -> Iterator[None]:
+    """Prefix the text of a `UserError` raised inside with the configuration key it belongs to."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -18,7 +18,7 @@ from vtrial.cohort import Recruitment, recruit, simulate
 from vtrial.data import AbstractData, Dataset
 from vtrial.design import AbstractDesign
 from vtrial.endpoint import AbstractEndpoint
-from vtrial.errors import UserError, nearest
+from vtrial.errors import UserError, nearest, within
 from vtrial.inference import AbstractInference, groups
 from vtrial.likelihood import StatisticalModel
 from vtrial.model import AbstractModel
@@ -81,11 +81,14 @@ class Study(eqx.Module):
             raise UserError(
                 f"primary is '{self.primary}', which is no endpoint. {nearest(self.primary, self.endpoints)}"
             )
-        for endpoint in self.endpoints.values():
-            endpoint.window.times(self.model)
-            endpoint.unit(self.model)
-        for arm in self.design.arms:
-            arm.regimen.record(self.model)
+        for name, endpoint in self.endpoints.items():
+            with within(f"endpoints.{name}"):
+                endpoint.window.times(self.model)
+                endpoint.unit(self.model)
+                endpoint.marks(self.model)
+        for name, arm in zip(self.design.names, self.design.arms, strict=True):
+            with within(f"design.arms.{name}"):
+                arm.regimen.record(self.model)
         if self.analysis.reference not in self.design.names:
             raise UserError(
                 f"analysis.reference is '{self.analysis.reference}', which is no arm. "

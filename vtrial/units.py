@@ -44,8 +44,8 @@ def factor(given: str, wanted: str, *, where: str) -> float:
     source, target = _unit(given, where), _unit(wanted, where)
     if source.dimensionality != target.dimensionality:
         raise UserError(
-            f"{where} is given in '{given}', which cannot be converted to '{wanted}'; correct the unit, or the "
-            "column it stands for."
+            f"{where} is given in '{given}', which cannot be converted to '{wanted}'; correct the unit, or what "
+            "it stands for."
         )
     return float((1 * source).to(target).magnitude)
 

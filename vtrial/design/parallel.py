@@ -49,7 +49,7 @@ class Parallel(AbstractDesign):
 
     def decide(self, state: DesignState, seen: Seen) -> DesignState:
         """Select the arm with the greatest mean outcome; an arm without a known outcome cannot win."""
-        member = (seen.arm[:, None] == jnp.arange(len(self.arms))) & jnp.isfinite(seen.outcome)[:, None]
+        member = (seen.arm[:, None] == jnp.arange(len(self.arms))[None]) & jnp.isfinite(seen.outcome)[:, None]
         count = member.sum(0)
         total = jnp.where(member, seen.outcome[:, None], 0.0).sum(0)
         mean = jnp.where(count > 0, total / jnp.maximum(count, 1), -jnp.inf)

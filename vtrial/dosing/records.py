@@ -108,8 +108,8 @@ def stack(tables: Sequence[EventTable]) -> EventTable:
     times = [np.asarray(t.time) for t in tables]
     samples = [np.asarray(t.sample_time) for t in tables]
     after = [np.asarray(t.sample_after) for t in tables]
-    last_sample = [s[-1] if len(s) else t[-1] for s, t in zip(samples, times, strict=True)]
-    last_after = [a[-1] if len(a) else len(t) - 1 for a, t in zip(after, times, strict=True)]
+    last_sample = [float(s[-1] if len(s) else t[-1]) for s, t in zip(samples, times, strict=True)]
+    last_after = [int(a[-1]) if len(a) else len(t) - 1 for a, t in zip(after, times, strict=True)]
     return EventTable(
         time=_padded(times, np.maximum([t[-1] for t in times], last_sample).tolist()),
         amount=_padded([np.asarray(t.amount) for t in tables], none),

@@ -39,7 +39,7 @@ class Regimen(eqx.Module):
         states = tuple(model.states)
         if self.into not in states:
             raise UserError(
-                f"Regimen doses into '{self.into}', but the model has states {states}. {nearest(self.into, states)}"
+                f"Regimen doses into '{self.into}', which is no state of the model. {nearest(self.into, states)}"
             )
         amount = units.quantity(self.dose, model.states[self.into], where="Regimen's dose")
         interval = units.quantity(self.every, model.time, where="Regimen's every")

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from jaxtyping import Array, Key
+from jaxtyping import Array, Int, Key
 from numpyro.infer import NUTS
 from tqdm import tqdm
 
@@ -127,7 +127,7 @@ def _chunk(kernel: NUTS) -> Callable[[Any, int], tuple[Any, tuple[dict[str, Arra
         return state.z, {field: getattr(state, field) for field in _FIELDS}
 
     @jax.jit
-    def advance(state: Any, length: int):
+    def advance(state: Any, length: int | Int[Array, ""]):
         room = jax.tree.map(lambda x: jnp.zeros((_CHUNK, *x.shape), x.dtype), keep(state))
 
         def body(i, carry):

@@ -74,7 +74,7 @@ def profile(
     """Observe the states at the sample times, and add to the solver's code what the states themselves show."""
     # An amount below zero by rounding is not a failure; relative to the largest amount of that state it is tiny.
     scale = jnp.max(jnp.abs(states), axis=0, initial=0.0)
-    negative = jnp.any(states < -1e-6 * (scale + 1e-300))
+    negative = jnp.any(states < -1e-6 * (scale + 1e-300)[None])
     code = jnp.where((code == ResultCode.SOLVED) & negative, ResultCode.NEGATIVE, code)
     code = jnp.where(jnp.all(jnp.isfinite(states)), code, ResultCode.NOT_FINITE).astype(jnp.int32)
 

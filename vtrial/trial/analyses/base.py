@@ -51,4 +51,4 @@ class AbstractAnalysis(eqx.Module):
 
 def members(seen: Seen, arms: int) -> Bool[Array, "patient arm"]:
     """Return which patients count for which arm: those given it, with a known outcome."""
-    return (seen.arm[:, None] == jnp.arange(arms)) & jnp.isfinite(seen.outcome)[:, None]
+    return (seen.arm[:, None] == jnp.arange(arms)[None]) & jnp.isfinite(seen.outcome)[:, None]

@@ -33,7 +33,7 @@ class Means(AbstractAnalysis):
         value = jnp.where(member, seen.outcome[:, None], 0.0)
         n = jnp.where(count > 1, count, jnp.nan)
         mean = value.sum(0) / n
-        variance = jnp.where(member, (seen.outcome[:, None] - mean) ** 2, 0.0).sum(0) / (n - 1.0)
+        variance = jnp.where(member, (seen.outcome[:, None] - mean[None]) ** 2, 0.0).sum(0) / (n - 1.0)
         square = variance / n
         difference = mean - mean[reference]
         both = square + square[reference]

@@ -1,0 +1,118 @@
+import numpy as np
+import pytest
+
+from tests.helpers import table
+from vtrial.errors import UserError
+from vtrial.models.oral_1cpt import OneCompartmentOral
+
+MODEL = OneCompartmentOral()
+GOOD = """ID,TIME,DV,AMT,EVID,CMT,MDV,WT
+A,0,.,320,1,1,1,80
+A,0.5,3.1,0,0,2,0,80
+A,2,8.0,0,0,2,0,80
+B,0,,250,1,1,1,60
+B,1.5,6.2,0,0,2,0,60
+"""
+
+
+def read(tmp_path, text, **changes):
+    file = tmp_path / "d.csv"
+    file.write_text(text)
+    return table(file, **changes).read(MODEL)
+
+
+def test_a_good_file(tmp_path):
+    data = read(tmp_path, GOOD)
+    assert data.subjects == ("A", "B")
+    assert data.covariates["WT"].tolist() == [80.0, 60.0]
+    seen = data.observations["concentration"]
+    assert seen.value.tolist() == [3.1, 8.0, 6.2]
+    assert seen.subject.tolist() == [0, 0, 1]
+    assert np.asarray(data.events.amount).sum(1).tolist() == [320.0, 250.0]
+    assert np.asarray(data.events.sample_time)[[0, 0, 1], [0, 1, 0]].tolist() == [0.5, 2.0, 1.5]
+
+
+def test_theophylline_is_complete(data):
+    assert len(data.subjects) == 12
+    assert len(data.observations["concentration"].value) == 132
+    assert data.observations["concentration"].value[0] == 0.74  # the non-zero sample at time 0 of subject 1
+
+
+def test_units_are_converted(tmp_path):
+    units = {"TIME": "min", "AMT": "g", "DV": "ng/mL", "WT": "kg"}
+    data = read(tmp_path, GOOD, units=units)
+    assert data.observations["concentration"].time[1] == pytest.approx(2 / 60)
+    assert data.observations["concentration"].value[1] == pytest.approx(8.0e-3)
+    assert np.asarray(data.events.amount)[0].max() == pytest.approx(320e3)
+
+
+@pytest.mark.parametrize("change", [str.lower, lambda s: s.replace("A,", " A ,").replace(",.", ", NA "), lambda s: s + ",,,,,,,\n"])
+def test_harmless_differences(tmp_path, change):
+    assert read(tmp_path, change(GOOD)).observations["concentration"].value.tolist() == [3.1, 8.0, 6.2]
+
+
+def test_additional_doses(tmp_path):
+    text = GOOD.replace("MDV,WT", "MDV,WT,ADDL,II").replace(",80\n", ",80,0,0\n").replace(",60\n", ",60,2,12\n")
+    data = read(tmp_path, text.replace("0,0,2,0,60,2,12", "0,0,2,0,60,0,0"))
+    assert np.asarray(data.events.time)[1].tolist() == [0.0, 0.0, 12.0, 24.0]
+
+
+def test_dvid_must_be_known(tmp_path):
+    text = GOOD.replace("MDV,WT", "DVID,WT").replace("8.0,0,0,2,0", "8.0,0,0,2,9").replace("2,0,", "2,1,")
+    with pytest.raises(UserError, match=r"row 4, ID A, column DVID: '9': no output has this DVID"):
+        read(tmp_path, text)
+
+
+BAD = [
+    # what, text, the sentence
+    ("missing column", GOOD.replace("EVID", "EVIDD"), r"d\.csv has no column EVID\. Did you mean 'EVIDD'\?"),
+    ("non-numeric cell", GOOD.replace("8.0", "8,0").replace("8,0", "8;0"), r"row 4, ID A, column DV: '8;0': the cell is not a number"),
+    ("infinite cell", GOOD.replace("8.0", "inf"), r"row 4, ID A, column DV: 'inf': the cell is not a number"),
+    ("empty cell", GOOD.replace("A,2,8.0", "A,,8.0"), r"row 4, ID A, column TIME: 'missing': the cell is empty"),
+    ("negative time", GOOD.replace("A,0.5", "A,-0.5"), r"row 3, ID A, column TIME: '-0\.5': the time is negative"),
+    ("time runs back", GOOD.replace("A,2,8.0", "A,0.2,8.0"), r"row 4, ID A, column TIME: '0\.2': .*sort each subject"),
+    ("duplicate record", GOOD.replace("A,2,8.0", "A,0.5,3.1"), r"row 4, ID A, column TIME repeats the record of row 3"),
+    ("unknown compartment", GOOD.replace("320,1,1,1", "320,1,7,1"), r"row 2, ID A, column CMT: '7': no compartment has this number"),
+    ("dose without amount", GOOD.replace("320,1,1,1", "0,1,1,1"), r"row 2, ID A, column AMT: '0': a dose record needs an amount"),
+    ("amount without dose", GOOD.replace("8.0,0,0", "8.0,5,0"), r"row 4, ID A, column AMT: '5': a record that is no dose"),
+    ("observation without value", GOOD.replace("8.0", "."), r"row 4, ID A, column DV: 'missing': an observation has no value"),
+    ("unsupported EVID", GOOD.replace("8.0,0,0", "8.0,0,3"), r"row 4, ID A, column EVID: '3': only 0, 1, 2"),
+    ("infusion", GOOD.replace("MDV,WT", "RATE,WT").replace("320,1,1,1", "320,1,1,50"), r"row 2, ID A, column RATE: '50': .*infusions"),
+    ("steady state", GOOD.replace("MDV,WT", "SS,WT").replace("320,1,1,1", "320,1,1,1"), r"row 2, ID A, column SS: '1': .*steady-state"),
+    ("no ID", GOOD.replace("B,1.5", ",1.5"), r"row 6, ID \(none\), column ID: 'missing'"),
+    ("scattered subject", GOOD + "A,3,2.0,0,0,2,0,80\n", r"row 7, ID A, column ID: subject A appeared before"),
+    ("changing covariate", GOOD.replace("0,0,2,0,60", "0,0,2,0,61"), r"row 6, ID B, column WT: '61': the covariate changes"),
+    ("missing covariate", GOOD.replace(",1,1,60", ",1,1,."), r"row 5, ID B, column WT: 'missing': the covariate is missing"),
+    ("empty file", "", r"d\.csv is empty"),
+    ("header only", GOOD.splitlines()[0] + "\n", r"d\.csv has a header but no rows"),
+    ("no observation", "\n".join(GOOD.splitlines()[:2]) + "\n", r"no observation"),
+    ("ragged", GOOD + "B,2,1,0,0,2,0,60,1,2,3\n", r"cannot be read as a comma-separated table"),
+    ("column twice", GOOD.replace("CMT", "amt"), r"has column AMT twice"),
+]
+
+
+@pytest.mark.parametrize(("text", "said"), [b[1:] for b in BAD], ids=[b[0] for b in BAD])
+def test_bad_files(tmp_path, text, said):
+    with pytest.raises(UserError, match=said):
+        read(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"units": {"TIME": "h", "AMT": "mg", "DV": "h", "WT": "kg"}}, r"Column DV \(output concentration\) is given in 'h'"),
+        ({"units": {"TIME": "mg", "AMT": "mg", "DV": "mg/L", "WT": "kg"}}, "Column TIME is given in 'mg'"),
+        ({"units": {"TIME": "h", "DV": "mg/L", "WT": "kg"}}, "lacks the unit of column AMT"),
+        ({"covariates": ("AGE",)}, "no column AGE"),
+        ({"outputs": {"conc": 1}}, "has 'conc'.*Known: concentration|has 'conc'.*Did you mean 'concentration'"),
+        ({"compartments": {1: "gut"}}, "'gut', which is no state.*Known: depot, central"),
+    ],
+)
+def test_bad_settings(tmp_path, changes, said):
+    with pytest.raises(UserError, match=said):
+        read(tmp_path, GOOD, **changes)
+
+
+def test_absent_file(tmp_path):
+    with pytest.raises(UserError, match="cannot be read"):
+        table(tmp_path / "nothing.csv").read(MODEL)

@@ -1,0 +1,98 @@
+import jax
+import numpy as np
+import pytest
+import xarray as xr
+
+from tests.helpers import theophylline
+from vtrial import schema
+from vtrial.diagnose import Gate, fit_health, visual_predictive_check
+from vtrial.diagnose.vpc import _bins
+from vtrial.errors import UserError
+from vtrial.inference import groups
+
+STATISTICAL = theophylline(correlation=None)
+
+
+def fit(chains=4, n=500, shift=0.0, contraction=1.0):
+    """A made-up fit: independent draws, the last chain shifted, CL narrower than its prior."""
+    random = np.random.default_rng(0)
+    dims = (schema.CHAIN, schema.DRAW)
+    prior = groups.prior(jax.random.key(0), STATISTICAL)
+    values = {n_: (dims, random.normal(10.0, 1.0, (chains, n))) for n_ in STATISTICAL.priors()}
+    cl = random.normal(10.0, float(prior["CL"].std()) * contraction, (chains, n))
+    cl[-1] += shift
+    values["CL"] = (dims, cl)
+    etas = {f"{e}_eta": ((*dims, schema.SUBJECT), random.normal(0, 1.0, (chains, n, 12))) for e in ("CL", "VC", "KA")}
+    stats = xr.Dataset({"diverging": (dims, np.zeros((chains, n), bool)), "energy": (dims, random.normal(size=(chains, n)))})
+    return xr.Dataset(values | etas), stats, prior
+
+
+def test_a_sound_fit_passes():
+    health = fit_health(*fit(contraction=0.5), STATISTICAL)
+    judged = Gate().judge(health)
+    assert judged.attrs["gate_passed"]
+    Gate().enforce(judged)
+    assert float(health["contraction"].sel(parameter="CL")) == pytest.approx(0.75, abs=0.05)  # 1 - 0.5^2
+    assert float(health["ess_bulk"].min()) > 1500  # of 2,000 independent draws
+
+
+def test_a_chain_elsewhere_is_named():
+    judged = Gate().judge(fit_health(*fit(shift=5.0), STATISTICAL))
+    assert not judged.attrs["gate_passed"]
+    assert judged["culprit"].to_numpy()[0] == "CL"
+    with pytest.raises(UserError, match=r"R-hat .* of CL must be below 1\.01"):
+        Gate().enforce(judged)
+
+
+def test_forcing_goes_on_and_says_so():
+    gate = Gate(force=True)
+    judged = gate.judge(fit_health(*fit(shift=5.0), STATISTICAL))
+    gate.enforce(judged)
+    assert judged.attrs["gate_forced"]
+
+
+def test_divergences_and_constants_fail():
+    posterior, stats, prior = fit()
+    stats["diverging"][0, 3] = True
+    with pytest.raises(UserError, match="divergences 1 must be at most 0"):
+        Gate().enforce(Gate().judge(fit_health(posterior, stats, prior, STATISTICAL)))
+    judged = Gate().judge(fit_health(*fit(), STATISTICAL).assign(r_hat=lambda d: d["r_hat"] * np.nan))
+    assert not judged.attrs["gate_passed"]
+
+
+def test_shrinkage_is_one_where_etas_do_not_differ():
+    posterior, stats, prior = fit()
+    health = fit_health(posterior, stats, prior, STATISTICAL)
+    # Etas averaged over 2,000 draws of noise have SD about 1/45, against an omega of 10.
+    assert float(health["shrinkage"].sel(parameter="CL_iiv")) == pytest.approx(1.0, abs=0.01)
+    assert np.isnan(health["shrinkage"].sel(parameter="CL"))
+
+
+@pytest.mark.parametrize(
+    ("time", "wanted", "count"), [(np.repeat([0.0, 1, 2, 5], 6), 4, 4), (np.repeat([0.0, 1], 9), 5, 2), (np.arange(20.0), 5, 5)]
+)
+def test_bins_are_of_equal_count_and_part_no_ties(time, wanted, count):
+    member = _bins(time, wanted)
+    assert len(np.unique(member)) == count
+    for t in np.unique(time):
+        assert len(np.unique(member[time == t])) == 1
+    assert np.ptp(np.unique(member, return_counts=True)[1]) <= 1
+
+
+def test_vpc_covers_data_replicated_from_the_model_itself(statistical, data):
+    """Data simulated from a draw lie inside the 95 % bands of that draw, but for about one band in twenty."""
+    medians = {site: prior.centre() for site, prior in statistical.priors().items()}
+    draw = {n: np.full(200, v) for n, v in medians.items()} | {"iiv_cholesky": np.broadcast_to(np.eye(3), (200, 3, 3))}
+    one = {n: v[0] for n, v in draw.items()}
+    fake = statistical.replicate(jax.random.key(7), statistical.new_subjects(jax.random.key(8), one, data), one, data)
+    seen = data.observations["concentration"]
+    made = type(seen)(np.asarray(fake["concentration"]), seen.time, seen.subject, seen.sample)
+    settings = {f: getattr(data, f) for f in data.__dataclass_fields__}
+    check = visual_predictive_check(
+        jax.random.key(9), draw, statistical, type(data)(**settings | {"observations": {"concentration": made}}), replicates=200, bins=11
+    )
+    low, _, high = check["concentration_simulated"].to_numpy()
+    inside = (low <= check["concentration_observed"].to_numpy()) & (check["concentration_observed"].to_numpy() <= high)
+    assert check.sizes["bin_concentration"] == 11
+    # 33 bands, dependent within subjects: a loose bound on a binomial with p = 0.05.
+    assert inside.mean() > 0.7

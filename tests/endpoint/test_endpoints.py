@@ -1,0 +1,79 @@
+import inspect
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.helpers import finished
+from vtrial.endpoint import AbstractEndpoint, Average, Course, Inside, Maximum, Measured, Minimum, TimeInside, Window
+from vtrial.errors import UserError
+from vtrial.models.oral_1cpt import OneCompartmentOral
+
+MODEL = OneCompartmentOral()
+WINDOW = Window("concentration", "0 h", "10 h", 101)
+RANGE = {"lower": "5 mg/L", "upper": "15 mg/L"}
+
+
+def course(values, measured=None):
+    values = jnp.asarray(values)
+    return Course(np.linspace(0, 10, len(values)), values, values if measured is None else jnp.asarray(measured))
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "values", "expected"),
+    [
+        (Maximum(WINDOW), np.linspace(2, 8, 101), 8.0),
+        (Minimum(WINDOW), np.linspace(2, 8, 101), 2.0),
+        (Average(WINDOW), np.linspace(2, 8, 101), 5.0),  # of a straight line: its middle
+        (Inside(WINDOW, **RANGE), np.linspace(5, 15, 101), 1.0),
+        (Inside(WINDOW, **RANGE), np.linspace(4.9, 15, 101), 0.0),
+        (Inside(WINDOW, **RANGE), np.linspace(5, 15.1, 101), 0.0),
+        (TimeInside(WINDOW, **RANGE), np.linspace(0, 20, 101), 50.0),  # inside from 2.5 to 7.5 h
+        (TimeInside(WINDOW, **RANGE), np.full(101, 10.0), 100.0),
+        (TimeInside(WINDOW, **RANGE), np.full(101, 1.0), 0.0),
+        (TimeInside(WINDOW, **RANGE), np.linspace(0, 20, 2), 50.0),  # crossings between points
+    ],
+)
+def test_values_known_in_closed_form(endpoint, values, expected):
+    assert endpoint.value(course(values), MODEL) == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_measurement_has_residual_error():
+    assert Measured(Window("concentration", "3 h")).value(course([4.0], measured=[4.4]), MODEL) == 4.4
+
+
+def any_of(kind):
+    settings = {name: RANGE[name] for name in inspect.signature(kind).parameters if name in RANGE}
+    return kind(window=WINDOW, **settings)
+
+
+@pytest.mark.parametrize("kind", finished(AbstractEndpoint))
+def test_contract(kind):
+    endpoint = any_of(kind)
+    assert endpoint.describe()
+    assert isinstance(endpoint.unit(MODEL), str)
+    assert isinstance(endpoint.marks(MODEL), tuple)
+    assert np.isfinite(endpoint.value(course(np.linspace(2, 8, 101)), MODEL))
+    assert np.isnan(endpoint.value(course(np.full(101, np.nan)), MODEL))
+
+
+@pytest.mark.parametrize(
+    ("window", "said"),
+    [
+        (Window("conc", "0 h", "1 h"), "no output of model"),
+        (Window("concentration", "1 h", "1 h"), "end after its start"),
+        (Window("concentration", "-1 h", "1 h"), "before the trial"),
+        (Window("concentration", "0 h", "1 h", 1), "2 or more points"),
+        (Window("concentration", "0 mg", "1 h"), "start is given in 'mg'"),
+    ],
+)
+def test_bad_windows(window, said):
+    with pytest.raises(UserError, match=said):
+        window.unit(MODEL)
+        window.times(MODEL)
+
+
+@pytest.mark.parametrize("kind", [Inside, TimeInside])
+def test_bad_range(kind):
+    with pytest.raises(UserError, match="lower below upper"):
+        kind(WINDOW, "15 mg/L", "5 mg/L").marks(MODEL)

@@ -1,0 +1,69 @@
+"""Every inference, found by listing, returns a posterior with the names, dimensions and coordinates of the schema."""
+
+import jax
+import numpy as np
+import pytest
+from scipy import stats
+
+from tests.helpers import finished, theophylline
+from vtrial import schema
+from vtrial.errors import UserError
+from vtrial.inference import AbstractInference, Nuts, Prior, Saved, groups
+
+MAKE = {
+    "Nuts": lambda quick: Nuts(chains=2, warmup=20, draws=10),
+    "Prior": lambda quick: Prior(draws=10),
+    "Saved": lambda quick: Saved(str(quick / "result.zarr")),
+}
+
+
+@pytest.mark.parametrize("kind", finished(AbstractInference))
+def test_contract(kind, statistical, data, quick):
+    inference = MAKE[kind.__name__](quick)
+    assert inference.describe()
+    found = inference(jax.random.key(0), statistical, data)
+    posterior, stats_group = found[schema.POSTERIOR], found[schema.SAMPLE_STATS]
+    for name in statistical.priors():
+        assert posterior[name].dims == (schema.CHAIN, schema.DRAW)
+        assert posterior[name].attrs["units"] == statistical.units()[name]
+    for name in ("CL", "VC", "KA"):
+        assert posterior[f"{name}_eta"].dims == (schema.CHAIN, schema.DRAW, schema.SUBJECT)
+    assert posterior["iiv_correlation"].dims == (schema.CHAIN, schema.DRAW, schema.EFFECT, schema.EFFECT_TOO)
+    assert tuple(posterior[schema.SUBJECT].to_numpy()) == data.subjects
+    assert stats_group["diverging"].dims == (schema.CHAIN, schema.DRAW)
+    predicted = groups.predictions(jax.random.key(1), posterior, statistical, data)
+    assert predicted[schema.LOG_LIKELIHOOD][schema.DV].sizes[schema.OBS] == 132
+    assert np.isfinite(predicted[schema.POSTERIOR_PREDICTIVE][schema.IPRED]).all()
+
+
+def test_the_same_key_gives_the_same_draws(statistical, data):
+    sampler = Nuts(chains=2, warmup=20, draws=10)
+    one, two = (sampler(jax.random.key(0), statistical, data)[schema.POSTERIOR] for _ in range(2))
+    assert one.equals(two)
+
+
+def test_prior_draws_have_the_prior_distribution(data):
+    found = Prior(draws=500)(jax.random.key(0), theophylline(), data)[schema.POSTERIOR]
+    assert stats.kstest(found["CL"].to_numpy().ravel(), stats.lognorm(0.3, scale=2.8).cdf).pvalue > 1e-4
+    assert stats.kstest(found["KA_iiv"].to_numpy().ravel(), stats.halfnorm(scale=0.5).cdf).pvalue > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda q: Saved("nowhere.zarr"), "holds no posterior"),
+        (lambda q: Nuts(chains=1), "chains >= 2"),
+        (lambda q: Nuts(target_accept=1.0), "between 0 and 1"),
+        (lambda q: Prior(draws=1), "at least 4"),
+    ],
+)
+def test_mistakes(make, said, statistical, data, quick):
+    with pytest.raises(UserError, match=said):
+        make(quick)(jax.random.key(0), statistical, data)
+
+
+def test_saved_refuses_another_model(quick, data):
+    other = theophylline()
+    other = type(other)(other.model, other.population, other.solver, {"other": other.noise["concentration"]})
+    with pytest.raises(UserError, match="lacks other_sigma_add"):
+        Saved(str(quick / "result.zarr"))(jax.random.key(0), other, data)

@@ -1,0 +1,42 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpyro.infer.util import log_density
+
+from vtrial.inference.density import UnconstrainedDensity
+
+
+@pytest.fixture(scope="module")
+def density(statistical, data):
+    return UnconstrainedDensity(statistical.joint(data))
+
+
+@pytest.fixture(scope="module")
+def medians(statistical):
+    return {site: prior.centre() for site, prior in statistical.priors().items()}
+
+
+def test_starts_are_the_prior_medians(density, medians):
+    found = density.constrain(density.near(jax.random.key(0), medians, 0.0))
+    for name, value in medians.items():
+        assert float(found[name]) == pytest.approx(value)
+    assert (np.asarray(found["CL_eta"]) == 0).all()
+    np.testing.assert_allclose(found["iiv_correlation"], np.eye(3), atol=1e-12)
+
+
+def test_every_start_is_on_the_side_of_the_flip_flop_the_priors_mean(density, medians):
+    starts = jax.vmap(lambda k: density.near(k, medians, 0.1))(jax.random.split(jax.random.key(0), 200))
+    p = jax.vmap(density.constrain)(starts)
+    assert (p["KA"] > 3 * p["CL"] / p["VC"]).all()
+    assert len(np.unique(p["KA"])) == 200  # and they are dispersed, so that R-hat can see chains that do not meet
+
+
+def test_potential_is_numpyros_log_density_with_jacobian(density, medians, statistical, data):
+    point = density.near(jax.random.key(3), medians, 0.3)
+    named = {n: v for n, v in density.constrain(point).items() if n in density.sites}
+    expected, _ = log_density(statistical.joint(data), (), {}, named)
+    jacobian = sum(
+        jnp.sum(t.log_abs_det_jacobian(point[n], named[n])) for n, (t, _) in density.sites.items()
+    )
+    assert float(density.potential(point)) == pytest.approx(-float(expected + jacobian), rel=1e-10)

@@ -1,0 +1,57 @@
+"""Every model in models/, found by listing, in every solver that may solve it."""
+
+import jax
+import numpy as np
+import pytest
+
+from tests.helpers import MODEL_PARAMETERS, finished
+from vtrial import units
+from vtrial.dosing import Dose, event_table
+from vtrial.model import AbstractModel
+from vtrial.solve import Auto, General, Linear
+
+MODELS = [m for m in finished(AbstractModel) if m.__module__.startswith("vtrial.models.")]
+
+
+def case(model):
+    p = MODEL_PARAMETERS[type(model).__name__]
+    return p, event_table([Dose(0.0, 100.0, 0, 3, 12.0), 0.5, 3.0, 12.0, 30.0, 48.0])
+
+
+def test_models_are_found():
+    assert len(MODELS) >= 3
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_declarations_fit_together(model):
+    m = model()
+    p, _ = case(m)
+    assert set(p) == set(m.parameters)
+    for unit in (m.time, *m.states.values(), *m.parameters.values(), *m.outputs.values()):
+        assert units.factor(unit, unit, where="unit") == 1.0
+    y = m.initial(p)
+    assert set(y) == set(m.states)
+    assert set(m.rates(0.0, y, p)) == set(m.states)
+    assert set(m.observe(0.0, y, p)) == set(m.outputs)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_solvers_agree(model):
+    m = model()
+    p, events = case(m)
+    solvers = [General(), General(stiff=True), Auto()] + ([Linear()] if m.linear else [])
+    found = [jax.jit(lambda p, s=s: s(m, p, events))(p) for s in solvers]
+    for solver, one in zip(solvers, found, strict=True):
+        assert solver.check(m, p)
+        assert one.code == 0
+        for output, values in one.outputs.items():
+            np.testing.assert_allclose(values, found[0].outputs[output], rtol=2e-6)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_doubling_a_dose_doubles_a_linear_model_only(model):
+    m = model()
+    p, _ = case(m)
+    once, twice = (Auto()(m, p, event_table([Dose(0.0, a, 0), 1.0, 8.0])).outputs for a in (100.0, 200.0))
+    ratio = np.concatenate([np.asarray(twice[o] / once[o]) for o in m.outputs])
+    assert np.allclose(ratio, 2.0, rtol=1e-9) == m.linear
