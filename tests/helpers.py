@@ -2,8 +2,8 @@
 
 import contextlib
 import importlib
-import io
 import inspect
+import io
 import pkgutil
 import sys
 from pathlib import Path
@@ -11,13 +11,13 @@ from unittest import mock
 
 import equinox as eqx
 import numpy as np
+from vtrial.models.oral_1cpt import OneCompartmentOral
 
 import vtrial
 from vtrial import cli
 from vtrial._resources import directory
 from vtrial.data import NonmemTable
 from vtrial.likelihood import StatisticalModel
-from vtrial.models.oral_1cpt import OneCompartmentOral
 from vtrial.noise import Combined
 from vtrial.population import HalfNormalPrior, LogNormalPrior, Parameter, Population, PowerEffect
 from vtrial.solve import Auto
@@ -38,7 +38,7 @@ def half(scale: float) -> HalfNormalPrior:
 
 
 def theophylline(*, weight: bool = True, correlation: float | None = 2.0) -> StatisticalModel:
-    """The statistical model of studies/theophylline.yaml, or without weight and correlation that of the Stan reference."""
+    """The model of studies/theophylline.yaml, or without weight and correlation that of the Stan reference."""
     clearance = {"WT": PowerEffect("WT", 70.0, 0.75)} if weight else {}
     volume = {"WT": PowerEffect("WT", 70.0, 1.0)} if weight else {}
     population = Population(
@@ -74,7 +74,11 @@ def run_cli(*arguments: str) -> tuple[int, str, str]:
     """Run the command in this process; return exit code, standard output and standard error."""
     out, err = io.StringIO(), io.StringIO()
     code = 0
-    with mock.patch.object(sys, "argv", ["vtrial", *arguments]), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    with (
+        mock.patch.object(sys, "argv", ["vtrial", *arguments]),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
         try:
             cli.main()
         except SystemExit as stop:

@@ -4,7 +4,12 @@ from vtrial.errors import UserError, nearest, within
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("theophyline", "Did you mean 'theophylline'?"), ("WT", "Did you mean 'wt'?"), ("xyz", "Known: theophylline, wt.")]
+    ("name", "said"),
+    [
+        ("theophyline", "Did you mean 'theophylline'?"),
+        ("WT", "Did you mean 'wt'?"),
+        ("xyz", "Known: theophylline, wt."),
+    ],
 )
 def test_nearest(name, said):
     assert nearest(name, ["theophylline", "wt"]) == said

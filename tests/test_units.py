@@ -6,20 +6,37 @@ from vtrial.errors import UserError
 
 @pytest.mark.parametrize(
     ("given", "wanted", "factor"),
-    [("h", "h", 1), ("day", "h", 24), ("mg", "g", 1e-3), ("ng/mL", "mg/L", 1e-3), ("L/day", "L/h", 1 / 24), ("1/min", "1/h", 60), ("", "", 1)],
+    [
+        ("h", "h", 1),
+        ("day", "h", 24),
+        ("mg", "g", 1e-3),
+        ("ng/mL", "mg/L", 1e-3),
+        ("L/day", "L/h", 1 / 24),
+        ("1/min", "1/h", 60),
+        ("", "", 1),
+    ],
 )
 def test_factor(given, wanted, factor):
     assert units.factor(given, wanted, where="x") == pytest.approx(factor, rel=1e-12)
 
 
-@pytest.mark.parametrize(("text", "wanted", "value"), [("300 mg", "mg", 300), ("0.3 g", "mg", 300), ("2 day", "h", 48), ("5 ug/mL", "mg/L", 5)])
+@pytest.mark.parametrize(
+    ("text", "wanted", "value"),
+    [("300 mg", "mg", 300), ("0.3 g", "mg", 300), ("2 day", "h", 48), ("5 ug/mL", "mg/L", 5)],
+)
 def test_quantity(text, wanted, value):
     assert units.quantity(text, wanted, where="x") == pytest.approx(value, rel=1e-12)
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("300", "no unit"), ("many mg", "not a number"), ("300 h", "cannot be converted"), ("300 zorkmids", "is not a unit"), ("5mg", "not a number")],
+    [
+        ("300", "no unit"),
+        ("many mg", "not a number"),
+        ("300 h", "cannot be converted"),
+        ("300 zorkmids", "is not a unit"),
+        ("5mg", "not a number"),
+    ],
 )
 def test_quantity_refuses(text, said):
     with pytest.raises(UserError, match=rf"^dose.*{said}"):

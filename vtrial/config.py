@@ -75,7 +75,7 @@ def _modules(package: str) -> list[str]:
         paths = importlib.import_module(package).__path__
     except (ImportError, AttributeError, ValueError):
         return []
-    return [f.stem for p in paths for f in Path(p).glob("*.py") if not f.stem.startswith("_")]
+    return [f.stem for p in paths for f in Path(p).iterdir() if f.suffix in (".py", "") and not f.stem.startswith("_")]
 
 
 def check(node: Mapping[str, Any], hint: Any, path: str = "", folder: Path | None = None) -> None:

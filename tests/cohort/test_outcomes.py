@@ -52,7 +52,7 @@ def test_neither_blocks_nor_the_order_of_arms_matter(cohort, statistical, monkey
 
 
 def test_arms_share_the_patients_and_their_residual_errors(cohort, statistical):
-    """Common random numbers: in a linear model twice the dose is twice the truth, and the additive error is the same."""
+    """Common random numbers: twice the dose is twice the truth, and the additive error is the same."""
     found = simulate(KEY, cohort, (LOW, HIGH), ENDPOINTS, posterior(0.5), statistical)
     np.testing.assert_allclose(found.values["peak"][..., 1], 2 * found.values["peak"][..., 0], rtol=1e-12)
     exact = simulate(KEY, cohort, (LOW, HIGH), ENDPOINTS, posterior(), statistical)
@@ -64,7 +64,9 @@ def test_arms_share_the_patients_and_their_residual_errors(cohort, statistical):
 
 def test_a_failed_solve_is_missing_and_counted(cohort, statistical):
     broken = {n: v.at[2, 4].set(jnp.nan) for n, v in cohort.parameters.items()}
-    found = simulate(KEY, Cohort(cohort.draw, broken, cohort.covariates), (LOW, HIGH), ENDPOINTS, posterior(), statistical)
+    found = simulate(
+        KEY, Cohort(cohort.draw, broken, cohort.covariates), (LOW, HIGH), ENDPOINTS, posterior(), statistical
+    )
     assert (found.code != 0).sum() == 2
     assert (found.code[2, 4] == 1).all()
     for value in found.values.values():

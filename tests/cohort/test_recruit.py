@@ -3,9 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.helpers import finished
 from vtrial.cohort import AbstractCovariates, Bootstrap, Recruitment, TruncatedNormal, recruit
 from vtrial.errors import UserError
-from tests.helpers import finished
 
 TABLES = {"mean": {"WT": 75.0}, "sd": {"WT": 13.0}, "lower": {"WT": 45.0}, "upper": {"WT": 120.0}}
 MAKE = {"Bootstrap": Bootstrap, "TruncatedNormal": lambda: TruncatedNormal(**TABLES)}

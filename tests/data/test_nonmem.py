@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
+from vtrial.models.oral_1cpt import OneCompartmentOral
 
 from tests.helpers import table
 from vtrial.errors import UserError
-from vtrial.models.oral_1cpt import OneCompartmentOral
 
 MODEL = OneCompartmentOral()
 GOOD = """ID,TIME,DV,AMT,EVID,CMT,MDV,WT
@@ -46,7 +46,9 @@ def test_units_are_converted(tmp_path):
     assert np.asarray(data.events.amount)[0].max() == pytest.approx(320e3)
 
 
-@pytest.mark.parametrize("change", [str.lower, lambda s: s.replace("A,", " A ,").replace(",.", ", NA "), lambda s: s + ",,,,,,,\n"])
+@pytest.mark.parametrize(
+    "change", [str.lower, lambda s: s.replace("A,", " A ,").replace(",.", ", NA "), lambda s: s + ",,,,,,,\n"]
+)
 def test_harmless_differences(tmp_path, change):
     assert read(tmp_path, change(GOOD)).observations["concentration"].value.tolist() == [3.1, 8.0, 6.2]
 
@@ -66,23 +68,59 @@ def test_dvid_must_be_known(tmp_path):
 BAD = [
     # what, text, the sentence
     ("missing column", GOOD.replace("EVID", "EVIDD"), r"d\.csv has no column EVID\. Did you mean 'EVIDD'\?"),
-    ("non-numeric cell", GOOD.replace("8.0", "8,0").replace("8,0", "8;0"), r"row 4, ID A, column DV: '8;0': the cell is not a number"),
+    (
+        "non-numeric cell",
+        GOOD.replace("8.0", "8,0").replace("8,0", "8;0"),
+        r"row 4, ID A, column DV: '8;0': the cell is not a number",
+    ),
     ("infinite cell", GOOD.replace("8.0", "inf"), r"row 4, ID A, column DV: 'inf': the cell is not a number"),
     ("empty cell", GOOD.replace("A,2,8.0", "A,,8.0"), r"row 4, ID A, column TIME: 'missing': the cell is empty"),
     ("negative time", GOOD.replace("A,0.5", "A,-0.5"), r"row 3, ID A, column TIME: '-0\.5': the time is negative"),
     ("time runs back", GOOD.replace("A,2,8.0", "A,0.2,8.0"), r"row 4, ID A, column TIME: '0\.2': .*sort each subject"),
     ("duplicate record", GOOD.replace("A,2,8.0", "A,0.5,3.1"), r"row 4, ID A, column TIME repeats the record of row 3"),
-    ("unknown compartment", GOOD.replace("320,1,1,1", "320,1,7,1"), r"row 2, ID A, column CMT: '7': no compartment has this number"),
-    ("dose without amount", GOOD.replace("320,1,1,1", "0,1,1,1"), r"row 2, ID A, column AMT: '0': a dose record needs an amount"),
-    ("amount without dose", GOOD.replace("8.0,0,0", "8.0,5,0"), r"row 4, ID A, column AMT: '5': a record that is no dose"),
-    ("observation without value", GOOD.replace("8.0", "."), r"row 4, ID A, column DV: 'missing': an observation has no value"),
+    (
+        "unknown compartment",
+        GOOD.replace("320,1,1,1", "320,1,7,1"),
+        r"row 2, ID A, column CMT: '7': no compartment has this number",
+    ),
+    (
+        "dose without amount",
+        GOOD.replace("320,1,1,1", "0,1,1,1"),
+        r"row 2, ID A, column AMT: '0': a dose record needs an amount",
+    ),
+    (
+        "amount without dose",
+        GOOD.replace("8.0,0,0", "8.0,5,0"),
+        r"row 4, ID A, column AMT: '5': a record that is no dose",
+    ),
+    (
+        "observation without value",
+        GOOD.replace("8.0", "."),
+        r"row 4, ID A, column DV: 'missing': an observation has no value",
+    ),
     ("unsupported EVID", GOOD.replace("8.0,0,0", "8.0,0,3"), r"row 4, ID A, column EVID: '3': only 0, 1, 2"),
-    ("infusion", GOOD.replace("MDV,WT", "RATE,WT").replace("320,1,1,1", "320,1,1,50"), r"row 2, ID A, column RATE: '50': .*infusions"),
-    ("steady state", GOOD.replace("MDV,WT", "SS,WT").replace("320,1,1,1", "320,1,1,1"), r"row 2, ID A, column SS: '1': .*steady-state"),
+    (
+        "infusion",
+        GOOD.replace("MDV,WT", "RATE,WT").replace("320,1,1,1", "320,1,1,50"),
+        r"row 2, ID A, column RATE: '50': .*infusions",
+    ),
+    (
+        "steady state",
+        GOOD.replace("MDV,WT", "SS,WT").replace("320,1,1,1", "320,1,1,1"),
+        r"row 2, ID A, column SS: '1': .*steady-state",
+    ),
     ("no ID", GOOD.replace("B,1.5", ",1.5"), r"row 6, ID \(none\), column ID: 'missing'"),
     ("scattered subject", GOOD + "A,3,2.0,0,0,2,0,80\n", r"row 7, ID A, column ID: subject A appeared before"),
-    ("changing covariate", GOOD.replace("0,0,2,0,60", "0,0,2,0,61"), r"row 6, ID B, column WT: '61': the covariate changes"),
-    ("missing covariate", GOOD.replace(",1,1,60", ",1,1,."), r"row 5, ID B, column WT: 'missing': the covariate is missing"),
+    (
+        "changing covariate",
+        GOOD.replace("0,0,2,0,60", "0,0,2,0,61"),
+        r"row 6, ID B, column WT: '61': the covariate changes",
+    ),
+    (
+        "missing covariate",
+        GOOD.replace(",1,1,60", ",1,1,."),
+        r"row 5, ID B, column WT: 'missing': the covariate is missing",
+    ),
     ("empty file", "", r"d\.csv is empty"),
     ("header only", GOOD.splitlines()[0] + "\n", r"d\.csv has a header but no rows"),
     ("no observation", "\n".join(GOOD.splitlines()[:2]) + "\n", r"no observation"),
@@ -100,7 +138,10 @@ def test_bad_files(tmp_path, text, said):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"units": {"TIME": "h", "AMT": "mg", "DV": "h", "WT": "kg"}}, r"Column DV \(output concentration\) is given in 'h'"),
+        (
+            {"units": {"TIME": "h", "AMT": "mg", "DV": "h", "WT": "kg"}},
+            r"Column DV \(output concentration\) is given in 'h'",
+        ),
         ({"units": {"TIME": "mg", "AMT": "mg", "DV": "mg/L", "WT": "kg"}}, "Column TIME is given in 'mg'"),
         ({"units": {"TIME": "h", "DV": "mg/L", "WT": "kg"}}, "lacks the unit of column AMT"),
         ({"covariates": ("AGE",)}, "no column AGE"),

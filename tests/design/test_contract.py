@@ -42,7 +42,9 @@ def test_contract(kind):
 
 def test_parallel_allocates_equally_and_in_random_order():
     design = MAKE["Parallel"]()
-    arms = np.asarray(jax.vmap(lambda k: design.allocate(k, design.init(), 18))(jax.random.split(jax.random.key(2), 2000)))
+    arms = np.asarray(
+        jax.vmap(lambda k: design.allocate(k, design.init(), 18))(jax.random.split(jax.random.key(2), 2000))
+    )
     assert (np.sort(arms, axis=1) == np.repeat([0, 1, 2], 6)).all()
     share = (arms == 0).mean(0)
     assert np.abs(share - 1 / 3).max() < 4 * np.sqrt(2 / 9 / 2000)

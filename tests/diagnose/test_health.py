@@ -1,4 +1,5 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
@@ -23,7 +24,9 @@ def fit(chains=4, n=500, shift=0.0, contraction=1.0):
     cl[-1] += shift
     values["CL"] = (dims, cl)
     etas = {f"{e}_eta": ((*dims, schema.SUBJECT), random.normal(0, 1.0, (chains, n, 12))) for e in ("CL", "VC", "KA")}
-    stats = xr.Dataset({"diverging": (dims, np.zeros((chains, n), bool)), "energy": (dims, random.normal(size=(chains, n)))})
+    stats = xr.Dataset(
+        {"diverging": (dims, np.zeros((chains, n), bool)), "energy": (dims, random.normal(size=(chains, n)))}
+    )
     return xr.Dataset(values | etas), stats, prior
 
 
@@ -69,7 +72,8 @@ def test_shrinkage_is_one_where_etas_do_not_differ():
 
 
 @pytest.mark.parametrize(
-    ("time", "wanted", "count"), [(np.repeat([0.0, 1, 2, 5], 6), 4, 4), (np.repeat([0.0, 1], 9), 5, 2), (np.arange(20.0), 5, 5)]
+    ("time", "wanted", "count"),
+    [(np.repeat([0.0, 1, 2, 5], 6), 4, 4), (np.repeat([0.0, 1], 9), 5, 2), (np.arange(20.0), 5, 5)],
 )
 def test_bins_are_of_equal_count_and_part_no_ties(time, wanted, count):
     member = _bins(time, wanted)
@@ -83,13 +87,18 @@ def test_vpc_covers_data_replicated_from_the_model_itself(statistical, data):
     """Data simulated from a draw lie inside the 95 % bands of that draw, but for about one band in twenty."""
     medians = {site: prior.centre() for site, prior in statistical.priors().items()}
     draw = {n: np.full(200, v) for n, v in medians.items()} | {"iiv_cholesky": np.broadcast_to(np.eye(3), (200, 3, 3))}
-    one = {n: v[0] for n, v in draw.items()}
+    one = {n: jnp.asarray(v[0]) for n, v in draw.items()}
     fake = statistical.replicate(jax.random.key(7), statistical.new_subjects(jax.random.key(8), one, data), one, data)
     seen = data.observations["concentration"]
     made = type(seen)(np.asarray(fake["concentration"]), seen.time, seen.subject, seen.sample)
     settings = {f: getattr(data, f) for f in data.__dataclass_fields__}
     check = visual_predictive_check(
-        jax.random.key(9), draw, statistical, type(data)(**settings | {"observations": {"concentration": made}}), replicates=200, bins=11
+        jax.random.key(9),
+        draw,
+        statistical,
+        type(data)(**settings | {"observations": {"concentration": made}}),
+        replicates=200,
+        bins=11,
     )
     low, _, high = check["concentration_simulated"].to_numpy()
     inside = (low <= check["concentration_observed"].to_numpy()) & (check["concentration_observed"].to_numpy() <= high)

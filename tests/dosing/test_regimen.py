@@ -1,8 +1,8 @@
 import pytest
+from vtrial.models.oral_1cpt import OneCompartmentOral
 
 from vtrial.dosing import Regimen
 from vtrial.errors import UserError
-from vtrial.models.oral_1cpt import OneCompartmentOral
 
 
 def test_units_are_converted_once():

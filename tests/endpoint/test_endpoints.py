@@ -3,11 +3,11 @@ import inspect
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from vtrial.models.oral_1cpt import OneCompartmentOral
 
 from tests.helpers import finished
 from vtrial.endpoint import AbstractEndpoint, Average, Course, Inside, Maximum, Measured, Minimum, TimeInside, Window
 from vtrial.errors import UserError
-from vtrial.models.oral_1cpt import OneCompartmentOral
 
 MODEL = OneCompartmentOral()
 WINDOW = Window("concentration", "0 h", "10 h", 101)
@@ -69,8 +69,7 @@ def test_contract(kind):
 )
 def test_bad_windows(window, said):
     with pytest.raises(UserError, match=said):
-        window.unit(MODEL)
-        window.times(MODEL)
+        (window.unit(MODEL), window.times(MODEL))
 
 
 @pytest.mark.parametrize("kind", [Inside, TimeInside])

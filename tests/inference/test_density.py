@@ -36,7 +36,5 @@ def test_potential_is_numpyros_log_density_with_jacobian(density, medians, stati
     point = density.near(jax.random.key(3), medians, 0.3)
     named = {n: v for n, v in density.constrain(point).items() if n in density.sites}
     expected, _ = log_density(statistical.joint(data), (), {}, named)
-    jacobian = sum(
-        jnp.sum(t.log_abs_det_jacobian(point[n], named[n])) for n, (t, _) in density.sites.items()
-    )
+    jacobian = sum(jnp.sum(t.log_abs_det_jacobian(point[n], named[n])) for n, (t, _) in density.sites.items())
     assert float(density.potential(point)) == pytest.approx(-float(expected + jacobian), rel=1e-10)

@@ -23,7 +23,9 @@ F = np.array([0.5, 3.0, 10.0])
 )
 def test_density_is_scipys_normal(noise, sd):
     seen = np.array([1.0, 2.0, 12.0])
-    np.testing.assert_allclose(noise.distribution(jnp.asarray(F), VALUES).log_prob(seen), stats.norm(F, sd).logpdf(seen), rtol=1e-12)
+    np.testing.assert_allclose(
+        noise.distribution(jnp.asarray(F), VALUES).log_prob(seen), stats.norm(F, sd).logpdf(seen), rtol=1e-12
+    )
 
 
 @pytest.mark.parametrize("kind", finished(AbstractNoise))

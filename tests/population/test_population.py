@@ -3,10 +3,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
+from vtrial.models.oral_1cpt import OneCompartmentOral
 
 from tests.helpers import half
 from vtrial.errors import UserError
-from vtrial.models.oral_1cpt import OneCompartmentOral
 from vtrial.population import HalfNormalPrior, LinearEffect, LogNormalPrior, Parameter, Population, PowerEffect
 
 MODEL = OneCompartmentOral()
@@ -30,7 +30,9 @@ def test_centre_is_the_median_and_scaling_scales(prior):
 
 def test_priors_are_those_of_scipy():
     value = np.array([0.5, 2.0, 5.0])
-    np.testing.assert_allclose(LogNormalPrior(2.8, 0.3).distribution().log_prob(value), stats.lognorm(0.3, scale=2.8).logpdf(value))
+    np.testing.assert_allclose(
+        LogNormalPrior(2.8, 0.3).distribution().log_prob(value), stats.lognorm(0.3, scale=2.8).logpdf(value)
+    )
     np.testing.assert_allclose(half(0.5).distribution().log_prob(value), stats.halfnorm(scale=0.5).logpdf(value))
 
 
@@ -56,7 +58,9 @@ def test_new_subjects_have_the_omega_they_were_drawn_from():
     cholesky = np.linalg.cholesky(np.array([[1, correlation], [correlation, 1]]))
     draw = {"CL_iiv": jnp.asarray(omega[0]), "KA_iiv": jnp.asarray(omega[1]), "iiv_cholesky": jnp.asarray(cholesky)}
     factor = p.factor(draw)
-    np.testing.assert_allclose(factor @ factor.T, np.outer(omega, omega) * np.array([[1, correlation], [correlation, 1]]))
+    np.testing.assert_allclose(
+        factor @ factor.T, np.outer(omega, omega) * np.array([[1, correlation], [correlation, 1]])
+    )
     typical = {"CL": jnp.asarray(2.0), "VC": jnp.asarray(30.0), "KA": jnp.asarray(1.0)}
     keys = jax.random.split(jax.random.key(0), 20_000)
     found = jax.vmap(lambda k: p.new_subject(k, typical, factor, {"WT": jnp.asarray(70.0)}))(keys)
@@ -87,5 +91,4 @@ def test_units_and_order_become_the_models():
 )
 def test_mistakes(make, said):
     with pytest.raises(UserError, match=said):
-        made = make()
-        made.for_model(MODEL)
+        make().for_model(MODEL)

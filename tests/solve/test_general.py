@@ -4,12 +4,12 @@ import jax
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
+from vtrial.models.oral_1cpt import OneCompartmentOral
+from vtrial.models.oral_1cpt_mm import OneCompartmentOralMichaelisMenten
 
 from vtrial.dosing import Dose, Regimen, event_table, stack
 from vtrial.errors import UserError
 from vtrial.model import AbstractModel
-from vtrial.models.oral_1cpt import OneCompartmentOral
-from vtrial.models.oral_1cpt_mm import OneCompartmentOralMichaelisMenten
 from vtrial.solve import General, Linear, ResultCode
 
 MM, MM_P = OneCompartmentOralMichaelisMenten(), {"VMAX": 30.0, "KM": 8.0, "VC": 32.0, "KA": 1.5}
@@ -24,7 +24,7 @@ def by_scipy(time):
 
     y, found = np.zeros(2), []
     for k in range(3):
-        y = y + [300.0, 0.0]
+        y = y + np.array([300.0, 0.0])
         own = time[(time > 12 * k) & (time <= 12 * (k + 1))]
         at = np.union1d(own, 12 * (k + 1))
         solution = solve_ivp(rates, (12 * k, 12 * (k + 1)), y, "LSODA", at, rtol=1e-11, atol=1e-11)
@@ -103,7 +103,10 @@ class Drained(AbstractModel):
 
 
 def test_failures_are_codes():
-    assert General()(Explosive(), {"K": 1.0}, event_table([0.0, 2.0])).code in (ResultCode.NOT_FINITE, ResultCode.STEP_LIMIT)
+    assert General()(Explosive(), {"K": 1.0}, event_table([0.0, 2.0])).code in (
+        ResultCode.NOT_FINITE,
+        ResultCode.STEP_LIMIT,
+    )
     assert General()(Drained(), {"K": 1.0}, event_table([0.0, 3.0])).code == ResultCode.NEGATIVE
     assert General()(Drained(), {"K": 0.1}, event_table([0.0, 3.0])).code == ResultCode.SOLVED
 

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import expm
+from vtrial.models.oral_1cpt import OneCompartmentOral
+from vtrial.models.oral_1cpt_mm import OneCompartmentOralMichaelisMenten
 
 from tests.helpers import bateman
 from vtrial.dosing import Dose, Regimen, event_table
 from vtrial.errors import UserError
 from vtrial.model import AbstractModel
-from vtrial.models.oral_1cpt import OneCompartmentOral
-from vtrial.models.oral_1cpt_mm import OneCompartmentOralMichaelisMenten
 from vtrial.solve import Linear
 from vtrial.solve.linear import _two
 
@@ -31,7 +31,12 @@ def test_equals_the_textbook_formula_superposed():
 
 
 @given(
-    st.floats(-3, 3), st.floats(-3, 3), st.floats(-3, 3), st.floats(-3, 3), st.floats(0, 4), st.tuples(st.floats(-5, 5), st.floats(-5, 5))
+    st.floats(-3, 3),
+    st.floats(-3, 3),
+    st.floats(-3, 3),
+    st.floats(-3, 3),
+    st.floats(0, 4),
+    st.tuples(st.floats(-5, 5), st.floats(-5, 5)),
 )
 @settings(max_examples=200, deadline=None)
 def test_the_two_state_exponential_equals_scipy(a, b, c, d, h, y):
@@ -85,7 +90,9 @@ def test_batching_equals_looping():
 def test_long_intervals_and_fast_rates_do_not_overflow():
     found = solve({"CL": 2.8, "VC": 32.0, "KA": 1e4}, event_table([Dose(0.0, 100.0, 0), 1.0, 5000.0]))
     assert found.code == 0
-    np.testing.assert_allclose(found.outputs["concentration"], bateman(np.array([1.0, 5000.0]), 100.0, 1e4, 2.8, 32.0), rtol=1e-9)
+    np.testing.assert_allclose(
+        found.outputs["concentration"], bateman(np.array([1.0, 5000.0]), 100.0, 1e4, 2.8, 32.0), rtol=1e-9
+    )
 
 
 def test_a_wrong_claim_of_linearity_is_refused():

@@ -6,6 +6,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Float, Int
 
+from vtrial._types import Values
 from vtrial.dosing import EventTable
 
 
@@ -43,7 +44,7 @@ class Dataset(eqx.Module):
     sha256: str = eqx.field(static=True)
     """Hash of its bytes."""
 
-    def long(self, by_output: Mapping[str, np.ndarray]) -> np.ndarray:
+    def long(self, by_output: Values) -> np.ndarray:
         """Join values [..., obs of the output] of all outputs along one long axis, in the order of `observations`."""
         return np.concatenate([np.asarray(by_output[o]) for o in self.observations], axis=-1)
 

@@ -78,7 +78,7 @@ class Nuts(AbstractInference):
         stats.attrs |= {"max_tree_depth": self.max_tree_depth, "target_accept": self.target_accept}
         return {schema.POSTERIOR: groups.posterior(samples, statistical, data), schema.SAMPLE_STATS: stats}
 
-    def _walk(self, kernel: NUTS, state: Any) -> tuple[dict[str, Array], dict[str, Array]]:
+    def _walk(self, kernel: NUTS, state: Any) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Run warm-up and sampling; return the points and statistics of the draws [chain draw ...]."""
         advance, kept, diverged = _chunk(kernel), [], 0
         total = self.warmup + self.draws

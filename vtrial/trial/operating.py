@@ -9,13 +9,16 @@ from jaxtyping import Bool, Float
 from vtrial import schema
 from vtrial.trial.conduct import Trials
 
+type WithError = tuple[np.ndarray | np.floating, np.ndarray | np.floating]
+"""A number, or one for each arm, and its Monte-Carlo error."""
+
 INTERVAL = (0.025, 0.975)
 """Quantiles over replicates, that is over posterior draws, of what is true."""
 SPREAD = (0.05, 0.5, 0.95)
 """Quantiles over virtual patients of an endpoint."""
 
 
-def share(hit: Bool[np.ndarray, "replicate ..."] | Float[np.ndarray, "replicate ..."]) -> tuple[np.ndarray, np.ndarray]:
+def share(hit: Bool[np.ndarray, "replicate ..."] | Float[np.ndarray, "replicate ..."]) -> WithError:
     """Return the share of replicates that hit, and its Monte-Carlo error.
 
     The error is SD / sqrt(R), which for yes and no is sqrt(p (1 - p) / R); a hit may be divided among ties. At a share
@@ -26,7 +29,7 @@ def share(hit: Bool[np.ndarray, "replicate ..."] | Float[np.ndarray, "replicate 
     return p, np.where((p == 0) | (p == 1), 1.0 / count, hit.std(0) / np.sqrt(count))
 
 
-def average(value: Float[np.ndarray, "replicate ..."]) -> tuple[np.ndarray, np.ndarray]:
+def average(value: Float[np.ndarray, "replicate ..."]) -> WithError:
     """Return the mean over replicates, which unlike patients are independent, and its Monte-Carlo error."""
     known = np.isfinite(value).sum(0)
     return np.nanmean(value, 0), np.nanstd(value, 0, ddof=1) / np.sqrt(known)
@@ -39,7 +42,7 @@ def _best(truth: Float[np.ndarray, "replicate arm"]) -> Float[np.ndarray, "repli
     return top / top.sum(1, keepdims=True)
 
 
-def _times(found: tuple[np.ndarray, np.ndarray], factor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _times(found: WithError, factor: np.ndarray) -> WithError:
     return found[0] * factor, found[1] * factor
 
 
@@ -64,53 +67,47 @@ def operating_characteristics(
         alpha: two-sided significance level of the comparison.
         reference: name of the reference arm.
     """
-    truth, comparison = np.asarray(trials.truth), trials.comparison
-    selected = np.asarray(trials.selected)
-    picked = selected[:, None] == np.arange(len(names))
-    best = _best(truth)
-    difference = truth - truth[:, [names.index(reference)]]
-    lower, upper, p = (np.asarray(x) for x in (comparison.lower, comparison.upper, comparison.p))
-    covered = (lower <= difference) & (difference <= upper)
-    correct = (best * picked).sum(1)
-    unit = units[primary]
     oc = xr.Dataset(coords={schema.ARM: list(names), schema.QUANTILE: list(SPREAD), "interval": list(INTERVAL)})
-
-    def add(name: str, found: tuple[np.ndarray, np.ndarray], what: str, unit: str = "") -> None:
-        dims = (schema.ARM,) if np.ndim(found[0]) else ()
-        oc[name] = (dims, found[0], {"long_name": what, "units": unit})
-        oc[f"{name}_mcse"] = (dims, found[1], {"long_name": f"Monte-Carlo error of: {what}", "units": unit})
-
-    add("probability_best", share(best), f"Probability that the arm is truly best in {primary}")
-    add("probability_selected", share(picked), "Probability that a trial selects the arm")
-    add("probability_correct", share(correct), "Probability that a trial selects the truly best arm")
-    add("truth", average(truth), f"Mean {primary} of all virtual patients", unit)
-    add(
-        "bias",
-        average(np.asarray(comparison.estimate) - truth),
-        f"Mean error of the trial's estimate of {primary}",
-        unit,
-    )
-    other = np.where(
-        np.array(names) == reference, np.nan, 1.0
-    )  # against itself the reference has no power and no interval
-    add("power", _times(share(p < alpha), other), f"Probability that the arm differs significantly from {reference}")
-    add(
-        "coverage",
-        _times(share(covered), other),
-        f"Probability that the confidence interval of the difference from {reference} covers the truth",
-    )
-    oc["truth_interval"] = (
-        ("interval", schema.ARM),
-        np.quantile(truth, INTERVAL, axis=0),
-        {"long_name": f"95 % interval of mean {primary} over posterior draws", "units": unit},
-    )
+    oc.attrs |= {"primary": primary, "reference": reference, "alpha": alpha, "replicates": len(trials.selected)}
+    _selection(oc, trials, primary, units[primary])
+    _comparison(oc, trials, alpha, reference, units[primary])
     for name, value in endpoints.items():
-        add(f"{name}_mean", average(np.nanmean(value, 1)), f"Mean {name} of virtual patients", units[name])
-        flat = value.reshape(-1, len(names))
-        oc[f"{name}_quantiles"] = (
-            (schema.QUANTILE, schema.ARM),
-            np.nanquantile(flat, SPREAD, axis=0),
-            {"long_name": f"Quantiles of {name} over all virtual patients and posterior draws", "units": units[name]},
-        )
-    oc.attrs |= {"primary": primary, "reference": reference, "alpha": alpha, "replicates": len(truth)}
+        _add(oc, f"{name}_mean", average(np.nanmean(value, 1)), f"Mean {name} of virtual patients", units[name])
+        quantiles = np.nanquantile(value.reshape(-1, len(names)), SPREAD, axis=0)
+        what = f"Quantiles of {name} over all virtual patients and posterior draws"
+        oc[f"{name}_quantiles"] = ((schema.QUANTILE, schema.ARM), quantiles, {"long_name": what, "units": units[name]})
     return oc
+
+
+def _add(oc: xr.Dataset, name: str, found: WithError, what: str, unit: str = "") -> None:
+    """Add a number and its Monte-Carlo error."""
+    dims = (schema.ARM,) if np.ndim(found[0]) else ()
+    oc[name] = (dims, found[0], {"long_name": what, "units": unit})
+    oc[f"{name}_mcse"] = (dims, found[1], {"long_name": f"Monte-Carlo error of: {what}", "units": unit})
+
+
+def _selection(oc: xr.Dataset, trials: Trials, primary: str, unit: str) -> None:
+    """Add what is true of each arm, and which one the trials select."""
+    truth, selected = np.asarray(trials.truth), np.asarray(trials.selected)
+    best, picked = _best(truth), selected[:, None] == np.arange(truth.shape[1])
+    _add(oc, "probability_best", share(best), f"Probability that the arm is truly best in {primary}")
+    _add(oc, "probability_selected", share(picked), "Probability that a trial selects the arm")
+    correct = share((best * picked).sum(1))
+    _add(oc, "probability_correct", correct, "Probability that a trial selects the truly best arm")
+    _add(oc, "truth", average(truth), f"Mean {primary} of all virtual patients", unit)
+    what = f"95 % interval of mean {primary} over posterior draws"
+    interval = np.quantile(truth, INTERVAL, axis=0)
+    oc["truth_interval"] = (("interval", schema.ARM), interval, {"long_name": what, "units": unit})
+
+
+def _comparison(oc: xr.Dataset, trials: Trials, alpha: float, reference: str, unit: str) -> None:
+    """Add how the analysis does: bias, power, coverage. Against itself the reference has neither power nor interval."""
+    truth, names = np.asarray(trials.truth), oc[schema.ARM].to_numpy().tolist()
+    estimate, lower, upper, p = (np.asarray(getattr(trials.comparison, n)) for n in ("estimate", "lower", "upper", "p"))
+    difference = truth - truth[:, [names.index(reference)]]
+    other = np.where(np.array(names) == reference, np.nan, 1.0)
+    _add(oc, "bias", average(estimate - truth), "Mean error of the trial's estimate", unit)
+    power = f"Probability that the arm differs significantly from {reference}"
+    _add(oc, "power", _times(share(p < alpha), other), power)
+    coverage = f"Probability that the interval of the difference from {reference} covers the truth"
+    _add(oc, "coverage", _times(share((lower <= difference) & (difference <= upper)), other), coverage)

@@ -1,0 +1,80 @@
+import re
+from html.parser import HTMLParser
+
+import pytest
+import xarray as xr
+
+from vtrial import schema
+from vtrial.report import render, tables
+
+
+@pytest.fixture(scope="module")
+def page(quick):
+    return (quick / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_page_needs_nothing_else(page):
+    assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!#)[^"']*["']""", page)
+    assert "<script" not in page
+    assert len(page) < 3_000_000
+
+
+def test_the_page_is_well_formed_and_complete(page):
+    class Count(HTMLParser):
+        open_tags, headings, void = [], [], {"meta", "br", "link", "img", "input", "hr"}
+
+        def handle_starttag(self, tag, attrs):
+            if tag not in self.void:
+                self.open_tags.append(tag)
+
+        def handle_endtag(self, tag):
+            assert self.open_tags.pop() == tag
+
+    parser = Count()
+    parser.feed(page)
+    assert parser.open_tags == []
+    for part in (
+        "Data",
+        "Model",
+        "Health of the fit",
+        "Posterior",
+        "Visual predictive check",
+        "Virtual trials",
+        "Decision",
+        "Provenance",
+    ):
+        assert re.search(rf"<h2>\d\. {part}</h2>", page)
+    assert page.count("<svg") == 6
+    assert "mg/L" in page
+
+
+def test_the_same_result_gives_the_same_page(tree, page):
+    assert render(tree) == page
+
+
+def test_tables_have_a_row_for_everything(tree):
+    assert len(tables.posterior(tree).rows) == 3 + 3 + 3 + 2  # typical values, omegas, correlations, residual error
+    assert len(tables.arms(tree).rows) == 5 * 3
+    assert [row[0] for row in tables.characteristics(tree).rows] == [
+        f"{dose} mg every 12 h" for dose in (200, 300, 400)
+    ]
+
+
+def test_a_forced_fit_is_in_red(tree):
+    failed = tree.copy()
+    health = tree[schema.FIT_HEALTH].to_dataset()
+    passed = health["passed"].copy()
+    passed[0] = False
+    failed[schema.FIT_HEALTH] = xr.DataTree(
+        health.assign(passed=passed).assign_attrs(gate_passed=False, gate_forced=True)
+    )
+    page = render(failed)
+    assert 'class="warning">The fit below did NOT pass' in page
+    assert 'tr class="alarm"' in page
+
+
+def test_no_recommendation_is_said(tree):
+    other = tree.copy()
+    oc = tree[schema.OPERATING_CHARACTERISTICS].to_dataset()
+    other[schema.OPERATING_CHARACTERISTICS] = xr.DataTree(oc.assign_attrs(oc.attrs | {"recommended": ""}))
+    assert "No arm is recommended" in render(other)

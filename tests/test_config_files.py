@@ -1,0 +1,85 @@
+"""Every file of conf/ instantiates, every study composes, and no YAML means something else than it says."""
+
+import inspect
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.plugins import Plugins
+from hydra.utils import instantiate
+
+from tests.helpers import classes
+from vtrial import cli
+from vtrial._resources import directory
+from vtrial.config import check
+from vtrial.study import Study
+
+FILES = [*sorted(directory("conf").rglob("*.yaml")), *sorted(directory("studies").glob("*.yaml"))]
+CHOICES = sorted(directory("conf").glob("*/*.yaml"))
+STUDIES = sorted(f.stem for f in directory("studies").glob("*.yaml"))
+WINDOW = {"_target_": "vtrial.endpoint.Window", "output": "concentration", "start": "0 h", "end": "12 h"}
+FILL = {"window": WINDOW, "lower": "5 mg/L", "upper": "15 mg/L", "reference": "low", "path": "result.zarr"}
+ARM = {
+    "_target_": "vtrial.design.Arm",
+    "regimen": {"_target_": "vtrial.dosing.Regimen", "dose": "1 mg", "every": "1 h", "doses": 1, "into": "depot"},
+}
+
+
+def load(file):
+    return yaml.safe_load(file.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("file", CHOICES, ids=lambda f: f"{f.parent.name}/{f.stem}")
+def test_every_choice_instantiates_as_its_group(file):
+    node = load(file)
+    for key, value in node.items():
+        if value == "???":
+            node[key] = FILL[key]
+    if node.get("arms") == {}:
+        node["arms"] = {"low": ARM}
+    group = {"data": "AbstractData", "population": "Population", "cohort": "Recruitment"}.get(file.parent.name)
+    group = group or f"Abstract{file.parent.name.capitalize()}"
+    (interface,) = {c for c in classes() if c.__name__ == group}
+    check(node, interface)
+    assert isinstance(instantiate(node, _convert_="all"), interface)
+    assert file.read_text(encoding="utf-8").startswith("#"), "the first line says what it is"
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_study_composes_and_builds(name):
+    Plugins.instance().register(cli._studies_path())
+    with initialize_config_dir(version_base="1.3", config_dir=str(directory("conf"))):
+        study = cli.build(compose(config_name=name, overrides=["directory=unused"]))
+    assert isinstance(study, Study)
+    assert study.question
+    assert study.context_of_use
+
+
+def test_every_swappable_class_has_a_group():
+    """An interface that a study names directly has a folder in conf/, but for models, which are files themselves."""
+    fields = {n: p.annotation for n, p in inspect.signature(Study).parameters.items()}
+    swappable = {n for n, a in fields.items() if getattr(a, "__name__", "").startswith("Abstract")} - {"model"}
+    assert swappable <= {f.name for f in directory("conf").iterdir() if f.is_dir()}
+
+
+def walk(node, path=""):
+    yield path, node
+    if isinstance(node, dict):
+        for key, value in node.items():
+            assert isinstance(key, str | int), f"{path}: key {key!r} is no text; quote it"
+            assert not isinstance(key, bool), f"{path}: key {key!r} was on, off, yes or no; quote it"
+            yield from walk(value, f"{path}.{key}")
+    elif isinstance(node, list):
+        for i, value in enumerate(node):
+            yield from walk(value, f"{path}[{i}]")
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
+def test_no_yaml_trap(file):
+    """`on` is true, `010` is 8 and `12:30` is 750 in YAML 1.1: whoever writes them means text."""
+    list(walk(load(file)))
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+        value = line.partition("#")[0].partition(": ")[2].strip()
+        assert value not in ("on", "off", "yes", "no", "On", "Off", "Yes", "No"), f"{file.name}:{number}"
+        assert not (value[:1] == "0" and value[1:2].isdigit()), f"{file.name}:{number}: octal"
+        assert not (value.replace(":", "").isdigit() and ":" in value), f"{file.name}:{number}: base sixty"
