@@ -1,4 +1,4 @@
-"""What the README says is so: its commands compose, its examples run, its links lead somewhere, its table is current."""
+"""What the README says is so: its commands compose, its examples run, its links lead somewhere."""
 
 import re
 import runpy
