@@ -54,8 +54,10 @@ class Store:
     removes; it resumes after the last marked stage.
     """
 
-    def __init__(self, directory: Path, attributes: Mapping[str, Any]):
+    def __init__(self, directory: Path, attributes: Mapping[str, Any], compiled: Callable[[], float] = lambda: 0.0):
         """Open the directory, or make it; `attributes` say what is run and become those of the root group.
+
+        `compiled` returns the seconds spent compiling so far, for the account of each stage.
 
         Raises:
             UserError: the directory holds a run of another study, configuration, data or version.
@@ -63,6 +65,7 @@ class Store:
         self.directory, self.zarr = directory, directory / "result.zarr"
         self._marks, self._aside = directory / ".stages", directory / ".partial"
         self.seconds: dict[str, float] = {}
+        self._compiled = compiled
         with self._writing("start"):
             self._marks.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(self._aside, ignore_errors=True)
@@ -110,12 +113,13 @@ class Store:
             log.info("%-10s already complete, kept", name)
             return
         log.info("%-10s ...", name)
-        begin = time.perf_counter()
+        begin, before = time.perf_counter(), self._compiled()
         groups = compute()
         with self._writing(name):
             self._write(name, groups)
-        self.seconds[name] = time.perf_counter() - begin
-        log.info("%-10s done in %.1f s", name, self.seconds[name])
+        compiling = self._compiled() - before
+        self.seconds[name], self.seconds[f"{name}, compiling"] = time.perf_counter() - begin, compiling
+        log.info("%-10s done in %.1f s, %.1f s of it compiling", name, self.seconds[name], compiling)
 
     def _write(self, stage: str, groups: Groups) -> None:
         hashes = {}

@@ -158,7 +158,7 @@ def run(
     name: str,
     config: str,
     timing: Mapping[str, float] | None = None,
-    compiled: Callable[[], float] | None = None,
+    compiled: Callable[[], float] = lambda: 0.0,
 ) -> xr.DataTree:
     """Run a study from data to report, in order, resuming after the last complete stage of `directory`.
 
@@ -168,7 +168,7 @@ def run(
         name: name of the study.
         config: its complete configuration as YAML text.
         timing: seconds spent before, by name, for the account at the end.
-        compiled: returns the seconds spent compiling so far, for the same account.
+        compiled: returns the seconds spent compiling so far, for the account of each stage.
 
     Raises:
         UserError: the data, the fit or the directory do not allow the run.
@@ -176,7 +176,7 @@ def run(
     key = jax.random.key(study.seed)
     data = study.data.read(study.model)
     statistical = study.statistical(data)
-    store = Store(directory, _attributes(study, name, config, data))
+    store = Store(directory, _attributes(study, name, config, data), compiled)
     log.info("%s", study.solver.check(study.model, statistical.population.typical()))
 
     store.stage(
@@ -196,7 +196,7 @@ def run(
     store.stage("trial", lambda: _trial(keys.named(key, "trial"), study, store))
     store.stage("store", lambda: _seal(store))
     store.stage("report", lambda: _report(store))
-    seconds = dict(timing or {}) | store.seconds | ({"compile (within the stages)": compiled()} if compiled else {})
+    seconds = dict(timing or {}) | store.seconds
     inputs = {data.source: data.sha256} | _saved_config(directory)
     store.write_manifest(
         inputs,

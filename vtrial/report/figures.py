@@ -30,6 +30,8 @@ _STYLE: Any = {
     "legend.frameon": False,
 }
 COLOURS = ("#0b6e99", "#d1690e", "#3a7d44", "#8a3f8f", "#7a5c2e", "#b0273a", "#4a5fa8", "#5b5b5b")
+_WIDTH = 9.0
+"""Inches: text then has about the size of the page's."""
 _GREY, _DARK = "#9a9a9a", "#333333"
 
 
@@ -69,7 +71,7 @@ def data(tree: xr.DataTree) -> str:
 
     def draw() -> Figure:
         group, outputs = tree[schema.OBSERVED_DATA].dataset, _outputs(tree)
-        figure, panels = _grid(len(outputs), 1, 7.2, 3.0)
+        figure, panels = _grid(len(outputs), 1, _WIDTH, 3.0)
         for axes, output in zip(panels, outputs, strict=True):
             mine = group.isel({schema.OBS: group["output"].to_numpy() == output})
             for subject in dict.fromkeys(mine["subject"].to_numpy()):
@@ -88,7 +90,7 @@ def individual_fits(tree: xr.DataTree, most: int = 16) -> str:
         seen, predictive = tree[schema.OBSERVED_DATA].dataset, tree[schema.POSTERIOR_PREDICTIVE].dataset
         first = _outputs(tree)[0]
         subjects = list(dict.fromkeys(seen["subject"].to_numpy()))[:most]
-        figure, panels = _grid(len(subjects), 4, 7.2, 1.55)
+        figure, panels = _grid(len(subjects), 4, _WIDTH, 1.55)
         for axes, subject in zip(panels, subjects, strict=True):
             mine = np.flatnonzero((seen["subject"].to_numpy() == subject) & (seen["output"].to_numpy() == first))
             time, value = seen["time"].to_numpy()[mine], seen[schema.DV].to_numpy()[mine]
@@ -112,7 +114,7 @@ def visual_predictive_check(tree: xr.DataTree) -> str:
 
     def draw() -> Figure:
         group, seen, outputs = tree[schema.VPC].dataset, tree[schema.OBSERVED_DATA].dataset, _outputs(tree)
-        figure, panels = _grid(len(outputs), 1, 7.2, 3.4)
+        figure, panels = _grid(len(outputs), 1, _WIDTH, 3.4)
         for axes, output in zip(panels, outputs, strict=True):
             mine = seen.isel({schema.OBS: seen["output"].to_numpy() == output})
             axes.plot(mine["time"], mine[schema.DV], "o", ms=2.4, color=_GREY, alpha=0.8, label="observations")
@@ -145,7 +147,7 @@ def parameters(tree: xr.DataTree) -> str:
     def draw() -> Figure:
         posterior, prior = tree[schema.POSTERIOR].dataset, tree[schema.PRIOR].dataset
         names = [str(n) for n in tree[schema.FIT_HEALTH][schema.PARAMETER].to_numpy() if n in prior]
-        figure, panels = _grid(len(names), 4, 7.2, 1.5)
+        figure, panels = _grid(len(names), 4, _WIDTH, 1.5)
         for axes, name in zip(panels, names, strict=True):
             chains, before = posterior[name].to_numpy(), prior[name].to_numpy().ravel()
             width = chains.std() * 5
@@ -171,9 +173,9 @@ def courses(tree: xr.DataTree) -> str:
         names = [str(a) for a in group[schema.ARM].to_numpy()]
         primary = tree[schema.OPERATING_CHARACTERISTICS].attrs["primary"]
         output = str(group[primary].attrs["output"])
-        figure, panels = _grid(len(names), min(3, len(names)), 7.2, 2.9)
+        figure, panels = _grid(len(names), min(3, len(names)), _WIDTH, 2.9)
         course, time = group[f"course_{output}"], group[schema.TIME].to_numpy()
-        top = float(np.nanquantile(course.to_numpy(), 0.999))
+        top = 1.03 * float(np.nanquantile(course.to_numpy()[..., 2], 0.975, axis=0).max())
         for i, (axes, name) in enumerate(zip(panels, names, strict=True)):
             low, middle, high = np.nanquantile(course.sel({schema.ARM: name}).to_numpy(), (0.025, 0.5, 0.975), axis=0)
             colour = COLOURS[i % len(COLOURS)]
@@ -206,7 +208,7 @@ def decision(tree: xr.DataTree) -> str:
         binary = oc["truth"].attrs["units"] == ""
         scale, unit = (100.0, "%") if binary else (1.0, oc["truth"].attrs["units"])
         place = np.arange(len(labels))[::-1]
-        figure = Figure(figsize=(7.2, 0.9 + 0.42 * len(labels)), layout="constrained")
+        figure = Figure(figsize=(_WIDTH, 0.9 + 0.42 * len(labels)), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True)
         low, high = scale * oc["truth_interval"].to_numpy()
         for i, at in enumerate(place):
@@ -227,10 +229,10 @@ def decision(tree: xr.DataTree) -> str:
         left.set(
             yticks=place,
             yticklabels=labels,
-            xlabel=f"true mean of {oc.attrs['primary']} [{unit}], 95 % interval",
+            xlabel=f"{oc.attrs['primary']}: true mean [{unit}]",
             xlim=(0, None),
         )
-        right.set(xlabel="probability [%]: truly best (dark), selected by the trial (light)", xlim=(0, 100))
+        right.set(xlabel="probability [%]", xlim=(0, 100))
         right.tick_params(axis="y", length=0)
         return figure
 

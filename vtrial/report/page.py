@@ -5,7 +5,7 @@ import xarray as xr
 
 from vtrial import schema
 from vtrial.report import figures, tables
-from vtrial.report.numbers import percent, with_error
+from vtrial.report.numbers import interval, percent, with_error
 
 
 def render(tree: xr.DataTree) -> str:
@@ -63,7 +63,11 @@ def _verdict(tree: xr.DataTree) -> str:
     correct = percent(float(oc["probability_correct"]), float(oc["probability_correct_mcse"]))
     unit, what = oc["truth"].attrs["units"], str(outcomes[oc.attrs["primary"]].attrs["long_name"])
     mean, error = float(mine["truth"]), float(mine["truth_mcse"])
-    level = f"under it the {what} is {percent(mean, error) if unit == '' else with_error(mean, error, unit)}"
+    low, high = mine["truth_interval"].to_numpy() * (100 if unit == "" else 1)
+    level = (
+        f"under it the {what} is {percent(mean, error) if unit == '' else with_error(mean, error, unit)} "
+        f"(95 % interval for what the data leave open: {interval(low, high, 2)} {unit or '%'})"
+    )
     trial = f"A trial of this design selects the truly best arm with probability {correct}."
     if oc.attrs["recommended"]:
         return (
