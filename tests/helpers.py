@@ -39,8 +39,8 @@ def half(scale: float) -> HalfNormalPrior:
 
 def theophylline(*, weight: bool = True, correlation: float | None = 2.0) -> StatisticalModel:
     """The model of studies/theophylline.yaml, or without weight and correlation that of the Stan reference."""
-    clearance = {"WT": PowerEffect("WT", 70.0, 0.75)} if weight else {}
-    volume = {"WT": PowerEffect("WT", 70.0, 1.0)} if weight else {}
+    clearance = {"WT": PowerEffect("WT", "kg", 70.0, 0.75)} if weight else {}
+    volume = {"WT": PowerEffect("WT", "kg", 70.0, 1.0)} if weight else {}
     population = Population(
         {
             "CL": Parameter("L/h", LogNormalPrior(2.8, 0.3), half(0.5), clearance),

@@ -21,7 +21,7 @@ MISTAKES = [
     ((*T, "cohort.replicate=3"), "There is no key 'cohort.replicate' to override. Did you mean 'cohort.replicates'?"),
     ((*T, "cohort.replicates=many"), "cohort.replicates must be an integer, not 'many'."),
     ((*T, "cohort.replicates=1"), "cohort needs at least 2 replicates"),
-    ((*T, "cohort.subjects=100"), "The design enrols 150 patients, but cohort.subjects is 100"),
+    ((*T, "cohort.subjects=150"), "The design enrols 150 patients, but cohort.subjects is 150"),
     ((*T, "+foo=1"), "foo is no key of Study."),
     ((*T, "~data"), "data is missing; Study needs it"),
     ((*T, "~design.arms"), "design.arms is missing; Parallel needs it"),

@@ -80,13 +80,14 @@ def _hydra(arguments: list[str]) -> int:
             raise UserError(f"Which study? Name one with -cn. {nearest(_guess(arguments), [n for n, _ in _studies()])}")
         hydra.main(version_base="1.3", config_path=str(directory("conf")), config_name=None)(_task)()
     except KeyboardInterrupt:
-        return _say(f"Interrupted; complete stages are kept. {_resume(arguments)}", 130)
+        return _say(f"Interrupted; complete stages are kept. {_resume(arguments)}".strip(), 130)
     except (_Failed, Exception) as failure:
         error = failure.error if isinstance(failure, _Failed) else failure
         sentence = _sentence(error, arguments)
         if sentence is None or asked not in (None, "", "0"):
             raise error from error.__cause__
-        _remove_if_empty()
+        if not any(a.startswith(("directory=", "hydra.")) for a in arguments):
+            _remove_if_empty()
         return _say(sentence, 2)
     finally:
         os.environ.pop("HYDRA_FULL_ERROR")
@@ -134,8 +135,8 @@ def _say(sentence: str, code: int) -> int:
 
 
 def _resume(arguments: list[str]) -> str:
-    """Say how to go on with the run that was interrupted, if it had begun."""
-    if _task.directory is None:
+    """Say how to go on with the run that was interrupted, if it had begun and is none of a sweep."""
+    if _task.directory is None or {"-m", "--multirun"} & set(arguments):
         return ""
     kept = [a for a in arguments if not a.startswith("directory=")]
     return f"Go on with: vtrial {shlex.join([*kept, f'directory={_task.directory}'])}"
@@ -164,8 +165,7 @@ class _Task:
         self.directory = Path(job.runtime.output_dir)
         log = logging.getLogger("vtrial")
         plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-        runtime = plain.get("runtime", {})
-        _apply(runtime)
+        _apply(plain.get("runtime"))
         begin = time.perf_counter()
         timing, self._began = {"start": begin - self._began}, begin
         folder = _own_folder(job)
@@ -220,9 +220,9 @@ def build(config: "DictConfig", folder: Path | None = None) -> Any:
         return instantiate(plain, _convert_="all")
     except InstantiationException as error:
         cause = error.__cause__
-        while cause is not None and not isinstance(cause, UserError):
+        while cause is not None and not isinstance(cause, UserError) and cause.__cause__ is not None:
             cause = cause.__cause__
-        if cause is None:
+        if not isinstance(cause, UserError | TypeError):
             raise
         key = re.search(r"full_key: (\S+)", str(error))
         raise UserError(f"{key.group(1)}: {cause}" if key and key.group(1) not in str(cause) else str(cause)) from error
@@ -242,8 +242,10 @@ def _locate(path: str, folder: Path | None) -> str:
     raise UserError(f"data.path: there is no file '{path}' here, nor in {', '.join(str(r) for r in roots[1:])}.")
 
 
-def _apply(runtime: dict[str, Any]) -> None:
-    """Set precision, device and compilation cache, before anything imports jax."""
+def _apply(runtime: Any) -> None:
+    """Set precision, device and compilation cache, before anything imports jax, or in jax if a sweep already did."""
+    if not isinstance(runtime, dict):
+        raise UserError(f"runtime must be a mapping with precision, device and cache, not {runtime!r}.")
     known = {"precision": (32, 64), "device": ("auto", "cpu", "gpu")}
     for key, value in runtime.items():
         if key not in (*known, "cache"):
@@ -254,10 +256,24 @@ def _apply(runtime: dict[str, Any]) -> None:
     platforms = {"cpu": "cpu", "gpu": "cuda,cpu", "auto": ""}[runtime.get("device", "cpu")]
     if platforms:
         os.environ.setdefault("JAX_PLATFORMS", platforms)
-    if cache := runtime.get("cache"):
+    cache = runtime.get("cache")
+    if cache is not None and not isinstance(cache, str):
+        raise UserError(f"runtime.cache must be a folder or null, not {cache!r}.")
+    if cache:
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(cache).expanduser()))
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
+    import jax
+
+    jax.config.update("jax_enable_x64", runtime.get("precision", 64) == 64)
+    try:
+        found = jax.default_backend()
+    except RuntimeError as error:
+        raise UserError(f"runtime.device={runtime.get('device')}: {str(error).splitlines()[0]}") from error
+    if runtime.get("device") == "gpu" and found != "gpu":
+        raise UserError(
+            "runtime.device=gpu, but jax finds no GPU; install the extra cuda12 or cuda13, or use runtime.device=cpu."
+        )
 
 
 def _compile_clock() -> Any:
@@ -281,24 +297,46 @@ def _sentence(error: Exception, arguments: list[str]) -> str | None:
 
     if isinstance(error, UserError):
         return str(error)
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}; give another directory, or permit writing there."
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     if isinstance(error, MissingConfigException):
-        return _missing_config(error, first)
+        return _missing_config(error, first, arguments)
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key or first} has no value yet (???); give one in the study or on the command line."
     if isinstance(error, HydraException) and (key := re.search(r"Could not override '([^']+)'", str(error))):
-        return f"There is no key '{key.group(1)}' to override. {nearest(key.group(1), _known_keys(arguments))}"
+        return _unknown_key(key.group(1), arguments)
     if isinstance(error, HydraException | OmegaConfBaseException):
         return f"The configuration is wrong: {first}"
     return None
 
 
-def _missing_config(error: Any, first: str) -> str:
+def _unknown_key(key: str, arguments: list[str]) -> str:
+    """Say which key was probably meant, or how a choice is made for one of several."""
+    known = _known_keys(arguments)
+    if (directory("conf") / key).is_dir() and key in known:
+        return f"There is one '{key}' for each name; choose it for one of them, for example {key}@{key}.NAME=CHOICE."
+    return f"There is no key '{key}' to override. {nearest(key, [k for k in known if k != key])}"
+
+
+def _folder(arguments: list[str]) -> list[Path]:
+    """Return the user's folder given with -cd."""
+    return [Path(v).resolve() for k, v in _options(arguments) if k in ("-cd", "--config-dir")]
+
+
+def _options(arguments: list[str]) -> list[tuple[str, str]]:
+    """Return options and their values, written `-x value` or `-x=value`."""
+    joined = [tuple(a.split("=", 1)) for a in arguments if a.startswith("-") and "=" in a]
+    return [*joined, *pairwise(arguments)]  # type: ignore[list-item]
+
+
+def _missing_config(error: Any, first: str, arguments: list[str]) -> str:
     """Say which study or option is not there, and which one was probably meant."""
+    own = [f.stem for folder in _folder(arguments) for f in folder.glob("*.yaml")]
     name = str(error.missing_cfg_file or "").removesuffix(".yaml")
     group, _, option = name.rpartition("/")
     if not group:
-        return f"There is no study '{name}'. {nearest(name, [n for n, _ in _studies()])}" if name else first
+        return f"There is no study '{name}'. {nearest(name, [*own, *(n for n, _ in _studies())])}" if name else first
     folder = directory("conf") / group
     if not folder.is_dir():
         return (
@@ -317,11 +355,12 @@ def _known_keys(arguments: list[str]) -> list[str]:
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
 
-    name = next((b for a, b in pairwise(arguments) if a in ("-cn", "--config-name")), None)
+    name = next((v for k, v in _options(arguments) if k in ("-cn", "--config-name")), None)
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(directory("conf"))):
-            config = compose(config_name=name, return_hydra_config=False)
+            paths = [f"file://{folder}" for folder in _folder(arguments)]
+            config = compose(config_name=name, overrides=[f"hydra.searchpath={paths}"] if paths else [])
     except HydraException:
         return []
 

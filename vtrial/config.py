@@ -10,7 +10,7 @@ import importlib.util
 import inspect
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,10 @@ def resolve(target: str, path: str, folder: Path | None) -> type:
         raise UserError(f"{path}._target_: '{target}' is neither part of vtrial nor of a module {where}.")
     try:
         module = importlib.import_module(module_name)
+    except SyntaxError as error:
+        raise UserError(
+            f"{path}._target_: module '{module_name}' has a syntax error in line {error.lineno}: {error.msg}."
+        ) from error
     except ModuleNotFoundError as error:
         if error.name and not module_name.startswith(error.name):
             raise UserError(
@@ -78,22 +82,22 @@ def _modules(package: str) -> list[str]:
     return [f.stem for p in paths for f in Path(p).iterdir() if f.suffix in (".py", "") and not f.stem.startswith("_")]
 
 
-def check(node: Mapping[str, Any], hint: Any, path: str = "", folder: Path | None = None) -> None:
+def check(node: Any, hint: Any, path: str = "", folder: Path | None = None) -> None:
     """Check a configuration node, as plain dicts, lists and scalars, against a type hint.
 
     Raises:
         UserError: at the first key that is unknown, missing, or of another type.
     """
-    _check(node, hint, path, folder)
-
-
-def _check(node: Any, hint: Any, path: str, folder: Path | None) -> None:
     if isinstance(node, Mapping) and _TARGET in node:
         _check_target(node, hint, path, folder)
     elif isinstance(node, Mapping) and (inner := _mapping_value(hint)) is not None:
         for key, value in node.items():
-            _check(value, inner, f"{path}.{key}".lstrip("."), folder)
-    elif not is_bearable(node, _plain(hint), conf=_NUMBERS):
+            check(value, inner, f"{path}.{key}".lstrip("."), folder)
+    elif isinstance(node, list | tuple) and (item := _item(hint)) is not None:
+        for number, value in enumerate(node):
+            check(value, item, f"{path}[{number}]", folder)
+    elif not is_bearable(node, hint, conf=_NUMBERS) or isinstance(node, Mapping | list):
+        # A mapping or list that the hint does not describe could hide a _target_ that nobody has checked.
         raise UserError(f"{path} must be {_words(hint)}, not {node!r}.")
 
 
@@ -109,7 +113,7 @@ def _check_target(node: Mapping[str, Any], hint: Any, path: str, folder: Path | 
             raise UserError(f"{_join(path, key)} is no key of {found.__name__}. {nearest(key, signature.parameters)}")
     for key, parameter in signature.parameters.items():
         if key in node:
-            _check(node[key], hints.get(key, Any), _join(path, key), folder)
+            check(node[key], hints.get(key, Any), _join(path, key), folder)
         elif parameter.default is inspect.Parameter.empty:
             raise UserError(
                 f"{_join(path, key)} is missing; {found.__name__} needs it ({_words(hints.get(key, Any))})."
@@ -138,9 +142,12 @@ def _mapping_value(hint: Any) -> Any:
     return None
 
 
-def _plain(hint: Any) -> Any:
-    """Return the hint for a value that is written out: a list may stand for a tuple."""
-    return list if typing.get_origin(hint) is tuple else hint
+def _item(hint: Any) -> Any:
+    """Return the type of the entries of a tuple or sequence, for which a list is written; None for other hints."""
+    for alternative in _alternatives(hint):
+        if typing.get_origin(alternative) in (tuple, Sequence):
+            return typing.get_args(alternative)[0]
+    return None
 
 
 def _words(hint: Any) -> str:

@@ -1,6 +1,7 @@
 """The joint density of population, solver, residual error and data, as a NumPyro model."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -9,6 +10,7 @@ import numpyro
 import numpyro.distributions as dist
 from jaxtyping import Array, Float, Int, Key
 
+from vtrial import keys
 from vtrial._types import Values
 from vtrial.data import Dataset
 from vtrial.model import AbstractModel
@@ -75,7 +77,7 @@ class StatisticalModel(eqx.Module):
     ) -> dict[str, Array]:
         """Return what would be measured [obs] at the samples of `data` in subjects with parameters `p`."""
         predicted, _ = self.predict(p, data)
-        return {o: self.measure(jax.random.fold_in(key, i), o, predicted[o], draw) for i, o in enumerate(self.noise)}
+        return {o: self.measure(keys.named(key, o), o, predicted[o], draw) for o in self.noise}
 
     def measure(
         self, key: Key[Array, ""], output: str, prediction: Float[Array, "*any"], draw: Mapping[str, Array]
@@ -101,6 +103,18 @@ class StatisticalModel(eqx.Module):
         """Return the parameters of subjects with the observed covariates and all etas 0, at one posterior draw."""
         eta = jnp.zeros((len(data.subjects), len(self.population.effects)))
         return self.population.individual(draw, eta, _arrays(data.covariates))
+
+    def words(self) -> dict[str, Any]:
+        """Say the statistical model in words: what a posterior was fitted with."""
+        units = self.units()
+        named = zip(self.population.names, self.population.parameters, strict=True)
+        return {
+            "model": (type(self.model).__doc__ or type(self.model).__name__).strip().splitlines()[0],
+            "population": [parameter.describe(name) for name, parameter in named],
+            "correlation": self.population.describe_correlation(),
+            "residual_error": {output: noise.describe() for output, noise in self.noise.items()},
+            "priors": {site: prior.describe(units[site]) for site, prior in self.priors().items()},
+        }
 
     def priors(self) -> dict[str, AbstractPrior]:
         """Return the prior of every population-level site but the correlation; its centre is where chains start."""

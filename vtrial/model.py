@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import equinox as eqx
 
 from vtrial._types import Named, Scalar
+from vtrial.errors import UserError
 
 
 class AbstractModel(eqx.Module):
@@ -41,3 +42,22 @@ class AbstractModel(eqx.Module):
     @abstractmethod
     def observe(self, t: Scalar, y: Named, p: Named) -> dict[str, Scalar]:
         """Return each output, without residual error."""
+
+
+def check_equations(model: AbstractModel, p: Named) -> None:
+    """Run the equations of a model once, with typical parameters, and check that they speak of what it declares.
+
+    Raises:
+        UserError: an equation fails, or names other states or outputs than those declared.
+    """
+    name = type(model).__name__
+    try:
+        y = model.initial(p)
+        results = {"initial": (y, model.states), "rates": (model.rates(0.0, y, p), model.states)}
+        results["observe"] = (model.observe(0.0, y, p), model.outputs)
+    except Exception as error:  # whatever a user's equations raise
+        raise UserError(f"The equations of model {name} fail: {type(error).__name__}: {error}.") from error
+    for method, (found, declared) in results.items():
+        if set(found) != set(declared):
+            given, wanted = ", ".join(found), ", ".join(declared)
+            raise UserError(f"Method {method} of model {name} returns {given}, but the model declares {wanted}.")

@@ -58,7 +58,6 @@ IPRED: Final = "IPRED"
 REPLICATE: Final = "replicate"
 ARM: Final = "arm"
 TIME: Final = "time"
-LOOK: Final = "look"
 QUANTILE: Final = "quantile"
 BIN: Final = "bin"
 PARAMETER: Final = "parameter"
@@ -69,10 +68,10 @@ RECORD: Final = "record"
 RESULT_CODES: Final[dict[int, str]] = {
     0: "solved",
     1: "the state became infinite or not a number",
-    2: "the solver reached its step limit",
+    2: "the solver reached its step limit or could not go on",
     3: "an amount became negative",
 }
 """Why one person's solve failed, by its code."""
 
-IDENTITY: Final[tuple[str, ...]] = ("study", "config", "data_sha256", "version")
+IDENTITY: Final[tuple[str, ...]] = ("study", "config", "inputs", "version", "libraries", "precision")
 """Root attributes that must be equal for a run to resume in a directory."""

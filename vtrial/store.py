@@ -1,6 +1,7 @@
 """The directory of a run: result.zarr written stage by stage, each whole or not at all, and its manifest."""
 
 import errno
+import fcntl
 import hashlib
 import json
 import logging
@@ -46,6 +47,22 @@ def write_whole(path: Path, text: str) -> None:
     os.replace(partial, path)
 
 
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Hold a run's directory for this process alone; the lock goes with the process, however it ends.
+
+    Raises:
+        UserError: another process runs in it, or it cannot be made.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with (directory / ".lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+    except BlockingIOError:
+        raise UserError(f"Another process is running in {directory}; wait for it, or give another directory.") from None
+
+
 class Store:
     """One run's directory.
 
@@ -65,12 +82,16 @@ class Store:
         self.directory, self.zarr = directory, directory / "result.zarr"
         self._marks, self._aside = directory / ".stages", directory / ".partial"
         self.seconds: dict[str, float] = {}
-        self._compiled = compiled
+        self._compiled, self._texts = compiled, []
         with self._writing("start"):
             self._marks.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(self._aside, ignore_errors=True)
             root = self._marks / "root.json"
             if not root.exists():
+                if self.zarr.is_dir() and any(f.is_dir() for f in self.zarr.iterdir()):
+                    raise UserError(
+                        f"{self.zarr} exists, but {self._marks} does not say what it is; give another directory."
+                    )
                 zarr.open_group(self._aside / "root", mode="w", attributes=dict(attributes))
                 shutil.rmtree(self.zarr, ignore_errors=True)
                 os.replace(self._aside / "root", self.zarr)
@@ -78,7 +99,8 @@ class Store:
             if not (self._marks / "store.json").exists():
                 # A run killed while it indexed the result may have left half a root behind.
                 write_whole(self.zarr / "zarr.json", root.read_text(encoding="utf-8"))
-        self._compare(dict(zarr.open_group(self.zarr, mode="r").attrs), attributes)
+        self.attributes = dict(zarr.open_group(self.zarr, mode="r").attrs)
+        self._compare(self.attributes, attributes)
 
     def _compare(self, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
         """Refuse to mix two different runs in one directory."""
@@ -98,7 +120,13 @@ class Store:
         mark = self._marks / f"{stage}.json"
         if not mark.exists():
             return False
-        for group, known in json.loads(mark.read_text())["groups"].items():
+        noted = json.loads(mark.read_text(encoding="utf-8"))
+        self.seconds |= noted["seconds"]
+        if any(
+            not (self.directory / f).is_file() or digest(self.directory / f) != h for f, h in noted["files"].items()
+        ):
+            return False  # a report that is gone or changed is simply written again
+        for group, known in noted["groups"].items():
             if not (self.zarr / group).is_dir() or digest(self.zarr / group) != known:
                 raise UserError(
                     f"Group '{group}' in {self.zarr} is not as stage '{stage}' wrote it; remove {self.directory} "
@@ -117,26 +145,31 @@ class Store:
         groups = compute()
         with self._writing(name):
             self._write(name, groups)
-        compiling = self._compiled() - before
-        self.seconds[name], self.seconds[f"{name}, compiling"] = time.perf_counter() - begin, compiling
-        log.info("%-10s done in %.1f s, %.1f s of it compiling", name, self.seconds[name], compiling)
+            spent, compiling = time.perf_counter() - begin, self._compiled() - before
+            self._mark(name, groups, {name: spent, f"{name}, compiling": compiling})
+        log.info("%-10s done in %.1f s, %.1f s of it compiling", name, spent, compiling)
 
     def _write(self, stage: str, groups: Groups) -> None:
-        hashes = {}
         for group, dataset in groups.items():
             target = self._aside / group
             shutil.rmtree(target, ignore_errors=True)
             described = dataset.assign_attrs({"long_name": schema.GROUPS[group], "stage": stage} | dataset.attrs)
             described.to_zarr(target, mode="w", zarr_format=3, consolidated=False)
-            hashes[group] = digest(target)
         for group in groups:
             shutil.rmtree(self.zarr / group, ignore_errors=True)
             os.replace(self._aside / group, self.zarr / group)
-        self.mark(stage, hashes)
+        shutil.rmtree(self._aside, ignore_errors=True)
 
-    def mark(self, stage: str, hashes: Mapping[str, str]) -> None:
+    def _mark(self, stage: str, groups: Groups, seconds: Mapping[str, float]) -> None:
         """Vouch for a stage: from now on it is complete."""
-        write_whole(self._marks / f"{stage}.json", json.dumps({"stage": stage, "groups": dict(hashes)}, indent=1))
+        self.seconds |= seconds
+        note = {
+            "groups": {group: digest(self.zarr / group) for group in groups},
+            "files": {file: digest(self.directory / file) for file in self._texts},
+            "seconds": dict(seconds),
+        }
+        self._texts.clear()
+        write_whole(self._marks / f"{stage}.json", json.dumps(note, indent=1))
 
     @contextmanager
     def _writing(self, stage: str) -> Iterator[None]:
@@ -164,14 +197,15 @@ class Store:
     def index(self) -> None:
         """Gather the metadata of all groups in the root: opening result.zarr is then one read, always in one order."""
         root = self.zarr / "zarr.json"
-        with warnings.catch_warnings():
+        with self._writing("store"), warnings.catch_warnings():
             # Zarr warns that the Zarr 3 specification has no consolidated metadata yet; other readers may ignore it.
             warnings.filterwarnings("ignore", message="Consolidated metadata", category=UserWarning)
             zarr.consolidate_metadata(self.zarr)
         text = json.loads(root.read_text(encoding="utf-8"))
         known = text["consolidated_metadata"]["metadata"]
         text["consolidated_metadata"]["metadata"] = {path: known[path] for path in sorted(known)}
-        write_whole(root, json.dumps(text, indent=1))
+        with self._writing("store"):
+            write_whole(root, json.dumps(text, indent=1))
 
     def tree(self) -> xr.DataTree:
         """Open all of result.zarr, once it is indexed."""
@@ -181,17 +215,14 @@ class Store:
         """Write a text file into the directory, whole or not at all."""
         with self._writing(stage):
             write_whole(self.directory / name, text)
+        self._texts.append(name)
 
     def write_manifest(self, inputs: Mapping[str, str], about: Mapping[str, Any]) -> None:
         """Write manifest.json: the hash of every input, of every file of the result, and how the run went.
 
         The log is not in it: it is still being written.
         """
-        outputs = [
-            f
-            for f in _files(self.directory)
-            if f.name not in ("manifest.json", "vtrial.log") and ".stages" not in f.parts
-        ]
+        outputs = [self.directory / "report.html", *_files(self.zarr)]
         listed = {f.relative_to(self.directory).as_posix(): digest(f) for f in outputs}
         text = json.dumps({"schema": schema.VERSION, **about, "inputs": dict(inputs), "outputs": listed}, indent=1)
         self.write_text("report", "manifest.json", text + "\n")

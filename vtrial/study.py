@@ -1,5 +1,6 @@
 """The study: what the YAML builds, and the straight line that runs it."""
 
+import inspect
 import logging
 import platform
 import shutil
@@ -11,6 +12,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import xarray as xr
 
 from vtrial import __version__, diagnose, keys, schema, tree
@@ -21,12 +23,12 @@ from vtrial.endpoint import AbstractEndpoint
 from vtrial.errors import UserError, nearest, within
 from vtrial.inference import AbstractInference, groups
 from vtrial.likelihood import StatisticalModel
-from vtrial.model import AbstractModel
+from vtrial.model import AbstractModel, check_equations
 from vtrial.noise import AbstractNoise
 from vtrial.population import Population
 from vtrial.solve import AbstractSolver
-from vtrial.store import Store, digest
-from vtrial.trial import AbstractAnalysis, AbstractDecision, conduct, operating_characteristics
+from vtrial.store import Store, digest, locked
+from vtrial.trial import AbstractAnalysis, AbstractDecision, check_enrolment, conduct, operating_characteristics
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +71,9 @@ class Study(eqx.Module):
         Raises:
             UserError: at the first thing that does not fit.
         """
-        self.population.for_model(self.model)
+        if not 0 <= self.seed < 2**63:
+            raise UserError(f"seed must be an integer from 0 to 2^63 - 1, not {self.seed}.")
+        check_equations(self.model, self.population.for_model(self.model).typical())
         for output in self.noise:
             if output not in self.model.outputs:
                 raise UserError(
@@ -83,23 +87,26 @@ class Study(eqx.Module):
             )
         for name, endpoint in self.endpoints.items():
             with within(f"endpoints.{name}"):
+                if name in ("code", "label") or name.startswith("course_"):
+                    raise UserError("this name is taken in the result; choose another.")
+                if endpoint.measured and endpoint.window.output not in self.noise:
+                    raise UserError(
+                        f"output '{endpoint.window.output}' has no residual error to measure with; add it to noise."
+                    )
                 endpoint.window.times(self.model)
                 endpoint.unit(self.model)
                 endpoint.marks(self.model)
         for name, arm in zip(self.design.names, self.design.arms, strict=True):
             with within(f"design.arms.{name}"):
                 arm.regimen.record(self.model)
-        if self.analysis.reference not in self.design.names:
+        check_enrolment(self.design, self.analysis, self.cohort.subjects)
+        if self.analysis.binary and not self.endpoints[self.primary].binary:
             raise UserError(
-                f"analysis.reference is '{self.analysis.reference}', which is no arm. "
-                f"{nearest(self.analysis.reference, self.design.names)}"
+                f"The analysis is for endpoints that are 0 or 1, but primary '{self.primary}' is not; use "
+                "analysis=means."
             )
-        needed = self.design.enrolled() * self.design.looks
-        if needed > self.cohort.subjects:
-            raise UserError(
-                f"The design enrols {needed} patients, but cohort.subjects is {self.cohort.subjects}; raise it to "
-                f"{needed} or more."
-            )
+        if (draws := self.inference.count()) is not None:
+            self.cohort.refuse_beyond(draws)
         if self.vpc_replicates < 20 or self.vpc_bins < 1:
             raise UserError("vpc_replicates must be at least 20 and vpc_bins at least 1.")
 
@@ -110,13 +117,8 @@ class Study(eqx.Module):
             UserError: a covariate or an observed output is missing, or the solver may not solve the model.
         """
         population = self.population.for_model(self.model)
-        for name in population.covariates:
-            if name not in data.covariates:
-                raise UserError(
-                    f"The population uses covariate {name}, which the dataset does not have; add it to "
-                    "data.covariates. "
-                    f"{nearest(name, data.covariates)}"
-                )
+        population.check_covariates(data.covariate_units, data.covariates, data.subjects)
+        self.cohort.covariates.check(data)
         for output in data.observations:
             if output not in self.noise:
                 raise UserError(
@@ -130,16 +132,11 @@ class Study(eqx.Module):
         return StatisticalModel(self.model, population, self.solver, self.noise)
 
     def words(self) -> dict[str, Any]:
-        """Return what people read about the study, for the root attributes of the result."""
-        effects = {n: p for n, p in zip(self.population.names, self.population.parameters, strict=True)}
+        """Return what people read about the study's plan, for the root attributes of the result."""
         return {
             "question": self.question,
             "context_of_use": self.context_of_use,
             "decision_rule": self.decision.rule(),
-            "model": (type(self.model).__doc__ or type(self.model).__name__).strip().splitlines()[0],
-            "population": [p.describe(n) for n, p in effects.items()],
-            "correlation": self.population.describe_correlation(),
-            "residual_error": {o: n.describe() for o, n in self.noise.items()},
             "inference": self.inference.describe(),
             "cohort": self.cohort.describe(),
             "design": self.design.describe(),
@@ -173,37 +170,37 @@ def run(
     Raises:
         UserError: the data, the fit or the directory do not allow the run.
     """
-    key = jax.random.key(study.seed)
     data = study.data.read(study.model)
     statistical = study.statistical(data)
-    store = Store(directory, _attributes(study, name, config, data), compiled)
-    log.info("%s", study.solver.check(study.model, statistical.population.typical()))
+    with locked(directory):
+        attributes = _attributes(study, name, config, data, statistical)
+        store = Store(directory, attributes, compiled)
+        log.info("%s", study.solver.check(study.model, statistical.population.typical()))
+        _stages(study, statistical, data, store)
+        seconds = dict(timing or {}) | store.seconds
+        about = {
+            "study": name,
+            "python": platform.python_version(),
+            "seconds": {k: round(v, 3) for k, v in seconds.items()},
+        }
+        store.write_manifest(attributes["inputs"], about)
+    log.info("time: %s", ", ".join(f"{stage} {spent:.1f} s" for stage, spent in seconds.items() if spent >= 0.05))
+    return store.tree()
 
-    store.stage(
-        "data",
-        lambda: {schema.OBSERVED_DATA: tree.observed(data), schema.CONSTANT_DATA: tree.constant(data, study.model)},
-    )
+
+def _stages(study: Study, statistical: StatisticalModel, data: Dataset, store: Store) -> None:
+    """Run or skip each stage; what a stage needs of the ones before, it reads from the store."""
+    key = jax.random.key(study.seed)
+    observed = {schema.OBSERVED_DATA: tree.observed(data), schema.CONSTANT_DATA: tree.constant(data, study.model)}
+    store.stage("data", lambda: observed)
     store.stage("calibrate", lambda: _calibrate(keys.named(key, "calibrate"), study, statistical, data))
     posterior = groups.draws(store.group(schema.POSTERIOR))
     store.stage("gate", lambda: _gate(keys.named(key, "gate"), study, statistical, data, store, posterior))
-    store.stage(
-        "recruit", lambda: {schema.COHORT: _recruit(keys.named(key, "recruit"), study, statistical, data, posterior)}
-    )
-    store.stage(
-        "simulate",
-        lambda: {schema.OUTCOMES: _simulate(keys.named(key, "simulate"), study, statistical, store, posterior)},
-    )
+    store.stage("recruit", lambda: _recruit(keys.named(key, "recruit"), study, statistical, data, store, posterior))
+    store.stage("simulate", lambda: _simulate(keys.named(key, "simulate"), study, statistical, store, posterior))
     store.stage("trial", lambda: _trial(keys.named(key, "trial"), study, store))
     store.stage("store", lambda: _seal(store))
     store.stage("report", lambda: _report(store))
-    seconds = dict(timing or {}) | store.seconds
-    inputs = {data.source: data.sha256} | _saved_config(directory)
-    store.write_manifest(
-        inputs,
-        {"study": name, "python": platform.python_version(), "seconds": {k: round(v, 3) for k, v in seconds.items()}},
-    )
-    log.info("time: %s", ", ".join(f"{stage} {spent:.1f} s" for stage, spent in seconds.items() if spent >= 0.05))
-    return store.tree()
 
 
 def _calibrate(key, study: Study, statistical: StatisticalModel, data: Dataset) -> dict[str, xr.Dataset]:
@@ -228,11 +225,25 @@ def _gate(
     return {schema.FIT_HEALTH: judged, schema.VPC: check}
 
 
-def _recruit(key, study: Study, statistical: StatisticalModel, data: Dataset, posterior) -> xr.Dataset:
-    return tree.cohort(recruit(key, study.cohort, posterior, statistical, data), study.model, data)
+def _recruit(
+    key, study: Study, statistical: StatisticalModel, data: Dataset, store: Store, posterior
+) -> dict[str, xr.Dataset]:
+    health = store.group(schema.FIT_HEALTH)
+    effective = float(health["ess_bulk"].min())
+    if study.cohort.replicates > effective / 2:
+        sentence = (
+            f"cohort.replicates={study.cohort.replicates} is more than half the effective sample size of the "
+            "posterior, "
+            f"{effective:.0f}: trials would share draws, and Monte-Carlo errors would be too small. "
+            "Raise inference.draws or lower cohort.replicates."
+        )
+        if not study.gate.force:
+            raise UserError(sentence)
+        log.warning("%s Going on because gate.force=true.", sentence)
+    return {schema.COHORT: tree.cohort(recruit(key, study.cohort, posterior, statistical, data), study.model, data)}
 
 
-def _simulate(key, study: Study, statistical: StatisticalModel, store: Store, posterior) -> xr.Dataset:
+def _simulate(key, study: Study, statistical: StatisticalModel, store: Store, posterior) -> dict[str, xr.Dataset]:
     patients = tree.cohort_of(store.group(schema.COHORT), study.model)
     found = simulate(key, patients, study.design.arms, study.endpoints, posterior, statistical)
     failed = int((found.code != 0).sum())
@@ -240,7 +251,7 @@ def _simulate(key, study: Study, statistical: StatisticalModel, store: Store, po
         log.warning(
             "%d of %d solves failed; their endpoints are missing (outcomes.code says why)", failed, found.code.size
         )
-    return tree.outcomes(found, study.design, study.endpoints, study.model)
+    return {schema.OUTCOMES: tree.outcomes(found, study.design, study.endpoints, study.model)}
 
 
 def _trial(key, study: Study, store: Store) -> dict[str, xr.Dataset]:
@@ -280,18 +291,26 @@ def _report(store: Store) -> dict[str, xr.Dataset]:
     return {}
 
 
-def _attributes(study: Study, name: str, config: str, data: Dataset) -> dict[str, Any]:
-    return study.words() | {
-        "schema": schema.VERSION,
-        "study": name,
-        "config": config,
-        "seed": study.seed,
-        "version": __version__,
-        "libraries": {library: version(library) for library in _LIBRARIES},
-        "data_file": data.source,
-        "data_sha256": data.sha256,
-        "git_commit": _commit(),
-    }
+def _attributes(study: Study, name: str, config: str, data: Dataset, statistical: StatisticalModel) -> dict[str, Any]:
+    source = Path(inspect.getfile(type(study.model)))
+    inputs = {data.source: data.sha256, source.name: digest(source)} | study.inference.inputs()
+    return (
+        study.words()
+        | statistical.words()
+        | {
+            "schema": schema.VERSION,
+            "study": name,
+            "config": config,
+            "seed": study.seed,
+            "version": __version__,
+            "libraries": {library: version(library) for library in _LIBRARIES},
+            "precision": int(jnp.finfo(float).bits),
+            "inputs": inputs,
+            "data_file": data.source,
+            "data_sha256": data.sha256,
+            "git_commit": _commit(),
+        }
+    )
 
 
 def _commit() -> str:
@@ -307,8 +326,3 @@ def _commit() -> str:
         check=False,
     )
     return said.stdout.strip()
-
-
-def _saved_config(directory: Path) -> dict[str, str]:
-    """Return the hashes of the configuration files Hydra saved."""
-    return {f".hydra/{f.name}": digest(f) for f in sorted((directory / ".hydra").glob("*.yaml"))}

@@ -1,6 +1,7 @@
 """The engine's objects as groups of result.zarr, and back: names, dimensions and units in one place."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -92,13 +93,27 @@ def cohort_of(group: xr.Dataset, model: AbstractModel) -> Cohort:
     )
 
 
+def _about(endpoint: AbstractEndpoint, model: AbstractModel) -> dict[str, Any]:
+    """Return what a reader must know of an endpoint beside its unit."""
+    return {
+        "output": endpoint.window.output,
+        "marks": list(endpoint.marks(model)),
+        "binary": int(endpoint.binary),
+    }
+
+
 def outcomes(
     found: Outcomes, design: AbstractDesign, endpoints: Mapping[str, AbstractEndpoint], model: AbstractModel
 ) -> xr.Dataset:
     """Return the potential outcomes; courses are named `course_` and the output."""
     dims = (schema.REPLICATE, schema.SUBJECT, schema.ARM)
     values = {
-        n: (dims, v, _attrs(e.describe(), e.unit(model)) | {"output": e.window.output, "marks": list(e.marks(model))})
+        n: (
+            dims,
+            v,
+            _attrs(e.describe(), e.unit(model))
+            | {"output": e.window.output, "marks": list(e.marks(model)), "binary": int(e.binary)},
+        )
         for n, e, v in ((n, endpoints[n], v) for n, v in found.values.items())
     }
     code = {"code": (dims, found.code, _attrs("; ".join(f"{c}: {s}" for c, s in schema.RESULT_CODES.items())))}
@@ -126,7 +141,7 @@ def outcomes(
 
 
 def trial(found: Trials, names: tuple[str, ...], unit: str) -> xr.Dataset:
-    """Return each trial's allocation, analysis and selection; `truth` is of all the replicate's virtual patients."""
+    """Return each trial's allocation, analysis and selection; `truth` is of the patients not enrolled."""
     patients, arms = (schema.REPLICATE, "patient"), (schema.REPLICATE, schema.ARM)
     result = found.comparison
     entries = {
@@ -141,7 +156,11 @@ def trial(found: Trials, names: tuple[str, ...], unit: str) -> xr.Dataset:
         "lower": (arms, result.lower, _attrs("Lower confidence limit of the difference", unit)),
         "upper": (arms, result.upper, _attrs("Upper confidence limit of the difference", unit)),
         "p_value": (arms, result.p, _attrs("Two-sided p-value of no difference")),
-        "truth": (arms, found.truth, _attrs("Mean potential outcome of all virtual patients of the replicate", unit)),
+        "truth": (
+            arms,
+            found.truth,
+            _attrs("Mean potential outcome of the patients not enrolled", unit),
+        ),
     }
     variables = {name: (dims, np.asarray(value), attrs) for name, (dims, value, attrs) in entries.items()}
     return xr.Dataset(variables, {schema.REPLICATE: np.arange(len(found.selected)), schema.ARM: list(names)})

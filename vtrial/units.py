@@ -1,5 +1,6 @@
 """Unit strings, parsed and converted once, at the two edges: reading input and writing output."""
 
+import math
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -18,11 +19,9 @@ def _registry() -> "pint.UnitRegistry":
 
 def _unit(text: str, where: str) -> "pint.Unit":
     """Parse a unit such as 'mg/L', '1/h' or '' (dimensionless)."""
-    import pint
-
     try:
         quantity = _registry().parse_expression(text)
-    except (pint.errors.PintError, AttributeError, TypeError, ValueError, AssertionError) as error:
+    except Exception as error:  # pint lets the errors of its tokenizer and evaluator through, of many kinds
         raise UserError(
             f"{where}: '{text}' is not a unit; write for example 'h', 'mg', 'mg/L', 'L/h' or '1/h'."
         ) from error
@@ -61,6 +60,8 @@ def quantity(text: str | float, wanted: str, *, where: str) -> float:
         value = float(number)
     except ValueError:
         raise UserError(f"{where}: '{text}' is not a number with a unit; write for example '12 {wanted}'.") from None
+    if not math.isfinite(value):
+        raise UserError(f"{where}: '{text}' is not a finite number.")
     if not unit.strip():
         raise UserError(f"{where}: '{text}' has no unit; write for example '{number} {wanted}'.")
     return value * factor(unit.strip(), wanted, where=where)

@@ -7,7 +7,7 @@ from tests.helpers import finished
 from vtrial.cohort import AbstractCovariates, Bootstrap, Recruitment, TruncatedNormal, recruit
 from vtrial.errors import UserError
 
-TABLES = {"mean": {"WT": 75.0}, "sd": {"WT": 13.0}, "lower": {"WT": 45.0}, "upper": {"WT": 120.0}}
+TABLES = {"unit": {"WT": "kg"}, "mean": {"WT": 75.0}, "sd": {"WT": 13.0}, "lower": {"WT": 45.0}, "upper": {"WT": 120.0}}
 MAKE = {"Bootstrap": Bootstrap, "TruncatedNormal": lambda: TruncatedNormal(**TABLES)}
 
 
@@ -67,6 +67,10 @@ def test_truncated_normal_stays_inside(data):
         (lambda: Recruitment(1, 5, Bootstrap()), "at least 2 replicates"),
         (lambda: Recruitment(5, 5, TruncatedNormal(**(TABLES | {"sd": {"AGE": 1.0}}))), "sd lacks WT"),
         (lambda: Recruitment(5, 5, TruncatedNormal(**(TABLES | {"sd": {"WT": 0.0}}))), "sd > 0"),
+        (
+            lambda: Recruitment(5, 5, TruncatedNormal(**(TABLES | {"unit": {"WT": "lb"}}))),
+            "in 'lb', the data have it in 'kg'",
+        ),
     ],
 )
 def test_mistakes(recruitment, said, statistical, data):

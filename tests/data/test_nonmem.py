@@ -125,6 +125,21 @@ BAD = [
     ("header only", GOOD.splitlines()[0] + "\n", r"d\.csv has a header but no rows"),
     ("no observation", "\n".join(GOOD.splitlines()[:2]) + "\n", r"no observation"),
     ("ragged", GOOD + "B,2,1,0,0,2,0,60,1,2,3\n", r"cannot be read as a comma-separated table"),
+    (
+        "censored",
+        GOOD.replace("MDV,WT", "CENS,WT")
+        .replace("320,1,1,1", "320,1,1,0")
+        .replace("250,1,1,1", "250,1,1,0")
+        .replace("8.0,0,0,2,0", "8.0,0,0,2,1"),
+        r"row 4, ID A, column CENS: '1': .*censored",
+    ),
+    (
+        "two compartments observed",
+        GOOD.replace("8.0,0,0,2", "8.0,0,0,3"),
+        r"row 4, ID A, column CMT: '3': the first observation",
+    ),
+    ("duplicate in other digits", GOOD.replace("A,2,8.0,0,", "A,0.50,3.1,0.0,"), r"row 4, ID A, column TIME repeats"),
+    ("same name twice", GOOD.replace("MDV", "DV"), r"has column DV twice"),
     ("column twice", GOOD.replace("CMT", "amt"), r"has column AMT twice"),
 ]
 

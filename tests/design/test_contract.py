@@ -24,7 +24,7 @@ def test_contract(kind):
 
     def trial(key, outcome):
         arm = design.allocate(key, state, n)
-        return arm, design.decide(state, Seen(arm, outcome)).selected
+        return arm, design.decide(key, state, Seen(arm, outcome)).selected
 
     keys = jax.random.split(jax.random.key(0), 5)
     outcome = jax.random.normal(jax.random.key(1), (5, n))
@@ -57,7 +57,16 @@ def test_parallel_allocates_equally_and_in_random_order():
 def test_parallel_selects_the_best_mean_known(outcome, selected):
     design = MAKE["Parallel"]()
     seen = Seen(jnp.asarray([0, 0, 1, 1, 2, 2]), jnp.asarray(outcome, float))
-    assert design.decide(design.init(), seen).selected == selected
+    assert design.decide(jax.random.key(0), design.init(), seen).selected == selected
+
+
+def test_parallel_breaks_ties_by_lot():
+    design = MAKE["Parallel"]()
+    seen = Seen(jnp.asarray([0, 0, 1, 1, 2, 2]), jnp.asarray([3.0, 3, 1, 1, 3, 3]))
+    keys = jax.random.split(jax.random.key(4), 2000)
+    selected = np.asarray(jax.vmap(lambda k: design.decide(k, design.init(), seen).selected)(keys))
+    assert set(selected.tolist()) == {0, 2}
+    assert abs((selected == 0).mean() - 0.5) < 4 * 0.5 / np.sqrt(2000)
 
 
 def test_mistakes():

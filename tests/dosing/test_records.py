@@ -25,6 +25,15 @@ def test_equal_times(rows, after):
     assert event_table(rows).sample_after.tolist() == after
 
 
+@pytest.mark.parametrize("interval", [0.1, 0.7, 1 / 3, 2.4])
+def test_equal_hours_are_equal_whatever_their_binary(interval):
+    """The n-th repeated dose and a sample written at n x interval: always a trough."""
+    for n in range(1, 40):
+        written = float(f"{n * interval:.13g}")
+        events = event_table([Dose(0.0, 1.0, 0, n, interval), written])
+        assert events.sample_after.tolist() == [n]
+
+
 def test_a_sample_before_the_first_dose_starts_the_clock():
     events = event_table([1.0, Dose(3.0, 10.0, 0)])
     assert events.time.tolist() == [1.0, 3.0]

@@ -65,5 +65,5 @@ def test_mistakes(make, said, statistical, data, quick):
 def test_saved_refuses_another_model(quick, data):
     other = theophylline()
     other = type(other)(other.model, other.population, other.solver, {"other": other.noise["concentration"]})
-    with pytest.raises(UserError, match="lacks other_sigma_add"):
+    with pytest.raises(UserError, match="fitted with another residual_error and priors"):
         Saved(str(quick / "result.zarr"))(jax.random.key(0), other, data)

@@ -30,7 +30,7 @@ def test_density_is_scipys_normal(noise, sd):
 
 @pytest.mark.parametrize("kind", finished(AbstractNoise))
 def test_contract(kind):
-    noise = kind(**{name: half(1.0) for name in inspect.signature(kind).parameters})
+    noise = kind(**{name: half(1.0) for name in inspect.signature(kind).parameters if name != "least"})
     assert set(noise.priors()) == set(noise.units("mg/L")) <= set(VALUES)
     assert noise.describe()
     law = noise.distribution(jnp.asarray(F), VALUES)

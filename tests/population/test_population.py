@@ -14,7 +14,7 @@ MODEL = OneCompartmentOral()
 
 def population(correlation=2.0, **change):
     parameters = {
-        "CL": Parameter("L/h", LogNormalPrior(2.8, 0.3), half(0.5), {"WT": PowerEffect("WT", 70.0, 0.75)}),
+        "CL": Parameter("L/h", LogNormalPrior(2.8, 0.3), half(0.5), {"WT": PowerEffect("WT", "kg", 70.0, 0.75)}),
         "VC": Parameter("L", LogNormalPrior(32.0, 0.3)),
         "KA": Parameter("1/h", LogNormalPrior(1.5, 0.5), half(0.5)),
     }
@@ -37,7 +37,8 @@ def test_priors_are_those_of_scipy():
 
 
 @pytest.mark.parametrize(
-    ("effect", "factor"), [(PowerEffect("WT", 70.0, 0.75), (140 / 70) ** 0.75), (LinearEffect("WT", 70.0, 0.01), 1.7)]
+    ("effect", "factor"),
+    [(PowerEffect("WT", "kg", 70.0, 0.75), (140 / 70) ** 0.75), (LinearEffect("WT", "kg", 70.0, 0.01), 1.7)],
 )
 def test_covariate_effects(effect, factor):
     assert effect.factor(jnp.asarray(140.0)) == pytest.approx(factor)
@@ -86,9 +87,24 @@ def test_units_and_order_become_the_models():
         (lambda: population(correlation=-1.0), "LKJ"),
         (lambda: LogNormalPrior(-1.0, 0.3), "median > 0"),
         (lambda: HalfNormalPrior(0.0), "scale > 0"),
-        (lambda: PowerEffect("WT", 0.0, 1.0), "reference > 0"),
+        (lambda: PowerEffect("WT", "kg", 0.0, 1.0), "reference > 0"),
     ],
 )
 def test_mistakes(make, said):
     with pytest.raises(UserError, match=said):
         make().for_model(MODEL)
+
+
+@pytest.mark.parametrize(
+    ("units", "values", "said"),
+    [
+        ({"WT": "kg"}, {"WT": np.array([70.0, -99.0])}, "Covariate WT of ID B is -99, which makes its CL nan times"),
+        ({"WT": "kg"}, {"WT": np.array([0.0, 70.0])}, "of ID A is 0"),
+        ({"WT": "lb"}, {"WT": np.array([150.0, 170.0])}, "is in 'lb' in the data, but its effect on CL takes 'kg'"),
+        ({"WT": "h"}, {"WT": np.array([70.0, 70.0])}, "cannot be converted to 'kg'"),
+        ({"AGE": "yr"}, {"AGE": np.array([30.0, 40.0])}, "uses covariate WT, which the dataset does not have"),
+    ],
+)
+def test_covariates_that_cannot_be_used(units, values, said):
+    with pytest.raises(UserError, match=said):
+        population().check_covariates(units, values, ("A", "B"))

@@ -27,7 +27,7 @@ def characteristics(trials, potential, analysis):
 
 
 def test_a_trial_sees_only_the_arm_each_patient_was_given():
-    potential = RANDOM.normal(size=(5, 40, 3))
+    potential = RANDOM.normal(size=(5, 64, 3))
     trials = conduct(jax.random.key(0), DESIGN, Means("a"), potential)
     arm, outcome = np.asarray(trials.arm), np.asarray(trials.outcome)
     assert arm.shape == (5, 24)
@@ -35,13 +35,13 @@ def test_a_trial_sees_only_the_arm_each_patient_was_given():
         np.testing.assert_array_equal(outcome[r], potential[r, np.arange(24), arm[r]])
         for a in range(3):
             assert trials.comparison.estimate[r, a] == pytest.approx(outcome[r, arm[r] == a].mean())
-    np.testing.assert_allclose(trials.truth, potential.mean(1), rtol=1e-12)
+    np.testing.assert_allclose(trials.truth, potential[:, 24:].mean(1), rtol=1e-12)
     best = np.asarray(trials.comparison.estimate).argmax(1)
     np.testing.assert_array_equal(trials.selected, best)
 
 
 def test_trials_do_not_depend_on_how_many_there_are():
-    potential = RANDOM.normal(size=(6, 24, 3))
+    potential = RANDOM.normal(size=(6, 48, 3))
     few, many = (conduct(jax.random.key(0), DESIGN, Means("a"), potential[:n]) for n in (2, 6))
     np.testing.assert_array_equal(few.arm, many.arm[:2])
     np.testing.assert_array_equal(few.selected, many.selected[:2])
@@ -50,7 +50,7 @@ def test_trials_do_not_depend_on_how_many_there_are():
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 0.0])
 @pytest.mark.parametrize("analysis", [Means("a"), Proportions("a")])
 def test_outcomes_that_cannot_be_analysed_are_no_exception(bad, analysis):
-    potential = RANDOM.normal(size=(4, 24, 3))
+    potential = RANDOM.normal(size=(4, 48, 3))
     potential[1] = bad
     trials = conduct(jax.random.key(0), DESIGN, analysis, potential)
     assert np.isfinite(np.asarray(trials.truth)[[0, 2, 3]]).all()
@@ -61,7 +61,7 @@ def test_power_and_selection_are_the_closed_forms():
     from scipy import integrate, stats
 
     n, replicates = 8, 4000
-    potential = RANDOM.normal(size=(replicates, 24, 3)) + np.array([0.0, 0.0, 1.0])
+    potential = RANDOM.normal(size=(replicates, 26, 3)) + np.array([0.0, 0.0, 1.0])
     trials = conduct(jax.random.key(1), DESIGN, Means("a"), potential)
     oc = characteristics(trials, potential, Means("a"))
     df, shift, critical = 2 * n - 2, 1.0 * np.sqrt(n / 2), stats.t.ppf(0.975, 2 * n - 2)
@@ -91,7 +91,7 @@ def test_coverage_is_of_the_difference_that_is_true_in_the_replicate():
 
 
 def test_ties_are_shared_and_errors_never_vanish():
-    potential = np.zeros((50, 24, 3))
+    potential = np.zeros((50, 48, 3))
     potential[..., 1:] = 1.0
     oc = characteristics(conduct(jax.random.key(0), DESIGN, Proportions("a"), potential), potential, Proportions("a"))
     assert oc["probability_best"].to_numpy().tolist() == [0.0, 0.5, 0.5]
@@ -110,7 +110,7 @@ def test_monte_carlo_errors():
     [([0.9, 0.1, 0.0], 0.8, "a"), ([0.81, 0.19, 0.0], 0.8, None), ([0.1, 0.2, 0.7], 0.5, "c")],
 )
 def test_the_rule_asks_for_more_than_monte_carlo_error(best, probability, recommended):
-    hits = np.zeros((400, 24, 3))
+    hits = np.zeros((400, 48, 3))
     for arm, count in enumerate(np.round(np.array(best) * 400).astype(int)):
         start = int(hits.any((1, 2)).sum())
         hits[start : start + count, :, arm] = 1.0
@@ -124,9 +124,12 @@ def test_the_rule_asks_for_more_than_monte_carlo_error(best, probability, recomm
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda: conduct(jax.random.key(0), DESIGN, Means("a"), np.zeros((2, 10, 3))), "enrols 24 patients.*has 10"),
-        (lambda: conduct(jax.random.key(0), DESIGN, Means("z"), np.zeros((2, 24, 3))), "'z', which is no arm"),
-        (lambda: PickBest(0.0), "probability above 0"),
+        (
+            lambda: conduct(jax.random.key(0), DESIGN, Means("a"), np.zeros((2, 24, 3))),
+            "enrols 24 patients.*subjects is 24",
+        ),
+        (lambda: conduct(jax.random.key(0), DESIGN, Means("z"), np.zeros((2, 48, 3))), "'z', which is no arm"),
+        (lambda: PickBest(0.0), "between 0 and 1"),
     ],
 )
 def test_mistakes(call, said):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 from jaxtyping import Array, Float, Key
 
-from vtrial import keys
+from vtrial import keys, units
 from vtrial.data import Dataset
 from vtrial.errors import UserError, nearest
 
@@ -50,12 +50,14 @@ class TruncatedNormal(AbstractCovariates):
     """Independent normal covariates, each cut off at two limits.
 
     Args:
-        mean: by covariate, in the dataset's unit.
+        unit: unit of each covariate; that of the dataset.
+        mean: by covariate.
         sd: likewise, before cutting.
         lower: likewise.
         upper: likewise.
     """
 
+    unit: Mapping[str, str] = eqx.field(static=True)
     mean: Mapping[str, float]
     sd: Mapping[str, float]
     lower: Mapping[str, float]
@@ -79,12 +81,18 @@ class TruncatedNormal(AbstractCovariates):
                         f"cohort.covariates.{table} lacks {name}, which the data have. {nearest(name, values)}"
                     )
         for name in data.covariates:
+            given, known = self.unit.get(name, ""), data.covariate_units[name]
+            if units.factor(given, known, where=f"cohort.covariates.unit.{name}") != 1.0:
+                raise UserError(
+                    f"cohort.covariates gives {name} in '{given}', the data have it in '{known}'; use one unit."
+                )
             if not (self.sd[name] > 0 and self.lower[name] < self.upper[name]):
                 raise UserError(f"cohort.covariates needs sd > 0 and lower < upper for {name}.")
 
     def describe(self) -> str:
         """Say each margin."""
         return "; ".join(
-            f"{n} normal({self.mean[n]:g}, {self.sd[n]:g}) within {self.lower[n]:g} to {self.upper[n]:g}"
+            f"{n} normal({self.mean[n]:g}, {self.sd[n]:g}) within {self.lower[n]:g} to {self.upper[n]:g} "
+            f"{self.unit.get(n, '')}"
             for n in self.mean
         )

@@ -115,14 +115,12 @@ def _replicate(
         profile = statistical.solver(statistical.model, p, events)
         solved = profile.code == ResultCode.SOLVED
         true = {o: jnp.where(solved, y, jnp.nan) for o, y in profile.outputs.items()}
-        measured = {
-            o: statistical.measure(keys.named(key, o), o, true[o], noise) if o in statistical.noise else true[o]
-            for o in true
-        }
         found = {}
         for name, endpoint in endpoints.items():
             at, output = plan.index[name], endpoint.window.output
-            course = Course(plan.time[at], true[output][at], measured[output][at])
+            course = Course(plan.time[at], true[output][at], true[output][at])
+            if endpoint.measured:
+                course = _measured(key, course, output, statistical, noise)
             found[name] = endpoint.value(course, statistical.model)
         return found, profile.code, true
 
@@ -131,3 +129,14 @@ def _replicate(
     quantiles = jnp.asarray(QUANTILES)
     course = {o: jnp.moveaxis(jnp.nanquantile(y, quantiles, axis=0), (0, 1, 2), (2, 1, 0)) for o, y in true.items()}
     return values, code, course
+
+
+def _measured(
+    key: Key[Array, ""], course: Course, output: str, statistical: StatisticalModel, noise: Mapping[str, Array]
+) -> Course:
+    """Add residual error to a course; its keys are of output and time, so that other endpoints do not change it."""
+    each = [
+        statistical.measure(keys.named(key, f"{output} at {time:.12g}"), output, course.true[i], noise)
+        for i, time in enumerate(course.time.tolist())
+    ]
+    return Course(course.time, course.true, jnp.stack(each))

@@ -20,8 +20,8 @@ class Recruitment(eqx.Module):
 
     Args:
         replicates: virtual trials; each is drawn from a posterior draw of its own.
-        subjects: virtual patients in each replicate. The trial enrols the first of them; all of them together say
-            what is true under that posterior draw.
+        subjects: virtual patients in each replicate. The trial enrols the first of them; the others say what is true
+            under that posterior draw.
         covariates: source of their covariates.
     """
 
@@ -35,6 +35,18 @@ class Recruitment(eqx.Module):
             raise UserError(
                 "cohort needs at least 2 replicates (for a Monte-Carlo error) and 2 subjects; got "
                 f"{self.replicates} and {self.subjects}."
+            )
+
+    def refuse_beyond(self, draws: int) -> None:
+        """Refuse more replicates than posterior draws.
+
+        Raises:
+            UserError: each trial could not have a draw of its own.
+        """
+        if self.replicates > draws:
+            raise UserError(
+                f"cohort.replicates={self.replicates}, but the posterior has {draws} draws and each trial takes one of "
+                "its own; raise inference.draws or lower cohort.replicates."
             )
 
     def describe(self) -> str:

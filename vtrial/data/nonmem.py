@@ -1,12 +1,13 @@
 """Reader of NONMEM-style tables, with every check of raw data.
 
-Columns understood: ID TIME DV AMT EVID CMT MDV DVID ADDL II, and RATE and SS as long as they are 0; column names in any
-case; `.`, `NA` and an empty cell are missing. Whatever this version cannot honour is refused by row, never ignored.
+Columns understood: ID TIME DV AMT EVID CMT MDV DVID ADDL II and covariates; column names in any case; `.`, `NA` and an
+empty cell are missing. Infusions, steady-state records, lag times, resets and censoring, which this version cannot
+honour, are refused by row under their usual column names. Other columns are not read.
 """
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import equinox as eqx
@@ -18,6 +19,10 @@ from vtrial.data.table import Table
 from vtrial.dosing import Dose, EventTable, event_table, stack
 from vtrial.errors import UserError, nearest
 from vtrial.model import AbstractModel
+
+
+def _names(value: Sequence[str]) -> tuple[str, ...]:
+    return tuple(value)
 
 
 class AbstractData(eqx.Module):
@@ -43,7 +48,7 @@ class NonmemTable(AbstractData):
     units: Mapping[str, str] = eqx.field(static=True)
     outputs: Mapping[str, int] = eqx.field(static=True)
     compartments: Mapping[int, str] = eqx.field(static=True)
-    covariates: tuple[str, ...] = eqx.field(static=True, converter=tuple, default=())
+    covariates: tuple[str, ...] = eqx.field(static=True, converter=_names, default=())
 
     def read(self, model: AbstractModel) -> Dataset:
         """Read the table."""
@@ -115,7 +120,7 @@ class NonmemTable(AbstractData):
 
     def _refuse_unsupported(self, table: Table) -> None:
         """Refuse records whose meaning would be lost."""
-        for column, what in (("RATE", "infusions"), ("SS", "steady-state doses")):
+        for column, what in _UNSUPPORTED.items():
             if column in table.columns:
                 table.refuse(
                     table.numbers(column, missing=0.0) != 0,
@@ -146,6 +151,7 @@ class NonmemTable(AbstractData):
             )
         elif len(self.outputs) == 1:
             number = np.full(len(event), next(iter(by_number)))
+            self._refuse_mixed(table, rows)
         else:
             raise UserError(
                 f"{table.name} has no column DVID, but data.outputs names several outputs: {', '.join(self.outputs)}."
@@ -154,6 +160,15 @@ class NonmemTable(AbstractData):
             o: units.factor(self._unit("DV"), model.outputs[o], where=f"Column DV (output {o})") for o in self.outputs
         }
         return {int(r): (by_number[int(number[r])], float(value[r] * scale[by_number[int(number[r])]])) for r in rows}
+
+    def _refuse_mixed(self, table: Table, rows: np.ndarray) -> None:
+        """Refuse observations of several compartments that no DVID tells apart."""
+        if "CMT" in table.columns:
+            number = table.numbers("CMT", missing=np.nan)
+            other = np.zeros(len(number), bool)
+            other[rows] = number[rows] != number[rows[0]]
+            reason = f"the first observation is of compartment {number[rows[0]]:g}; tell outputs apart by a column DVID"
+            table.refuse(other & np.isfinite(number), "CMT", reason)
 
     def _doses(self, table: Table, event: np.ndarray, time: np.ndarray, model: AbstractModel) -> dict[int, Dose]:
         """Return the doses: position of the row -> dose in the model's units."""
@@ -205,15 +220,16 @@ class NonmemTable(AbstractData):
 
     def _refuse_duplicates(self, table: Table, time: np.ndarray, event: np.ndarray) -> None:
         """Refuse a record that repeats another in everything that says what it is."""
-        names = [c for c in ("ID", "EVID", "CMT", "DVID", "AMT") if c in table.columns]
-        keys = list(zip(*(table.text(c) for c in names), time.tolist(), strict=True))
+        names = [c for c in ("EVID", "CMT", "DVID", "AMT", "MDV") if c in table.columns]
+        columns = [np.nan_to_num(table.numbers(c, missing=0.0)).tolist() for c in names]
+        keys = list(zip(table.text("ID"), *columns, time.tolist(), strict=True))
         seen: dict[tuple, int] = {}
         for position, key in enumerate(keys):
             first = seen.setdefault(key, position)
             if first != position and event[position] != 2:
                 raise UserError(
                     f"{table.where(position, 'TIME')} repeats the record of row {table.row[first]} "
-                    f"(same {', '.join(names)} and TIME); remove one of them, or give replicates different times."
+                    f"(same ID, {', '.join(names)} and TIME); remove one of them, or give replicates different times."
                 )
 
     def _baseline(self, table: Table, name: str, order: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -230,6 +246,19 @@ class NonmemTable(AbstractData):
         )
         return np.array([value[rows[0]] for rows in order.values()])
 
+
+_UNSUPPORTED = {
+    "RATE": "infusions",
+    "DUR": "infusions",
+    "TINF": "infusions",
+    "SS": "steady-state doses",
+    "LAG": "lag times",
+    "ALAG": "lag times",
+    "TLAG": "lag times",
+    "CENS": "censored observations",
+    "BLQ": "censored observations",
+}
+"""Columns of the field that change what a record means, and what they bring; understood here only where they are 0."""
 
 _EXAMPLE = {"TIME": "h", "AMT": "mg", "DV": "mg/L"}
 

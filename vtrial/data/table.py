@@ -1,5 +1,6 @@
 """A CSV file as text cells, with messages that name file, row, ID and column."""
 
+import csv
 import io
 from collections.abc import Sequence
 
@@ -43,7 +44,9 @@ class Table:
             raise UserError(
                 f"{name} cannot be read as a comma-separated table: {str(error).splitlines()[0]}"
             ) from error
-        names = [c.strip().upper() for c in frame.columns]
+        # polars renames a column that comes twice; the header itself tells.
+        header = next(csv.reader([content.split(b"\n", 1)[0].decode(errors="replace")]))
+        names = [c.strip().upper() for c in header]
         for column in names:
             if names.count(column) > 1:
                 raise UserError(f"{name} has column {column} twice; keep one of them.")

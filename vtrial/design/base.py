@@ -65,8 +65,8 @@ class AbstractDesign(eqx.Module):
         """Return the arm of each of the next `n` patients; -1 enrols nobody."""
 
     @abstractmethod
-    def decide(self, state: DesignState, seen: Seen) -> DesignState:
-        """Return the state after a look."""
+    def decide(self, key: Key[Array, ""], state: DesignState, seen: Seen) -> DesignState:
+        """Return the state after a look; the key breaks ties, so that no arm gains by its place."""
 
     @abstractmethod
     def describe(self) -> str:

@@ -47,13 +47,14 @@ class Parallel(AbstractDesign):
         """Shuffle equal numbers of every arm."""
         return jax.random.permutation(key, jnp.arange(n) % len(self.arms))
 
-    def decide(self, state: DesignState, seen: Seen) -> DesignState:
-        """Select the arm with the greatest mean outcome; an arm without a known outcome cannot win."""
+    def decide(self, key: Key[Array, ""], state: DesignState, seen: Seen) -> DesignState:
+        """Select the arm with the greatest mean outcome, by lot among equals; an unknown one cannot win."""
         member = (seen.arm[:, None] == jnp.arange(len(self.arms))[None]) & jnp.isfinite(seen.outcome)[:, None]
         count = member.sum(0)
         total = jnp.where(member, seen.outcome[:, None], 0.0).sum(0)
         mean = jnp.where(count > 0, total / jnp.maximum(count, 1), -jnp.inf)
-        return DesignState(selected=jnp.where(count.sum() > 0, jnp.argmax(mean), -1), stopped=jnp.asarray(True))
+        best = jax.random.categorical(key, jnp.where(mean == jnp.max(mean), 0.0, -jnp.inf))
+        return DesignState(selected=jnp.where(count.sum() > 0, best, -1), stopped=jnp.asarray(True))
 
     def describe(self) -> str:
         """Say arms and sizes."""

@@ -80,5 +80,6 @@ class Gate(eqx.Module):
         raise UserError(
             f"The fit did not pass the gate: {said}. Sample longer (inference.warmup, inference.draws), raise "
             "inference.target_accept, "
-            "or reconsider the model and priors; gate.force=true goes on regardless, and the report says so."
+            "or reconsider the model and priors; gate.force=true goes on regardless, and the report says so "
+            "(with inference=saved also from the fit just made)."
         )

@@ -52,6 +52,10 @@ def _expanded(doses: Sequence[Dose]) -> list[tuple[float, int, Dose]]:
     ]
 
 
+def _rounded(time: float) -> float:
+    return float(f"{time:.12g}")
+
+
 def event_table(rows: Sequence[Dose | float]) -> EventTable:
     """Resolve one person's rows, doses and sample times in data order, into an event table.
 
@@ -63,13 +67,14 @@ def event_table(rows: Sequence[Dose | float]) -> EventTable:
     """
     if not rows:
         raise ValueError("A person without a dose and without a sample has no events to solve.")
-    # Sort key: time, then data rows before additional doses, then row number.
+    # Sort key: time, then data rows before additional doses, then row number. Times are compared after rounding to
+    # twelve digits: three times 0.7 h is the same hour as 2.1 h, which it is not in binary.
     events: list[tuple[float, int, int, Dose | None]] = []
     for number, row in enumerate(rows):
         if isinstance(row, Dose):
-            events += [(time, extra, number, dose) for time, extra, dose in _expanded([row])]
+            events += [(_rounded(time), extra, number, dose) for time, extra, dose in _expanded([row])]
         else:
-            events.append((float(row), 0, number, None))
+            events.append((_rounded(float(row)), 0, number, None))
     events.sort(key=lambda event: event[:3])
 
     time, amount, state = [events[0][0]], [0.0], [0]

@@ -46,6 +46,15 @@ class Window(eqx.Module):
             raise UserError(f"An endpoint's window starts at {self.start}, before the trial.")
         return np.linspace(first, last, self.points if self.end is not None else 1)
 
+    def whole(self, endpoint: str) -> None:
+        """Refuse a single time where an endpoint needs a stretch.
+
+        Raises:
+            UserError: the window has no end.
+        """
+        if self.end is None:
+            raise UserError(f"{endpoint} needs a window with an end, not only start {self.start}.")
+
     def unit(self, model: AbstractModel) -> str:
         """Return the unit of the output.
 
@@ -79,6 +88,10 @@ class AbstractEndpoint(eqx.Module):
     """A number for one patient, from the course of one output over a window."""
 
     window: eqx.AbstractVar[Window]
+    binary: eqx.AbstractClassVar[bool]
+    """Whether its values are 0 and 1; averaged over patients it is then a share."""
+    measured: eqx.AbstractClassVar[bool]
+    """Whether it reads the measured course, and needs a residual error of its output."""
 
     @abstractmethod
     def value(self, course: Course, model: AbstractModel) -> Float[Array, ""]:

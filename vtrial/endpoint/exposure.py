@@ -1,5 +1,7 @@
 """Endpoints of exposure: greatest, least and average value over a window, and single measurements."""
 
+from typing import ClassVar
+
 import jax.numpy as jnp
 from jax.scipy.integrate import trapezoid
 from jaxtyping import Array, Float
@@ -12,6 +14,8 @@ class Maximum(AbstractEndpoint):
     """Greatest true value over the window (Cmax)."""
 
     window: Window
+    binary: ClassVar[bool] = False
+    measured: ClassVar[bool] = False
 
     def value(self, course: Course, model: AbstractModel) -> Float[Array, ""]:
         """Return the maximum."""
@@ -34,6 +38,8 @@ class Minimum(AbstractEndpoint):
     """Least true value over the window (Cmin)."""
 
     window: Window
+    binary: ClassVar[bool] = False
+    measured: ClassVar[bool] = False
 
     def value(self, course: Course, model: AbstractModel) -> Float[Array, ""]:
         """Return the minimum."""
@@ -56,6 +62,12 @@ class Average(AbstractEndpoint):
     """Time average of the true value over the window, by the trapezoidal rule (Cav = AUC / tau)."""
 
     window: Window
+    binary: ClassVar[bool] = False
+    measured: ClassVar[bool] = False
+
+    def __check_init__(self):
+        """Refuse a single time."""
+        self.window.whole("Average")
 
     def value(self, course: Course, model: AbstractModel) -> Float[Array, ""]:
         """Return area over length."""
@@ -78,6 +90,8 @@ class Measured(AbstractEndpoint):
     """One measured value, residual error included: what a blood sample at the start of the window would show."""
 
     window: Window
+    binary: ClassVar[bool] = False
+    measured: ClassVar[bool] = True
 
     def value(self, course: Course, model: AbstractModel) -> Float[Array, ""]:
         """Return the first measured value."""

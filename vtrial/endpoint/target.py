@@ -1,5 +1,7 @@
 """Endpoints of a target range: staying inside, and the time spent inside."""
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -29,6 +31,8 @@ class Inside(AbstractEndpoint):
     """Responder: 1 if the true output stays within a range over the whole window, else 0."""
 
     window: Window
+    binary: ClassVar[bool] = True
+    measured: ClassVar[bool] = False
     lower: str = eqx.field(static=True)
     upper: str = eqx.field(static=True)
 
@@ -59,8 +63,14 @@ class TimeInside(AbstractEndpoint):
     """Percentage of the window that the true output spends within a range, crossings found by linear interpolation."""
 
     window: Window
+    binary: ClassVar[bool] = False
+    measured: ClassVar[bool] = False
     lower: str = eqx.field(static=True)
     upper: str = eqx.field(static=True)
+
+    def __check_init__(self):
+        """Refuse a single time."""
+        self.window.whole("TimeInside")
 
     def value(self, course: Course, model: AbstractModel) -> Float[Array, ""]:
         """Add up, over the pieces between points, the part of each that lies within the range."""

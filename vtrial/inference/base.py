@@ -23,5 +23,13 @@ class AbstractInference(eqx.Module):
         """
 
     @abstractmethod
+    def count(self) -> int | None:
+        """Return how many draws it will give; None if that is known only afterwards."""
+
+    @abstractmethod
+    def inputs(self) -> dict[str, str]:
+        """Return the hashes of the files it reads beside the data, by name."""
+
+    @abstractmethod
     def describe(self) -> str:
         """Say in words how the draws are got."""

@@ -112,6 +112,14 @@ class Nuts(AbstractInference):
             f"No chain can start: at the prior medians {why}. Compare priors, units and doses with the data."
         )
 
+    def count(self) -> int | None:
+        """Return chains times draws."""
+        return self.chains * self.draws
+
+    def inputs(self) -> dict[str, str]:
+        """Return none."""
+        return {}
+
     def describe(self) -> str:
         """Say how many chains and draws."""
         return (

@@ -42,6 +42,14 @@ class Prior(AbstractInference):
         stats = groups.sample_stats({"diverging": np.zeros((_CHAINS, self.draws), bool)})
         return {schema.POSTERIOR: groups.posterior(samples, statistical, data), schema.SAMPLE_STATS: stats}
 
+    def count(self) -> int | None:
+        """Return chains times draws."""
+        return _CHAINS * self.draws
+
+    def inputs(self) -> dict[str, str]:
+        """Return none."""
+        return {}
+
     def describe(self) -> str:
         """Say that no data were used."""
         return f"{_CHAINS * self.draws} independent draws from the prior (the data were not used)"

@@ -1,6 +1,8 @@
 """The posterior of an earlier run."""
 
+import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 
 import equinox as eqx
 import xarray as xr
@@ -20,7 +22,7 @@ class Saved(AbstractInference):
     """The result.zarr."""
 
     def __call__(self, key: Key[Array, ""], statistical: StatisticalModel, data: Dataset) -> Mapping[str, xr.Dataset]:
-        """Open it, and check that it is a fit of the same parameters and subjects."""
+        """Open it, and check that it is a fit of the same model, population, priors, residual error and data."""
         try:
             names = (schema.POSTERIOR, schema.SAMPLE_STATS)
             found = {n: xr.open_dataset(self.path, group=n, engine="zarr", consolidated=False).load() for n in names}
@@ -28,16 +30,26 @@ class Saved(AbstractInference):
             raise UserError(
                 f"inference.path: '{self.path}' holds no posterior; give the result.zarr of a finished run."
             ) from error
-        posterior = found[schema.POSTERIOR]
-        missing = [name for name in statistical.priors() if name not in posterior]
-        if missing:
+        before = xr.open_dataset(self.path, engine="zarr", consolidated=False).attrs
+        words = statistical.words() | {"data_sha256": data.sha256}
+        other = [key for key, value in words.items() if before.get(key) != value]
+        if other:
             raise UserError(
-                f"The posterior in '{self.path}' lacks {', '.join(missing)}; it was fitted with another model or "
-                "population."
+                f"The posterior in '{self.path}' was fitted with another {' and '.join(other)} than this study has; "
+                "use the same, or fit anew."
             )
-        if tuple(str(s) for s in posterior[schema.SUBJECT].to_numpy()) != data.subjects:
-            raise UserError(f"The posterior in '{self.path}' was fitted to other subjects than those of {data.source}.")
         return found
+
+    def count(self) -> int | None:
+        """Return that it is not known before it is opened."""
+        return None
+
+    def inputs(self) -> dict[str, str]:
+        """Return the hash of the posterior's files."""
+        total = hashlib.sha256()
+        for file in sorted(f for f in (Path(self.path) / schema.POSTERIOR).rglob("*") if f.is_file()):
+            total.update(file.read_bytes())
+        return {"posterior of inference.path": total.hexdigest()}
 
     def describe(self) -> str:
         """Name the file."""

@@ -13,8 +13,10 @@ class AbstractCovariateEffect(eqx.Module):
 
     covariate: eqx.AbstractVar[str]
     """Name of the covariate, as in the dataset."""
+    unit: eqx.AbstractVar[str]
+    """Unit in which the effect takes the covariate; the dataset must have it in the same unit."""
     reference: eqx.AbstractVar[float]
-    """Value at which the factor is 1, in the unit the dataset declares."""
+    """Value at which the factor is 1."""
 
     @abstractmethod
     def factor(self, value: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -32,6 +34,7 @@ class PowerEffect(AbstractCovariateEffect):
     """
 
     covariate: str = eqx.field(static=True)
+    unit: str = eqx.field(static=True)
     reference: float = eqx.field(static=True)
     exponent: float = eqx.field(static=True)
 
@@ -53,6 +56,7 @@ class LinearEffect(AbstractCovariateEffect):
     """1 + slope (covariate - reference)."""
 
     covariate: str = eqx.field(static=True)
+    unit: str = eqx.field(static=True)
     reference: float = eqx.field(static=True)
     slope: float = eqx.field(static=True)
 

@@ -5,10 +5,12 @@ from collections.abc import Mapping
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import numpyro
 import numpyro.distributions as dist
 from jaxtyping import Array, Float, Key
 
+from vtrial import units as units_of
 from vtrial.errors import UserError, nearest
 from vtrial.model import AbstractModel
 from vtrial.population.parameter import Parameter
@@ -67,10 +69,36 @@ class Population(eqx.Module):
         """Names of the parameters that vary between subjects: the axis of the etas."""
         return tuple(n for n, p in zip(self.names, self.parameters, strict=True) if p.iiv is not None)
 
-    @property
-    def covariates(self) -> tuple[str, ...]:
-        """Names of the covariates used."""
-        return tuple(dict.fromkeys(e.covariate for p in self.parameters for e in p.covariates.values()))
+    def check_covariates(
+        self, units: Mapping[str, str], values: Mapping[str, np.ndarray], who: tuple[str, ...]
+    ) -> None:
+        """Check that every covariate effect can act on the covariates of the subjects `who`.
+
+        Raises:
+            UserError: a covariate is missing or in another unit, or makes a parameter 0, negative or not a number.
+        """
+        for name, parameter in zip(self.names, self.parameters, strict=True):
+            for effect in parameter.covariates.values():
+                covariate = effect.covariate
+                if covariate not in values:
+                    raise UserError(
+                        f"The population uses covariate {covariate}, which the dataset does not have; add it to "
+                        f"data.covariates. {nearest(covariate, values)}"
+                    )
+                where = f"Covariate {covariate} of the data"
+                if units_of.factor(units[covariate], effect.unit, where=where) != 1.0:
+                    raise UserError(
+                        f"Covariate {covariate} is in '{units[covariate]}' in the data, but its effect on {name} takes "
+                        f"'{effect.unit}'; bring the two to one unit."
+                    )
+                factor = np.asarray(effect.factor(jnp.asarray(values[covariate])))
+                wrong = np.flatnonzero(~(np.isfinite(factor) & (factor > 0)))
+                if len(wrong):
+                    raise UserError(
+                        f"Covariate {covariate} of ID {who[wrong[0]]} is {values[covariate][wrong[0]]:g}, which "
+                        "makes its "
+                        f"{name} {factor[wrong[0]]:g} times the typical value; correct the covariate or the effect."
+                    )
 
     @property
     def correlated(self) -> bool:

@@ -150,13 +150,16 @@ def parameters(tree: xr.DataTree) -> str:
         figure, panels = _grid(len(names), 4, _WIDTH, 1.5)
         for axes, name in zip(panels, names, strict=True):
             chains, before = posterior[name].to_numpy(), prior[name].to_numpy().ravel()
-            width = chains.std() * 5
+            width = chains.std() * 5 or 0.1
             centre = float(np.median(chains))
             low, high = max(0.0, min(centre - width, float(chains.min()))), max(centre + width, float(chains.max()))
             grid = np.linspace(low, high, 160)
             axes.fill_between(grid, gaussian_kde(before)(grid), color="#d9d9d9", lw=0)
             for chain in chains:
-                axes.plot(grid, gaussian_kde(chain)(grid), lw=0.8, color=COLOURS[0], alpha=0.8)
+                if np.ptp(chain) > 0:
+                    axes.plot(grid, gaussian_kde(chain)(grid), lw=0.8, color=COLOURS[0], alpha=0.8)
+                else:  # a chain that is stuck has no density
+                    axes.axvline(chain[0], lw=0.8, color=COLOURS[0], alpha=0.8)
             unit = posterior[name].attrs["units"]
             axes.set(title=f"{name} [{unit}]" if unit else name, yticks=[], xlim=(low, high))
             axes.grid(visible=False)
@@ -175,7 +178,7 @@ def courses(tree: xr.DataTree) -> str:
         output = str(group[primary].attrs["output"])
         figure, panels = _grid(len(names), min(3, len(names)), _WIDTH, 2.9)
         course, time = group[f"course_{output}"], group[schema.TIME].to_numpy()
-        top = 1.03 * float(np.nanquantile(course.to_numpy()[..., 2], 0.975, axis=0).max())
+        top = 1.03 * float(np.nanmax(np.nanquantile(course.to_numpy()[..., 2], 0.975, axis=0)))
         for i, (axes, name) in enumerate(zip(panels, names, strict=True)):
             low, middle, high = np.nanquantile(course.sel({schema.ARM: name}).to_numpy(), (0.025, 0.5, 0.975), axis=0)
             colour = COLOURS[i % len(COLOURS)]
@@ -191,7 +194,7 @@ def courses(tree: xr.DataTree) -> str:
             axes.set(
                 title=str(group["label"].to_numpy()[i]),
                 xlabel=f"time [{group[schema.TIME].attrs['units']}]",
-                ylim=(0, top),
+                ylim=(0, top if np.isfinite(top) else 1),
             )
         panels[0].set_ylabel(_label(output, course.attrs["units"]))
         return figure
@@ -205,7 +208,7 @@ def decision(tree: xr.DataTree) -> str:
     def draw() -> Figure:
         oc, outcomes = tree[schema.OPERATING_CHARACTERISTICS].dataset, tree[schema.OUTCOMES].dataset
         labels = [str(x) for x in outcomes["label"].to_numpy()]
-        binary = oc["truth"].attrs["units"] == ""
+        binary = bool(outcomes[oc.attrs["primary"]].attrs["binary"])
         scale, unit = (100.0, "%") if binary else (1.0, oc["truth"].attrs["units"])
         place = np.arange(len(labels))[::-1]
         figure = Figure(figsize=(_WIDTH, 0.9 + 0.42 * len(labels)), layout="constrained")

@@ -57,16 +57,16 @@ def _verdict(tree: xr.DataTree) -> str:
     """Say the decision in words."""
     oc, outcomes = tree[schema.OPERATING_CHARACTERISTICS].dataset, tree[schema.OUTCOMES].dataset
     label = {str(a): str(outcomes["label"].sel({schema.ARM: a}).item()) for a in oc[schema.ARM].to_numpy()}
-    top = str(oc[schema.ARM].to_numpy()[int(oc["probability_best"].to_numpy().argmax())])
-    mine = oc.sel({schema.ARM: top})
+    top = oc.attrs["recommended"] or str(oc[schema.ARM].to_numpy()[int(oc["probability_best"].to_numpy().argmax())])
+    mine, primary = oc.sel({schema.ARM: top}), outcomes[oc.attrs["primary"]].attrs
     chance = percent(float(mine["probability_best"]), float(mine["probability_best_mcse"]))
     correct = percent(float(oc["probability_correct"]), float(oc["probability_correct_mcse"]))
-    unit, what = oc["truth"].attrs["units"], str(outcomes[oc.attrs["primary"]].attrs["long_name"])
-    mean, error = float(mine["truth"]), float(mine["truth_mcse"])
-    low, high = mine["truth_interval"].to_numpy() * (100 if unit == "" else 1)
+    scale, unit = (100, "%") if primary["binary"] else (1, primary["units"])
+    mean, error = scale * float(mine["truth"]), scale * float(mine["truth_mcse"])
+    low, high = scale * mine["truth_interval"].to_numpy()
     level = (
-        f"under it the {what} is {percent(mean, error) if unit == '' else with_error(mean, error, unit)} "
-        f"(95 % interval for what the data leave open: {interval(low, high, 2)} {unit or '%'})"
+        f"under it the {primary['long_name']} is {with_error(mean, error, unit)} "
+        f"(95 % interval for what the data leave open: {interval(low, high, 2)} {unit})"
     )
     trial = f"A trial of this design selects the truly best arm with probability {correct}."
     if oc.attrs["recommended"]:

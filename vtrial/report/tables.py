@@ -87,7 +87,7 @@ def arms(tree: xr.DataTree) -> Table:
         for i, name in enumerate(names):
             mean, error = float(oc[f"{endpoint}_mean"][i]), float(oc[f"{endpoint}_mean_mcse"][i])
             low, middle, high = oc[f"{endpoint}_quantiles"][:, i].to_numpy()
-            binary = unit == ""
+            binary = bool(attrs["binary"])
             rows.append(
                 [
                     attrs["long_name"] if i == 0 else "",
@@ -102,7 +102,7 @@ def arms(tree: xr.DataTree) -> Table:
 def characteristics(tree: xr.DataTree) -> Table:
     """Return the operating characteristics by arm."""
     oc, outcomes = tree[schema.OPERATING_CHARACTERISTICS].dataset, tree[schema.OUTCOMES].dataset
-    reference, binary = oc.attrs["reference"], oc["truth"].attrs["units"] == ""
+    reference, binary = oc.attrs["reference"], bool(outcomes[oc.attrs["primary"]].attrs["binary"])
     unit = oc["truth"].attrs["units"]
     rows = []
     for i, name in enumerate(str(a) for a in oc[schema.ARM].to_numpy()):
@@ -110,7 +110,8 @@ def characteristics(tree: xr.DataTree) -> Table:
 
         def shown(variable: str, i: int = i) -> str:
             value, error = float(oc[variable][i]), float(oc[f"{variable}_mcse"][i])
-            return percent(value, error) if oc[variable].attrs["units"] == "" else with_error(value, error, unit)
+            quantity = variable in ("truth", "bias") and not binary
+            return with_error(value, error, unit) if quantity else percent(value, error)
 
         own = name == reference
         rows.append(

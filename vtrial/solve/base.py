@@ -69,12 +69,20 @@ def profile(
     p: Named,
     times: Float[Array, " sample"],
     states: Float[Array, "sample state"],
+    carried: Float[Array, "record state"],
     code: Int[Array, ""],
+    *,
+    floor: float = 0.0,
 ) -> Profile:
-    """Observe the states at the sample times, and add to the solver's code what the states themselves show."""
-    # An amount below zero by rounding is not a failure; relative to the largest amount of that state it is tiny.
-    scale = jnp.max(jnp.abs(states), axis=0, initial=0.0)
-    negative = jnp.any(states < -1e-6 * (scale + 1e-300)[None])
+    """Observe the states at the sample times, and add to the solver's code what the states themselves show.
+
+    `carried` holds the states just after each dose. An amount below zero is a failure only beyond rounding, which goes
+    with the largest amount there ever was, and beyond `floor`, the solver's own absolute error.
+    """
+    every = jnp.abs(jnp.concatenate([states, carried]))
+    largest = jnp.max(every, axis=0)
+    allowed = 1e-6 * largest + 1e-9 * jnp.max(largest) + floor
+    negative = jnp.any(states < -allowed[None])
     code = jnp.where((code == ResultCode.SOLVED) & negative, ResultCode.NEGATIVE, code)
     code = jnp.where(jnp.all(jnp.isfinite(states)), code, ResultCode.NOT_FINITE).astype(jnp.int32)
 

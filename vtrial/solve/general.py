@@ -74,7 +74,7 @@ class General(AbstractSolver):
         start = (at[0], initial_state(model, p), jnp.asarray(ResultCode.SOLVED))
         (_, _, code), walked = jax.lax.scan(step, start, (at, amount, state))
         states = walked[jnp.argsort(order, stable=True)[doses:]]
-        return profile(model, p, times, states, code)
+        return profile(model, p, times, states, walked, code, floor=10 * self.atol)
 
     def check(self, model: AbstractModel, p: Named) -> str:
         """Check that the rates are finite at the start."""

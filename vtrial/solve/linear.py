@@ -88,7 +88,7 @@ class Linear(AbstractSolver):
 
         _, carried = jax.lax.scan(step, initial_state(model, p), (jnp.diff(time, prepend=time[:1]), amount, state))
         states = jax.vmap(propagate, in_axes=(None, 0, 0))(rate, times - time[after], carried[after])
-        return profile(model, p, times, states, jnp.asarray(ResultCode.SOLVED))
+        return profile(model, p, times, states, carried, jnp.asarray(ResultCode.SOLVED))
 
     def check(self, model: AbstractModel, p: Named) -> str:
         """Compare the rates at arbitrary states and times with those of a constant matrix."""
@@ -96,7 +96,8 @@ class Linear(AbstractSolver):
         random = np.random.default_rng(0)
         for t, y in zip((0.0, 1.0, 17.0), random.uniform(0.1, 10.0, (3, len(model.states))), strict=True):
             given = np.asarray(rate_vector(model, jnp.asarray(t), jnp.asarray(y), p))
-            if not np.allclose(given, rate @ y, rtol=1e-9, atol=1e-9 * float(np.abs(rate).max() + 1e-300)):
+            tolerance = 1e4 * float(np.finfo(rate.dtype).eps)
+            if not np.allclose(given, rate @ y, rtol=tolerance, atol=tolerance * float(np.abs(rate).max() + 1e-30)):
                 raise UserError(
                     f"Model {type(model).__name__} is declared linear, but its rates are not a constant matrix "
                     "times its states; "

@@ -1,7 +1,7 @@
 """From potential outcomes to decisions: conduct the trials, analyse each, and sum up what they say together."""
 
 from vtrial.trial.analyses import AbstractAnalysis, Comparison, Means, Proportions
-from vtrial.trial.conduct import Trials, conduct
+from vtrial.trial.conduct import Trials, check_enrolment, conduct
 from vtrial.trial.decision import AbstractDecision, PickBest
 from vtrial.trial.operating import operating_characteristics
 
@@ -13,6 +13,7 @@ __all__ = [
     "PickBest",
     "Proportions",
     "Trials",
+    "check_enrolment",
     "conduct",
     "operating_characteristics",
 ]

@@ -26,7 +26,27 @@ class Trials(eqx.Module):
     comparison: Comparison
     """The analysis, each entry [replicate arm]."""
     truth: Float[Array, "replicate arm"]
-    """Mean potential outcome of all the replicate's virtual patients under each arm."""
+    """Mean potential outcome under each arm of the replicate's virtual patients that the trial did not enrol."""
+
+
+def check_enrolment(design: AbstractDesign, analysis: AbstractAnalysis, subjects: int) -> None:
+    """Check that a cohort of `subjects` is enough for the design, and that the analysis knows its reference arm.
+
+    Raises:
+        UserError: no patient would be left to say what is true, or there is no such arm.
+    """
+    needed = design.enrolled() * design.looks
+    if needed >= subjects:
+        raise UserError(
+            f"The design enrols {needed} patients, but cohort.subjects is {subjects} in each trial; raise it "
+            "above that, "
+            f"to {4 * needed} say: the patients who are not enrolled tell what is true."
+        )
+    if analysis.reference not in design.names:
+        raise UserError(
+            f"analysis.reference is '{analysis.reference}', which is no arm of the design. "
+            f"{nearest(analysis.reference, design.names)}"
+        )
 
 
 def conduct(
@@ -50,22 +70,13 @@ def conduct(
         UserError: the design needs more patients than there are, or the reference arm is unknown.
     """
     replicates, subjects, arms = potential.shape
+    check_enrolment(design, analysis, subjects)
     needed = design.enrolled() * design.looks
-    if needed > subjects:
-        raise UserError(
-            f"The design enrols {needed} patients, but the cohort has {subjects} in each trial; raise "
-            f"cohort.subjects to {needed} or more."
-        )
-    if analysis.reference not in design.names:
-        raise UserError(
-            f"analysis.reference is '{analysis.reference}', which is no arm of the design. "
-            f"{nearest(analysis.reference, design.names)}"
-        )
     reference = design.names.index(analysis.reference)
 
     def one(key: Key[Array, ""], table: Float[Array, "subject arm"]):
         seen, state = _enrol(key, design, table[:needed])
-        return seen, state, analysis.compare(seen, arms, reference), jnp.nanmean(table, axis=0)
+        return seen, state, analysis.compare(seen, arms, reference), jnp.nanmean(table[needed:], axis=0)
 
     trial_keys = keys.numbered(key, replicates)
     seen, state, comparison, truth = jax.jit(jax.vmap(one))(trial_keys, jnp.asarray(potential))
@@ -78,9 +89,10 @@ def _enrol(key: Key[Array, ""], design: AbstractDesign, table: Float[Array, "pat
 
     def look(carry, number: Int[Array, ""]):
         state, arm = carry
-        mine = design.allocate(jax.random.fold_in(key, number), state, each)
+        mine = design.allocate(keys.named(jax.random.fold_in(key, number), "allocate"), state, each)
         arm = jax.lax.dynamic_update_slice(arm, jnp.where(state.stopped, -1, mine), (number * each,))
-        return (design.decide(state, _seen(arm, table)), arm), None
+        decided = design.decide(keys.named(jax.random.fold_in(key, number), "decide"), state, _seen(arm, table))
+        return (decided, arm), None
 
     start = (design.init(), jnp.full(table.shape[0], -1))
     (state, arm), _ = jax.lax.scan(look, start, jnp.arange(design.looks))

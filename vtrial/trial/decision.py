@@ -29,8 +29,8 @@ class PickBest(AbstractDecision):
 
     def __check_init__(self):
         """Refuse what is no probability."""
-        if not 0 < self.probability <= 1:
-            raise UserError(f"decision.probability is a probability above 0 and up to 1, not {self.probability}.")
+        if not 0 < self.probability < 1:
+            raise UserError(f"decision.probability is a probability between 0 and 1, not {self.probability}.")
 
     def rule(self) -> str:
         """Say the rule."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Shaped
 
 from vtrial import schema
 from vtrial.trial.conduct import Trials
@@ -18,15 +18,18 @@ SPREAD = (0.05, 0.5, 0.95)
 """Quantiles over virtual patients of an endpoint."""
 
 
-def share(hit: Bool[np.ndarray, "replicate ..."] | Float[np.ndarray, "replicate ..."]) -> WithError:
-    """Return the share of replicates that hit, and its Monte-Carlo error.
+def share(hit: Shaped[np.ndarray, "replicate ..."]) -> WithError:
+    """Return the share of replicates that hit, and its Monte-Carlo error; what is not a number counts for neither.
 
     The error is SD / sqrt(R), which for yes and no is sqrt(p (1 - p) / R); a hit may be divided among ties. At a share
     of 0 or 1 it is 0; there the error is that of one hit more or less, 1 / R.
     """
-    count = len(hit)
-    p = hit.mean(0)
-    return p, np.where((p == 0) | (p == 1), 1.0 / count, hit.std(0) / np.sqrt(count))
+    value = np.asarray(hit, float)
+    known = np.isfinite(value).sum(0)
+    count = np.where(known > 0, known, np.nan)
+    p = np.where(np.isfinite(value), value, 0.0).sum(0) / count
+    spread = np.sqrt(np.where(np.isfinite(value), (value - p) ** 2, 0.0).sum(0) / count)
+    return p, np.where((p == 0) | (p == 1), 1.0 / count, spread / np.sqrt(count))
 
 
 def average(value: Float[np.ndarray, "replicate ..."]) -> WithError:
@@ -94,7 +97,7 @@ def _selection(oc: xr.Dataset, trials: Trials, primary: str, unit: str) -> None:
     _add(oc, "probability_selected", share(picked), "Probability that a trial selects the arm")
     correct = share((best * picked).sum(1))
     _add(oc, "probability_correct", correct, "Probability that a trial selects the truly best arm")
-    _add(oc, "truth", average(truth), f"Mean {primary} of all virtual patients", unit)
+    _add(oc, "truth", average(truth), f"Mean {primary} of virtual patients who are in no trial", unit)
     what = f"95 % interval of mean {primary} over posterior draws"
     interval = np.quantile(truth, INTERVAL, axis=0)
     oc["truth_interval"] = (("interval", schema.ARM), interval, {"long_name": what, "units": unit})
@@ -108,6 +111,14 @@ def _comparison(oc: xr.Dataset, trials: Trials, alpha: float, reference: str, un
     other = np.where(np.array(names) == reference, np.nan, 1.0)
     _add(oc, "bias", average(estimate - truth), "Mean error of the trial's estimate", unit)
     power = f"Probability that the arm differs significantly from {reference}"
-    _add(oc, "power", _times(share(p < alpha), other), power)
+    _add(oc, "power", _times(share(np.where(np.isfinite(p), p < alpha, np.nan)), other), power)
     coverage = f"Probability that the interval of the difference from {reference} covers the truth"
-    _add(oc, "coverage", _times(share((lower <= difference) & (difference <= upper)), other), coverage)
+    covered = (lower <= difference) & (difference <= upper)
+    _add(
+        oc,
+        "coverage",
+        _times(share(np.where(np.isfinite(lower + upper + difference), covered, np.nan)), other),
+        coverage,
+    )
+    what = {"long_name": f"Trials in which the arm could be compared with {reference}", "units": ""}
+    oc["analysed"] = (schema.ARM, np.isfinite(p).sum(0), what)

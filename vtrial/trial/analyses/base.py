@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from vtrial.design import Seen
+from vtrial.errors import UserError
 
 
 class Comparison(eqx.Module):
@@ -39,6 +40,8 @@ class AbstractAnalysis(eqx.Module):
     """Name of the reference arm."""
     alpha: eqx.AbstractVar[float]
     """Two-sided significance level; intervals have confidence 1 - alpha."""
+    binary: eqx.AbstractClassVar[bool]
+    """Whether it is for endpoints that are 0 or 1, and for no others."""
 
     @abstractmethod
     def compare(self, seen: Seen, arms: int, reference: int) -> Comparison:
@@ -47,6 +50,16 @@ class AbstractAnalysis(eqx.Module):
     @abstractmethod
     def describe(self) -> str:
         """Say the analysis in words."""
+
+
+def check_alpha(alpha: float) -> None:
+    """Refuse a significance level that is no probability.
+
+    Raises:
+        UserError: alpha is not between 0 and 1.
+    """
+    if not 0 < alpha < 1:
+        raise UserError(f"analysis.alpha is a probability between 0 and 1, not {alpha}.")
 
 
 def members(seen: Seen, arms: int) -> Bool[Array, "patient arm"]:

@@ -1,12 +1,14 @@
 """Comparison of means."""
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax.numpy as jnp
 from jax.scipy.special import betainc
 from jaxtyping import Array, Float
 
 from vtrial.design import Seen
-from vtrial.trial.analyses.base import AbstractAnalysis, Comparison, members
+from vtrial.trial.analyses.base import AbstractAnalysis, Comparison, check_alpha, members
 
 _HALVINGS = 64
 """Bisection steps for the t quantile: they shrink an interval of 1e3 to less than 1e-15."""
@@ -25,6 +27,11 @@ class Means(AbstractAnalysis):
 
     reference: str = eqx.field(static=True)
     alpha: float = eqx.field(static=True, default=0.05)
+    binary: ClassVar[bool] = False
+
+    def __check_init__(self):
+        """Refuse a level that is no probability."""
+        check_alpha(self.alpha)
 
     def compare(self, seen: Seen, arms: int, reference: int) -> Comparison:
         """Compare means; an arm needs two known outcomes."""

@@ -1,12 +1,14 @@
 """Comparison of proportions."""
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax.numpy as jnp
 from jax.scipy.stats import norm
 from jaxtyping import Array, Float
 
 from vtrial.design import Seen
-from vtrial.trial.analyses.base import AbstractAnalysis, Comparison, members
+from vtrial.trial.analyses.base import AbstractAnalysis, Comparison, check_alpha, members
 
 
 def wilson(
@@ -26,6 +28,11 @@ class Proportions(AbstractAnalysis):
 
     reference: str = eqx.field(static=True)
     alpha: float = eqx.field(static=True, default=0.05)
+    binary: ClassVar[bool] = True
+
+    def __check_init__(self):
+        """Refuse a level that is no probability."""
+        check_alpha(self.alpha)
 
     def compare(self, seen: Seen, arms: int, reference: int) -> Comparison:
         """Compare proportions of outcomes, which are 0 or 1."""
