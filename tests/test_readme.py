@@ -62,7 +62,7 @@ def test_a_users_own_study_runs(tmp_path, monkeypatch):
             file = tmp_path / name.group(1)
             file.parent.mkdir(exist_ok=True)
             file.write_text(block)
-    small = ("cohort.replicates=5", "cohort.subjects=120", "inference=prior", "inference.draws=30", "gate.force=true")
+    small = ("cohort.replicates=5", "cohort.subjects=200", "inference=prior", "inference.draws=30", "gate.force=true")
     code, _, err = run_cli("-cn", "mine", "-cd", "my_folder", "directory=one", *small)
     assert code == 0, err
     assert "100 mg every 6 h" in (tmp_path / "one" / "report.html").read_text()

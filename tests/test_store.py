@@ -7,9 +7,13 @@ import xarray as xr
 
 from vtrial import schema
 from vtrial.errors import UserError
-from vtrial.store import Store, digest
+from vtrial.store import Store, digest, locked
 
-ATTRS = {"study": "s", "config": "seed: 1\nmodel: a\n", "data_sha256": "00", "version": "1"}
+ATTRS = {"study": "s", "config": "seed: 1\nmodel: a\n", "version": "1"} | {
+    "inputs": {},
+    "libraries": {},
+    "precision": 64,
+}
 
 
 def groups(value=1.0):
@@ -31,7 +35,15 @@ def test_a_stage_is_computed_once(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("config", "seed: 2\nmodel: a\n"), ("data_sha256", "11"), ("version", "2"), ("study", "t")]
+    ("key", "value"),
+    [
+        ("config", "seed: 2\nmodel: a\n"),
+        ("inputs", {"d.csv": "1"}),
+        ("libraries", {"jax": "2"}),
+        ("precision", 32),
+        ("version", "2"),
+        ("study", "t"),
+    ],
 )
 def test_another_run_is_refused(tmp_path, key, value):
     Store(tmp_path / "run", ATTRS)
@@ -107,6 +119,41 @@ def test_a_run_killed_while_indexing_recovers(tmp_path):
     store.stage("data", groups)
     (store.zarr / "zarr.json").write_text('{"half": ')
     assert Store(tmp_path / "run", ATTRS).done("data")
+
+
+def test_a_result_of_unknown_origin_is_never_removed(tmp_path):
+    """A copy without the hidden folder, say: what is in it may be all somebody has."""
+    store = Store(tmp_path / "run", ATTRS)
+    store.stage("data", groups)
+    (tmp_path / "run" / ".stages").rename(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match=r"exists, but .*\.stages does not say what it is"):
+        Store(tmp_path / "run", ATTRS)
+    assert (store.zarr / schema.OBSERVED_DATA).is_dir()
+
+
+def test_a_directory_has_one_run_at_a_time(tmp_path):
+    with (
+        locked(tmp_path / "run"),
+        pytest.raises(UserError, match="Another process is running in"),
+        locked(tmp_path / "run"),
+    ):
+        pass
+    with locked(tmp_path / "run"):
+        pass
+
+
+def test_a_report_that_is_gone_is_written_again(tmp_path):
+    def report():
+        store.write_text("report", "report.html", "<html></html>")
+        return {}
+
+    store = Store(tmp_path / "run", ATTRS)
+    store.stage("report", report)
+    (tmp_path / "run" / "report.html").unlink()
+    store = Store(tmp_path / "run", ATTRS)
+    assert not store.done("report")
+    store.stage("report", report)
+    assert Store(tmp_path / "run", ATTRS).done("report")
 
 
 def test_the_manifest_lists_every_file_with_its_hash(tmp_path):

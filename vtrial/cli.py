@@ -259,7 +259,7 @@ def _apply(runtime: Any) -> None:
     cache = runtime.get("cache")
     if cache is not None and not isinstance(cache, str):
         raise UserError(f"runtime.cache must be a folder or null, not {cache!r}.")
-    if cache:
+    if cache and _writable(Path(cache).expanduser()):
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(cache).expanduser()))
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
@@ -274,6 +274,13 @@ def _apply(runtime: Any) -> None:
         raise UserError(
             "runtime.device=gpu, but jax finds no GPU; install the extra cuda12 or cuda13, or use runtime.device=cpu."
         )
+
+
+def _writable(folder: Path) -> bool:
+    """Make a folder and say whether it can be written; a compilation cache is a comfort, no need."""
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+    return os.access(folder, os.W_OK)
 
 
 def _compile_clock() -> Any:

@@ -108,13 +108,12 @@ def outcomes(
     """Return the potential outcomes; courses are named `course_` and the output."""
     dims = (schema.REPLICATE, schema.SUBJECT, schema.ARM)
     values = {
-        n: (
+        name: (
             dims,
-            v,
-            _attrs(e.describe(), e.unit(model))
-            | {"output": e.window.output, "marks": list(e.marks(model)), "binary": int(e.binary)},
+            value,
+            _attrs(endpoints[name].describe(), endpoints[name].unit(model)) | _about(endpoints[name], model),
         )
-        for n, e, v in ((n, endpoints[n], v) for n, v in found.values.items())
+        for name, value in found.values.items()
     }
     code = {"code": (dims, found.code, _attrs("; ".join(f"{c}: {s}" for c, s in schema.RESULT_CODES.items())))}
     courses = {

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tests.helpers import finished, theophylline
+from tests.helpers import finished, half, theophylline
 from vtrial import schema
 from vtrial.errors import UserError
 from vtrial.inference import AbstractInference, Nuts, Prior, Saved, groups
+from vtrial.noise import Additive
 
 MAKE = {
     "Nuts": lambda quick: Nuts(chains=2, warmup=20, draws=10),
@@ -64,6 +65,6 @@ def test_mistakes(make, said, statistical, data, quick):
 
 def test_saved_refuses_another_model(quick, data):
     other = theophylline()
-    other = type(other)(other.model, other.population, other.solver, {"other": other.noise["concentration"]})
+    other = type(other)(other.model, other.population, other.solver, {"concentration": Additive(half(1.0))})
     with pytest.raises(UserError, match="fitted with another residual_error and priors"):
         Saved(str(quick / "result.zarr"))(jax.random.key(0), other, data)

@@ -48,5 +48,5 @@ def test_density_is_minus_infinity_where_a_subject_fails(limit, finite, data):
 
 
 def test_chains_that_cannot_start_name_the_subject(data):
-    with pytest.raises(UserError, match=r"No chain can start.*ID 1 \(the solver reached its step limit\)"):
+    with pytest.raises(UserError, match=r"No chain can start.*ID 1 \(the solver reached its step limit"):
         Nuts(chains=2, warmup=5, draws=5)(jax.random.key(0), with_solver(FailsForHeavyDoses(319.9)), data)

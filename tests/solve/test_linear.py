@@ -87,6 +87,14 @@ def test_batching_equals_looping():
         np.testing.assert_allclose(batched[i], one, rtol=1e-13)
 
 
+@pytest.mark.parametrize("rows", [[24.0], [48.0], [300.0, 400.0]])
+def test_rounding_long_after_the_dose_is_no_negative_amount(rows):
+    """The depot is then the difference of two nearly equal numbers: rounding noise of either sign, and no failure."""
+    many = {"CL": jnp.full(400, 2.8), "VC": jnp.full(400, 32.0), "KA": jnp.geomspace(0.2, 30.0, 400)}
+    events = event_table([Dose(0.0, 320.0, 0), *rows])
+    assert (jax.vmap(lambda p: Linear()(MODEL, p, events).code)(many) == 0).all()
+
+
 def test_long_intervals_and_fast_rates_do_not_overflow():
     found = solve({"CL": 2.8, "VC": 32.0, "KA": 1e4}, event_table([Dose(0.0, 100.0, 0), 1.0, 5000.0]))
     assert found.code == 0
