@@ -38,8 +38,9 @@ MISTAKES = [
     ((*T, "data.covariates=[]"), "The population uses covariate WT, which the dataset does not have"),
     ((*T, "data.path=nope.csv"), "data.path: there is no file 'nope.csv' here"),
     ((*T, "design.arms.low.regimen.into=gut"), "design.arms.low: Regimen doses into 'gut', which is no state"),
-    ((*T, "design.arms.low.regimen.dose=300"), "design.arms.low.regimen.dose must be text, not 300."),
+    ((*T, "design.arms.low.regimen.dose=300"), "design.arms.low.regimen.dose must be text, not 300;"),
     ((*T, "endpoints.inside.lower=5 h"), "endpoints.inside: Endpoint's lower is given in 'h'"),
+    ((*T, "endpoints.inside.lower=5mgs"), "endpoints.inside: Endpoint's lower: 'mgs' is not a unit"),
     ((*T, "endpoints.inside.window.output=conc"), "endpoints.inside: An endpoint reads 'conc', which is no output"),
     ((*T, "model._target_=vtrial.models.oral_1cp.OneCompartmentOral"), "Did you mean 'oral_1cpt'?"),
     ((*T, "model._target_=os.system"), "'os.system' is neither part of vtrial nor"),
@@ -159,7 +160,10 @@ def test_control_c_in_the_middle_of_sampling(tmp_path):
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=4.0)
             break
-    err = process.stderr.read() if process.stderr else ""
+    process.stdout.close()
+    assert process.stderr is not None
+    with process.stderr as stream:
+        err = stream.read()
     assert process.returncode == 130
     assert (
         err.strip()

@@ -17,7 +17,7 @@ LAYERS = (
     ("likelihood", "cohort"),
     ("inference", "trial", "diagnose"),
     ("study", "store", "tree", "report"),
-    ("cli", "config", "__main__", "__init__"),
+    ("cli", "config", "runtime", "__main__", "__init__"),
 )
 """Imports point down, or sideways without a cycle."""
 

@@ -6,7 +6,9 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from vtrial._resources import directory
 from vtrial.errors import UserError, nearest
+from vtrial.runtime import apply, compile_clock
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -71,6 +74,7 @@ def _hydra(arguments: list[str]) -> int:
     # ArviZ tells which plotting library it found, as soon as it is imported.
     logging.getLogger("arviz").setLevel(logging.WARNING)
 
+    before = _interruptible()
     asked = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then lets exceptions through, and they are told here.
     Plugins.instance().register(_studies_path())
@@ -90,6 +94,8 @@ def _hydra(arguments: list[str]) -> int:
             _remove_if_empty()
         return _say(sentence, 2)
     finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
         os.environ.pop("HYDRA_FULL_ERROR")
         if asked is not None:
             os.environ["HYDRA_FULL_ERROR"] = asked
@@ -106,6 +112,24 @@ def _studies_path() -> type:
             search_path.append("vtrial", f"file://{directory('studies')}")
 
     return StudiesPath
+
+
+def _interruptible() -> dict[int, Any]:
+    """Make Ctrl-C reach the run wherever it comes; return the handlers that were there.
+
+    Python drops an exception raised inside a garbage-collection callback, and jax has one that is often active: there
+    the interrupt is put off by a moment.
+    """
+
+    def interrupt(_: int, frame: Any) -> None:
+        if frame is not None and "gc_callback" in frame.f_code.co_name:
+            signal.setitimer(signal.ITIMER_REAL, 0.02)
+        else:
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    return {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGALRM)}
 
 
 class _Failed(BaseException):
@@ -165,7 +189,7 @@ class _Task:
         self.directory = Path(job.runtime.output_dir)
         log = logging.getLogger("vtrial")
         plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-        _apply(plain.get("runtime"))
+        apply(plain.get("runtime"))
         begin = time.perf_counter()
         timing, self._began = {"start": begin - self._began}, begin
         folder = _own_folder(job)
@@ -177,7 +201,7 @@ class _Task:
         text = OmegaConf.to_yaml(OmegaConf.create(described))
         name = job.job.config_name or "study"
         log.info("study %s in %s", name, self.directory)
-        run(study, self.directory, name=name, config=text, timing=timing, compiled=_compile_clock())
+        run(study, self.directory, name=name, config=text, timing=timing, compiled=compile_clock())
         log.info("Done. Report: %s", self.directory / "report.html")
         print(f"Everything is in {self.directory}", flush=True)
         self._began = time.perf_counter()
@@ -242,63 +266,9 @@ def _locate(path: str, folder: Path | None) -> str:
     raise UserError(f"data.path: there is no file '{path}' here, nor in {', '.join(str(r) for r in roots[1:])}.")
 
 
-def _apply(runtime: Any) -> None:
-    """Set precision, device and compilation cache, before anything imports jax, or in jax if a sweep already did."""
-    if not isinstance(runtime, dict):
-        raise UserError(f"runtime must be a mapping with precision, device and cache, not {runtime!r}.")
-    known = {"precision": (32, 64), "device": ("auto", "cpu", "gpu")}
-    for key, value in runtime.items():
-        if key not in (*known, "cache"):
-            raise UserError(f"runtime.{key} is no key of runtime. {nearest(key, [*known, 'cache'])}")
-        if key in known and value not in known[key]:
-            raise UserError(f"runtime.{key} must be one of {', '.join(map(str, known[key]))}, not {value!r}.")
-    os.environ["JAX_ENABLE_X64"] = "1" if runtime.get("precision", 64) == 64 else "0"
-    platforms = {"cpu": "cpu", "gpu": "cuda,cpu", "auto": ""}[runtime.get("device", "cpu")]
-    if platforms:
-        os.environ.setdefault("JAX_PLATFORMS", platforms)
-    cache = runtime.get("cache")
-    if cache is not None and not isinstance(cache, str):
-        raise UserError(f"runtime.cache must be a folder or null, not {cache!r}.")
-    if cache and _writable(Path(cache).expanduser()):
-        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(cache).expanduser()))
-        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
-    import jax
-
-    jax.config.update("jax_enable_x64", runtime.get("precision", 64) == 64)
-    try:
-        found = jax.default_backend()
-    except RuntimeError as error:
-        raise UserError(f"runtime.device={runtime.get('device')}: {str(error).splitlines()[0]}") from error
-    if runtime.get("device") == "gpu" and found != "gpu":
-        raise UserError(
-            "runtime.device=gpu, but jax finds no GPU; install the extra cuda12 or cuda13, or use runtime.device=cpu."
-        )
-
-
-def _writable(folder: Path) -> bool:
-    """Make a folder and say whether it can be written; a compilation cache is a comfort, no need."""
-    with contextlib.suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
-    return os.access(folder, os.W_OK)
-
-
-def _compile_clock() -> Any:
-    """Return a function that tells the seconds spent tracing and compiling since now."""
-    import jax
-
-    spent = [0.0]
-
-    def listen(event: str, duration_secs: float, **_: Any) -> None:
-        if event.startswith("/jax/core/compile/"):
-            spent[0] += duration_secs
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    return lambda: spent[0]
-
-
 def _sentence(error: Exception, arguments: list[str]) -> str | None:
     """Return the sentence for a user's mistake; None for what is a fault of ours."""
+    import yaml
     from hydra.errors import HydraException, MissingConfigException
     from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
@@ -306,6 +276,8 @@ def _sentence(error: Exception, arguments: list[str]) -> str | None:
         return str(error)
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}; give another directory, or permit writing there."
+    if isinstance(error, yaml.YAMLError):
+        return "A YAML file cannot be read: " + " ".join(str(error).split())
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     if isinstance(error, MissingConfigException):
         return _missing_config(error, first, arguments)

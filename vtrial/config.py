@@ -98,6 +98,10 @@ def check(node: Any, hint: Any, path: str = "", folder: Path | None = None) -> N
             check(value, item, f"{path}[{number}]", folder)
     elif not is_bearable(node, hint, conf=_NUMBERS) or isinstance(node, Mapping | list):
         # A mapping or list that the hint does not describe could hide a _target_ that nobody has checked.
+        if isinstance(node, int | float) and str in _alternatives(hint):
+            raise UserError(f"{path} must be text, not {node!r}; a quantity is written with its unit, as '12 h' is.")
+        if not path:
+            raise UserError("This is no study: it has no _target_. Start it with `defaults: [/defaults, ..., _self_]`.")
         raise UserError(f"{path} must be {_words(hint)}, not {node!r}.")
 
 

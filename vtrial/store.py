@@ -147,7 +147,7 @@ class Store:
             self._write(name, groups)
             spent, compiling = time.perf_counter() - begin, self._compiled() - before
             self._mark(name, groups, {name: spent, f"{name}, compiling": compiling})
-        log.info("%-10s done in %.1f s, %.1f s of it compiling", name, spent, compiling)
+        log.info("%-10s done in %.1f s", name, spent)
 
     def _write(self, stage: str, groups: Groups) -> None:
         for group, dataset in groups.items():

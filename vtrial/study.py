@@ -184,8 +184,18 @@ def run(
             "seconds": {k: round(v, 3) for k, v in seconds.items()},
         }
         store.write_manifest(attributes["inputs"], about)
-    log.info("time: %s", ", ".join(f"{stage} {spent:.1f} s" for stage, spent in seconds.items() if spent >= 0.05))
+    log.info("time: %s", _account(seconds))
     return store.tree()
+
+
+def _account(seconds: Mapping[str, float]) -> str:
+    """Say how the time was spent, and how much of each stage went into compiling."""
+    said = []
+    for stage, spent in seconds.items():
+        compiling = seconds.get(f"{stage}, compiling", 0.0)
+        if spent >= 0.05 and not stage.endswith("compiling"):
+            said.append(f"{stage} {spent:.1f} s" + (f" ({compiling:.1f} s compiling)" if compiling >= 0.05 else ""))
+    return ", ".join(said)
 
 
 def _stages(study: Study, statistical: StatisticalModel, data: Dataset, store: Store) -> None:
@@ -267,7 +277,9 @@ def _trial(key, study: Study, store: Store) -> dict[str, xr.Dataset]:
         alpha=study.analysis.alpha,
         reference=study.analysis.reference,
     )
-    characteristics.attrs["recommended"] = study.decision.decide(characteristics) or ""
+    recommended = study.decision.decide(characteristics) or ""
+    characteristics.attrs["recommended"] = recommended
+    log.info("           decision: %s", f"recommend {recommended}" if recommended else "recommend no arm")
     return {
         schema.TRIAL: tree.trial(trials, study.design.names, unit[study.primary]),
         schema.OPERATING_CHARACTERISTICS: characteristics,

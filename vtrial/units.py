@@ -1,6 +1,7 @@
 """Unit strings, parsed and converted once, at the two edges: reading input and writing output."""
 
 import math
+import re
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -8,6 +9,10 @@ from vtrial.errors import UserError
 
 if TYPE_CHECKING:
     import pint
+
+
+_QUANTITY = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+|nan|inf)(?:[eE][-+]?\d+)?)\s*(.*)")
+"""A number, and what follows it."""
 
 
 @cache
@@ -55,11 +60,11 @@ def quantity(text: str | float, wanted: str, *, where: str) -> float:
     Raises:
         UserError: the text has no number, no unit, an unknown unit, or one of another dimension.
     """
-    number, _, unit = str(text).strip().partition(" ")
-    try:
-        value = float(number)
-    except ValueError:
-        raise UserError(f"{where}: '{text}' is not a number with a unit; write for example '12 {wanted}'.") from None
+    found = _QUANTITY.fullmatch(str(text).strip())
+    if found is None:
+        raise UserError(f"{where}: '{text}' is not a number with a unit; write for example '12 {wanted}'.")
+    number, unit = found.groups()
+    value = float(number)
     if not math.isfinite(value):
         raise UserError(f"{where}: '{text}' is not a finite number.")
     if not unit.strip():

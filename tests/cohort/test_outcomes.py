@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from vtrial.models.iv_1cpt import OneCompartmentBolus
 
 from tests.cohort.test_recruit import draws
 from tests.helpers import bateman
@@ -9,6 +10,7 @@ from vtrial.cohort import Bootstrap, Cohort, Recruitment, outcomes, recruit, sim
 from vtrial.design import Arm
 from vtrial.dosing import Regimen
 from vtrial.endpoint import Maximum, Measured, Minimum, Window
+from vtrial.likelihood import StatisticalModel
 
 KEY = jax.random.key(5)
 LOW, HIGH = (Arm(Regimen(f"{dose} mg", "12 h", 4, "depot")) for dose in (200, 400))
@@ -73,3 +75,18 @@ def test_a_failed_solve_is_missing_and_counted(cohort, statistical):
         assert np.isnan(value[2, 4]).all()
         assert np.isfinite(np.delete(value.reshape(60, 2), 24, axis=0)).all()
     assert np.isfinite(found.course["concentration"]).all()
+
+
+def test_a_window_from_dose_to_dose_has_the_peak_of_a_bolus_and_its_trough(statistical):
+    """One compartment, bolus: just after the second dose C = D/V (1 + r), just before the third C r, r = exp(-12 k)."""
+    model = OneCompartmentBolus()
+    patients = Cohort(jnp.zeros(1, int), {"CL": jnp.asarray([[2.8]]), "VC": jnp.asarray([[32.0]])}, {})
+    stretch = Window("concentration", "12 h", "24 h", 13)
+    ends = {"peak": Maximum(stretch), "trough": Minimum(stretch), "sample": Measured(Window("concentration", "12 h"))}
+    noise = {name: value[:1] for name, value in posterior().items()}
+    bolus = StatisticalModel(model, statistical.population, statistical.solver, statistical.noise)
+    found = simulate(KEY, patients, (Arm(Regimen("320 mg", "12 h", 3, "central")),), ends, noise, bolus)
+    r = np.exp(-12 * 2.8 / 32.0)
+    assert found.values["peak"][0, 0, 0] == pytest.approx(10 * (1 + r), rel=1e-9)
+    assert found.values["trough"][0, 0, 0] == pytest.approx(10 * (1 + r) * r, rel=1e-9)
+    assert found.values["sample"][0, 0, 0] == pytest.approx(10 * r, rel=1e-9)  # a single sample is a trough

@@ -139,6 +139,7 @@ BAD = [
         r"row 4, ID A, column CMT: '3': the first observation",
     ),
     ("duplicate in other digits", GOOD.replace("A,2,8.0,0,", "A,0.50,3.1,0.0,"), r"row 4, ID A, column TIME repeats"),
+    ("semicolons", GOOD.replace(",", ";"), r"separates its columns by semicolons"),
     ("same name twice", GOOD.replace("MDV", "DV"), r"has column DV twice"),
     ("column twice", GOOD.replace("CMT", "amt"), r"has column AMT twice"),
 ]

@@ -29,6 +29,9 @@ def course(values, measured=None):
         (Inside(WINDOW, **RANGE), np.linspace(4.9, 15, 101), 0.0),
         (Inside(WINDOW, **RANGE), np.linspace(5, 15.1, 101), 0.0),
         (TimeInside(WINDOW, **RANGE), np.linspace(0, 20, 101), 50.0),  # inside from 2.5 to 7.5 h
+        (Inside(WINDOW, upper="15 mg/L"), np.linspace(0, 15, 101), 1.0),
+        (Inside(WINDOW, lower="5 mg/L"), np.linspace(4, 50, 101), 0.0),
+        (TimeInside(WINDOW, lower="5 mg/L"), np.linspace(0, 20, 101), 75.0),
         (TimeInside(WINDOW, **RANGE), np.full(101, 10.0), 100.0),
         (TimeInside(WINDOW, **RANGE), np.full(101, 1.0), 0.0),
         (TimeInside(WINDOW, **RANGE), np.linspace(0, 20, 2), 50.0),  # crossings between points

@@ -54,7 +54,7 @@ def test_the_same_result_gives_the_same_page(tree, page):
 
 def test_tables_have_a_row_for_everything(tree):
     assert len(tables.posterior(tree).rows) == 3 + 3 + 3 + 2  # typical values, omegas, correlations, residual error
-    assert len(tables.arms(tree).rows) == 5 * 3
+    assert len(tables.arms(tree).rows) == 7 * 3
     assert [row[0] for row in tables.characteristics(tree).rows] == [
         f"{dose} mg every 12 h" for dose in (200, 300, 400)
     ]

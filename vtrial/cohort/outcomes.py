@@ -13,9 +13,10 @@ from tqdm import tqdm
 from vtrial import keys
 from vtrial.cohort.recruit import Cohort
 from vtrial.design import Arm
-from vtrial.dosing import EventTable
+from vtrial.dosing import After, EventTable
 from vtrial.endpoint import AbstractEndpoint, Course
 from vtrial.likelihood import StatisticalModel
+from vtrial.model import AbstractModel
 from vtrial.solve import ResultCode
 
 QUANTILES = (0.05, 0.5, 0.95)
@@ -47,10 +48,17 @@ class _Plan(eqx.Module):
 
 def _plan(arms: tuple[Arm, ...], endpoints: Mapping[str, AbstractEndpoint], statistical: StatisticalModel) -> _Plan:
     model = statistical.model
-    wanted = {name: e.window.times(model) for name, e in endpoints.items()}
-    time = np.unique(np.concatenate(list(wanted.values())))
-    index = {name: np.searchsorted(time, t) for name, t in wanted.items()}
-    return _Plan(time, index, tuple(a.regimen.records(model, time.tolist()) for a in arms))
+    wanted = {name: _samples(e, model) for name, e in endpoints.items()}
+    every = sorted({sample for samples in wanted.values() for sample in samples})
+    index = {name: np.array([every.index(sample) for sample in samples]) for name, samples in wanted.items()}
+    rows = [After(time) if after else time for time, after in every]
+    return _Plan(np.array([time for time, _ in every]), index, tuple(a.regimen.records(model, rows) for a in arms))
+
+
+def _samples(endpoint: AbstractEndpoint, model: AbstractModel) -> list[tuple[float, bool]]:
+    """Return an endpoint's sample times, and which comes after the doses of its hour: a stretch's start."""
+    times = endpoint.window.times(model).tolist()
+    return [(time, i == 0 and len(times) > 1) for i, time in enumerate(times)]
 
 
 def simulate(

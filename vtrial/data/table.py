@@ -47,6 +47,9 @@ class Table:
         # polars renames a column that comes twice; the header itself tells.
         header = next(csv.reader([content.split(b"\n", 1)[0].decode(errors="replace")]))
         names = [c.strip().upper() for c in header]
+        for separator, word in ((";", "semicolons"), ("\t", "tabs")):
+            if len(names) == 1 and separator in names[0]:
+                raise UserError(f"{name} separates its columns by {word}; save it with commas.")
         for column in names:
             if names.count(column) > 1:
                 raise UserError(f"{name} has column {column} twice; keep one of them.")

@@ -1,7 +1,8 @@
 """Dose records resolved into an event table: the only description of dosing a solver reads.
 
 Ordering rule. Records are processed by time; at equal times in the order of the data rows; the additional doses of an
-ADDL record come after all rows of the same time, so that a sample taken at the hour of a repeated dose is a trough.
+ADDL record come after all rows of the same time, so that a sample taken at the hour of a repeated dose is a trough;
+samples that ask to be taken after the doses of their time come last.
 """
 
 from collections.abc import Sequence
@@ -23,6 +24,12 @@ class Dose(NamedTuple):
     """ADDL: how many equal doses follow."""
     interval: float = 0.0
     """II: time between them."""
+
+
+class After(NamedTuple):
+    """A sample taken just after all doses of its time; a plain number is a sample taken before repeated doses."""
+
+    time: float
 
 
 class EventTable(eqx.Module):
@@ -56,23 +63,25 @@ def _rounded(time: float) -> float:
     return float(f"{time:.12g}")
 
 
-def event_table(rows: Sequence[Dose | float]) -> EventTable:
+def event_table(rows: Sequence[Dose | After | float]) -> EventTable:
     """Resolve one person's rows, doses and sample times in data order, into an event table.
 
     Args:
-        rows: a `Dose`, or the time of a sample as a number; times in the model's unit, not negative.
+        rows: a `Dose`, or a sample as its time or as `After`; times in the model's unit, not negative.
 
     Raises:
         ValueError: there is no row at all.
     """
     if not rows:
         raise ValueError("A person without a dose and without a sample has no events to solve.")
-    # Sort key: time, then data rows before additional doses, then row number. Times are compared after rounding to
-    # twelve digits: three times 0.7 h is the same hour as 2.1 h, which it is not in binary.
+    # Sort key: time, then data rows, additional doses, samples after them, then row number. Times are compared after
+    # rounding to twelve digits: three times 0.7 h is the same hour as 2.1 h, which it is not in binary.
     events: list[tuple[float, int, int, Dose | None]] = []
     for number, row in enumerate(rows):
         if isinstance(row, Dose):
             events += [(_rounded(time), extra, number, dose) for time, extra, dose in _expanded([row])]
+        elif isinstance(row, After):
+            events.append((_rounded(row.time), 2, number, None))
         else:
             events.append((_rounded(float(row)), 0, number, None))
     events.sort(key=lambda event: event[:3])

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import equinox as eqx
 
 from vtrial import units
-from vtrial.dosing.records import Dose, EventTable, event_table
+from vtrial.dosing.records import After, Dose, EventTable, event_table
 from vtrial.errors import UserError, nearest
 from vtrial.model import AbstractModel
 
@@ -50,13 +50,15 @@ class Regimen(eqx.Module):
             )
         return Dose(0.0, amount, states.index(self.into), self.doses - 1, interval)
 
-    def records(self, model: AbstractModel, sample_times: Sequence[float]) -> EventTable:
-        """Return one person's event table: these doses and samples at `sample_times` (the model's time unit).
+    def records(self, model: AbstractModel, samples: Sequence[After | float]) -> EventTable:
+        """Return one person's event table: these doses and samples (the model's time unit).
 
-        A sample at the hour of a dose is taken before it, the first dose included.
+        A sample at the hour of a dose is taken before it, the first dose included, unless it is an `After`.
         """
-        return event_table([*(float(t) for t in sample_times), self.record(model)])
+        return event_table([*samples, self.record(model)])
 
     def describe(self) -> str:
         """Say the regimen in words."""
+        if self.doses == 1:
+            return f"{self.dose} once into {self.into}"
         return f"{self.dose} every {self.every}, {self.doses} doses into {self.into}"

@@ -14,9 +14,12 @@ from vtrial.model import AbstractModel
 class Window(eqx.Module):
     """Which output an endpoint reads, and when.
 
+    A window from one dose to the next begins just after the first and ends just before the second: it has the peak of a
+    bolus and the trough, each once. A single time at the hour of a dose is before it, as a trough sample is.
+
     Args:
         output: the model's output.
-        start: first time with its unit, for example "324 h"; at the hour of a dose the sample precedes the dose.
+        start: first time with its unit, for example "324 h".
         end: last time; left out, the endpoint reads the start alone.
         points: equally spaced times from start to end; what happens between two of them is not seen.
     """

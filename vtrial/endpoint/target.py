@@ -1,5 +1,6 @@
 """Endpoints of a target range: staying inside, and the time spent inside."""
 
+import math
 from typing import ClassVar
 
 import equinox as eqx
@@ -15,16 +16,23 @@ _FLAT = 1e-12
 """A piece that rises less than this, in the output's unit, counts as level."""
 
 
-def _limits(lower: str, upper: str, window: Window, model: AbstractModel) -> tuple[float, float]:
-    """Return the range in the output's unit."""
+def _limits(lower: str | None, upper: str | None, window: Window, model: AbstractModel) -> tuple[float, float]:
+    """Return the range in the output's unit; a side left out is infinite."""
     unit = window.unit(model)
-    low, high = (
-        units.quantity(lower, unit, where="Endpoint's lower"),
-        units.quantity(upper, unit, where="Endpoint's upper"),
-    )
+    low = -math.inf if lower is None else units.quantity(lower, unit, where="Endpoint's lower")
+    high = math.inf if upper is None else units.quantity(upper, unit, where="Endpoint's upper")
+    if lower is None and upper is None:
+        raise UserError("An endpoint's range needs lower, upper or both.")
     if not low < high:
         raise UserError(f"An endpoint's range must have lower below upper; got {lower} to {upper}.")
     return low, high
+
+
+def _words(lower: str | None, upper: str | None) -> str:
+    """Say the range."""
+    if lower is None:
+        return f"at or below {upper}"
+    return f"at or above {lower}" if upper is None else f"within {lower} to {upper}"
 
 
 class Inside(AbstractEndpoint):
@@ -33,8 +41,8 @@ class Inside(AbstractEndpoint):
     window: Window
     binary: ClassVar[bool] = True
     measured: ClassVar[bool] = False
-    lower: str = eqx.field(static=True)
-    upper: str = eqx.field(static=True)
+    lower: str | None = eqx.field(static=True, default=None)
+    upper: str | None = eqx.field(static=True, default=None)
 
     def value(self, course: Course, model: AbstractModel) -> Float[Array, ""]:
         """Compare the least and greatest value with the limits."""
@@ -49,12 +57,12 @@ class Inside(AbstractEndpoint):
 
     def marks(self, model: AbstractModel) -> tuple[float, ...]:
         """Return the limits of the range."""
-        return _limits(self.lower, self.upper, self.window, model)
+        return tuple(x for x in _limits(self.lower, self.upper, self.window, model) if math.isfinite(x))
 
     def describe(self) -> str:
         """Say range and window."""
         return (
-            f"share of patients whose {self.window.output} stays within {self.lower} to {self.upper} "
+            f"share of patients whose {self.window.output} stays {_words(self.lower, self.upper)} "
             f"{self.window.describe()}"
         )
 
@@ -65,8 +73,8 @@ class TimeInside(AbstractEndpoint):
     window: Window
     binary: ClassVar[bool] = False
     measured: ClassVar[bool] = False
-    lower: str = eqx.field(static=True)
-    upper: str = eqx.field(static=True)
+    lower: str | None = eqx.field(static=True, default=None)
+    upper: str | None = eqx.field(static=True, default=None)
 
     def __check_init__(self):
         """Refuse a single time."""
@@ -89,10 +97,8 @@ class TimeInside(AbstractEndpoint):
 
     def marks(self, model: AbstractModel) -> tuple[float, ...]:
         """Return the limits of the range."""
-        return _limits(self.lower, self.upper, self.window, model)
+        return tuple(x for x in _limits(self.lower, self.upper, self.window, model) if math.isfinite(x))
 
     def describe(self) -> str:
         """Say range and window."""
-        return (
-            f"percentage of time with {self.window.output} within {self.lower} to {self.upper} {self.window.describe()}"
-        )
+        return f"percentage of time with {self.window.output} {_words(self.lower, self.upper)} {self.window.describe()}"

@@ -1,5 +1,6 @@
 """The no-U-turn sampler, started where the priors say."""
 
+import logging
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -20,6 +21,8 @@ from vtrial.inference import groups
 from vtrial.inference.base import AbstractInference
 from vtrial.inference.density import UnconstrainedDensity
 from vtrial.likelihood import StatisticalModel
+
+log = logging.getLogger(__name__)
 
 _FIELDS = ("diverging", "energy", "num_steps", "accept_prob", "potential_energy")
 _CHUNK = 25
@@ -95,8 +98,19 @@ class Nuts(AbstractInference):
                     bar.set_description(f"sampling, {diverged} divergent")
                 done += length
                 bar.update(length)
+                if bar.disable and (4 * done) // total > (4 * (done - length)) // total:
+                    log.info(
+                        "           %s: %d of %d iterations, %d divergent so far",
+                        self._phase(done),
+                        done,
+                        total,
+                        diverged,
+                    )
         joined = jax.tree.map(lambda *parts: np.swapaxes(np.concatenate(parts), 0, 1), *kept)
         return joined
+
+    def _phase(self, done: int) -> str:
+        return "warm-up" if done <= self.warmup else "sampling"
 
     def _check_start(self, potential: Array, statistical: StatisticalModel, data: Dataset) -> None:
         """Refuse to sample from where there is no density, and say whose solve fails there."""

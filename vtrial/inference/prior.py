@@ -40,6 +40,7 @@ class Prior(AbstractInference):
             if name not in observed and name != "failed_solves"
         }
         stats = groups.sample_stats({"diverging": np.zeros((_CHAINS, self.draws), bool)})
+        stats.attrs["observations_used"] = 0
         return {schema.POSTERIOR: groups.posterior(samples, statistical, data), schema.SAMPLE_STATS: stats}
 
     def count(self) -> int | None:

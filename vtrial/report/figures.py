@@ -120,7 +120,7 @@ def visual_predictive_check(tree: xr.DataTree) -> str:
             axes.plot(mine["time"], mine[schema.DV], "o", ms=2.4, color=_GREY, alpha=0.8, label="observations")
             time = group[f"{output}_time"].to_numpy()
             for i, quantile in enumerate(group[schema.QUANTILE].to_numpy()):
-                colour = COLOURS[1] if quantile == 0.5 else COLOURS[0]
+                colour = COLOURS[i]
                 low, middle, high = group[f"{output}_simulated"].to_numpy()[..., i]
                 axes.fill_between(
                     time,

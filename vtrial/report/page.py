@@ -19,6 +19,7 @@ def render(tree: xr.DataTree) -> str:
     outcomes, fit = tree[schema.OUTCOMES].dataset, tree[schema.FIT_HEALTH]
     return environment.get_template("template.html").render(
         study=tree.attrs,
+        used=bool(tree[schema.SAMPLE_STATS].attrs.get("observations_used", 1)),
         passed=bool(fit.attrs["gate_passed"]),
         verdict=_verdict(tree),
         counts=_counts(tree),

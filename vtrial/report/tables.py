@@ -66,13 +66,26 @@ def posterior(tree: xr.DataTree) -> Table:
                 rse,
                 interval(low, high),
                 shrinkage,
+                "–" if np.isnan(mine["contraction"]) else f"{100 * float(mine['contraction']):.0f} %",
                 f"{float(mine['r_hat']):.3f}",
                 f"{min(float(mine['ess_bulk']), float(mine['ess_tail'])):.0f}",
                 str(prior[name].attrs["prior"]) if name in prior else str(tree.attrs["correlation"]),
             ]
         )
     return Table(
-        ["Parameter", "Unit", "Median", "RSE", "95 % interval", "Shrinkage (SD)", "R-hat", "ESS", "Prior"], rows
+        [
+            "Parameter",
+            "Unit",
+            "Median",
+            "RSE",
+            "95 % interval",
+            "Shrinkage (SD)",
+            "Contraction",
+            "R-hat",
+            "ESS",
+            "Prior",
+        ],
+        rows,
     )
 
 

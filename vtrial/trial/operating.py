@@ -21,15 +21,15 @@ SPREAD = (0.05, 0.5, 0.95)
 def share(hit: Shaped[np.ndarray, "replicate ..."]) -> WithError:
     """Return the share of replicates that hit, and its Monte-Carlo error; what is not a number counts for neither.
 
-    The error is SD / sqrt(R), which for yes and no is sqrt(p (1 - p) / R); a hit may be divided among ties. At a share
-    of 0 or 1 it is 0; there the error is that of one hit more or less, 1 / R.
+    The error is SD / sqrt(R), which for yes and no is sqrt(p (1 - p) / R); a hit may be divided among ties. Where all
+    replicates agree that is 0, and the error given is that of one hit more or less, 1 / R.
     """
     value = np.asarray(hit, float)
     known = np.isfinite(value).sum(0)
     count = np.where(known > 0, known, np.nan)
     p = np.where(np.isfinite(value), value, 0.0).sum(0) / count
     spread = np.sqrt(np.where(np.isfinite(value), (value - p) ** 2, 0.0).sum(0) / count)
-    return p, np.where((p == 0) | (p == 1), 1.0 / count, spread / np.sqrt(count))
+    return p, np.where(spread == 0, 1.0 / count, spread / np.sqrt(count))
 
 
 def average(value: Float[np.ndarray, "replicate ..."]) -> WithError:
