@@ -67,7 +67,7 @@ def _verdict(tree: xr.DataTree) -> str:
     low, high = scale * mine["truth_interval"].to_numpy()
     level = (
         f"under it the {primary['long_name']} is {with_error(mean, error, unit)} "
-        f"(95 % interval for what the data leave open: {interval(low, high, 2)} {unit})"
+        f"(95 % credible interval {interval(low, high, 2)} {unit})"
     )
     trial = f"A trial of this design selects the truly best arm with probability {correct}."
     if oc.attrs["recommended"]:
