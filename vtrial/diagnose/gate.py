@@ -79,6 +79,6 @@ class Gate(eqx.Module):
         )
         raise UserError(
             f"The fit did not pass the gate: {said}. Sample longer or raise the target acceptance (inference), or "
-            "reconsider the model and priors. gate.force=true goes on regardless, and the report says so; to spare the fit, add "
-            "inference=saved inference.path=THIS_DIRECTORY/result.zarr."
+            "reconsider the model and priors. gate.force=true goes on regardless, and the report says so; to spare "
+            "the fit, add inference=saved inference.path=THIS_DIRECTORY/result.zarr."
         )
