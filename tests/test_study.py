@@ -43,7 +43,7 @@ def test_arviz_reads_the_posterior(tree):
 def test_the_manifest_has_every_file(quick):
     manifest = json.loads((quick / "manifest.json").read_text())
     found = {f.relative_to(quick).as_posix() for f in (quick / "result.zarr").rglob("*") if f.is_file()}
-    assert set(manifest["outputs"]) == found | {"report.html"}
+    assert set(manifest["outputs"]) == found | {"report.html", "config.yaml"}
     for name, known in manifest["outputs"].items():
         assert digest(quick / name) == known
     assert set(manifest["inputs"]) == {"theophylline.csv", "oral_1cpt.py"}
@@ -147,6 +147,8 @@ def test_other_settings_are_refused_in_a_directory_with_a_run(quick, tmp_path):
     code, _, err = run_cli(*QUICK, f"directory={tmp_path}/run", "design.per_arm=11")
     assert code == 2
     assert "holds a run with another config ('per_arm: 10' there, 'per_arm: 11' here)" in err
+    for name in ("config.yaml", "report.html", "manifest.json"):
+        assert (tmp_path / "run" / name).read_bytes() == (quick / name).read_bytes()
 
 
 def test_saved_posterior_gives_the_trials_of_the_run_it_came_from(quick, tmp_path):

@@ -141,9 +141,9 @@ class _Failed(BaseException):
 
 
 def _remove_if_empty() -> None:
-    """Remove the directory of a run that ended before it began: it holds Hydra's notes and a log, nothing else."""
+    """Remove the directory of a run that ended before it began: it holds a log, nothing else."""
     folder = _task.directory
-    if folder is not None and folder.is_dir() and {f.name for f in folder.iterdir()} <= {".hydra", "vtrial.log"}:
+    if folder is not None and folder.is_dir() and {f.name for f in folder.iterdir()} <= {"vtrial.log", ".lock"}:
         shutil.rmtree(folder)
         with contextlib.suppress(OSError):  # the study's folder, if that was its only run
             folder.parent.rmdir()

@@ -95,6 +95,7 @@ class Store:
                 zarr.open_group(self._aside / "root", mode="w", attributes=dict(attributes))
                 shutil.rmtree(self.zarr, ignore_errors=True)
                 os.replace(self._aside / "root", self.zarr)
+                write_whole(directory / "config.yaml", attributes["config"])
                 write_whole(root, (self.zarr / "zarr.json").read_text(encoding="utf-8"))
             if not (self._marks / "store.json").exists():
                 # A run killed while it indexed the result may have left half a root behind.
@@ -222,7 +223,7 @@ class Store:
 
         The log is not in it: it is still being written.
         """
-        outputs = [self.directory / "report.html", *_files(self.zarr)]
+        outputs = [self.directory / "config.yaml", self.directory / "report.html", *_files(self.zarr)]
         listed = {f.relative_to(self.directory).as_posix(): digest(f) for f in outputs}
         text = json.dumps({"schema": schema.VERSION, **about, "inputs": dict(inputs), "outputs": listed}, indent=1)
         self.write_text("report", "manifest.json", text + "\n")

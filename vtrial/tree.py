@@ -32,6 +32,13 @@ def observed(data: Dataset) -> xr.Dataset:
     return group
 
 
+def _dose_unit(model: AbstractModel, data: Dataset) -> str:
+    """Return the unit of the doses, or "" if they go into states of different units."""
+    dosed = np.unique(np.asarray(data.events.state)[np.asarray(data.events.amount) != 0])
+    units = {list(model.states.values())[i] for i in dosed}
+    return units.pop() if len(units) == 1 else ""
+
+
 def constant(data: Dataset, model: AbstractModel) -> xr.Dataset:
     """Return the covariates [subject] and the single doses [record] of the observed subjects."""
     amount = np.asarray(data.events.amount)
@@ -44,7 +51,11 @@ def constant(data: Dataset, model: AbstractModel) -> xr.Dataset:
             np.asarray(data.events.time)[subject, record],
             _attrs("Time of the dose", model.time),
         ),
-        "dose_amount": (schema.RECORD, amount[subject, record], _attrs("Amount, in the unit of the state dosed into")),
+        "dose_amount": (
+            schema.RECORD,
+            amount[subject, record],
+            _attrs("Amount, in the unit of the state dosed into", _dose_unit(model, data)),
+        ),
         "dose_state": (
             schema.RECORD,
             states[np.asarray(data.events.state)[subject, record]],

@@ -6,6 +6,7 @@ honour, are refused by row under their usual column names. Other columns are not
 """
 
 import hashlib
+import logging
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ from vtrial.data.table import Table
 from vtrial.dosing import Dose, EventTable, event_table, stack
 from vtrial.errors import UserError, nearest
 from vtrial.model import AbstractModel
+
+log = logging.getLogger(__name__)
 
 
 def _names(value: Sequence[str]) -> tuple[str, ...]:
@@ -63,6 +66,9 @@ class NonmemTable(AbstractData):
         table = Table.parse(content, path.name)
         table.require("ID", "TIME", "DV", "AMT", "EVID", *self.covariates)
         self._refuse_unsupported(table)
+        unused = [c for c in table.columns if c not in (*_UNDERSTOOD, *_UNSUPPORTED, *self.covariates)]
+        if unused:
+            log.info("%s: columns not used: %s", table.name, ", ".join(unused))
         time = table.numbers("TIME") * units.factor(self._unit("TIME"), model.time, where="Column TIME")
         table.refuse(
             time < 0,
@@ -246,6 +252,8 @@ class NonmemTable(AbstractData):
         )
         return np.array([value[rows[0]] for rows in order.values()])
 
+
+_UNDERSTOOD = ("ID", "TIME", "DV", "AMT", "EVID", "CMT", "MDV", "DVID", "ADDL", "II")
 
 _UNSUPPORTED = {
     "RATE": "infusions",

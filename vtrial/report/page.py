@@ -23,6 +23,7 @@ def render(tree: xr.DataTree) -> str:
         passed=bool(fit.attrs["gate_passed"]),
         verdict=_verdict(tree),
         counts=_counts(tree),
+        given=_given(tree),
         failed=int((outcomes["code"] != 0).sum()),
         solves=int(outcomes["code"].size),
         health=tables.health(tree),
@@ -52,6 +53,21 @@ def _counts(tree: xr.DataTree) -> dict[str, int]:
         "chains": tree[schema.POSTERIOR].sizes[schema.CHAIN],
         "draws": tree[schema.POSTERIOR].sizes[schema.DRAW],
     }
+
+
+def _given(tree: xr.DataTree) -> str:
+    """Say the doses and covariates of the observed subjects."""
+    group = tree[schema.CONSTANT_DATA].dataset
+    amount = group["dose_amount"].to_numpy()
+    said = (
+        [f"{len(amount)} doses of {interval(amount.min(), amount.max())} {group['dose_amount'].attrs['units']}"]
+        if len(amount)
+        else ["no doses"]
+    )
+    for name in (str(n) for n in group.data_vars if group[n].dims == (schema.SUBJECT,)):
+        value = group[name].to_numpy()
+        said.append(f"{name} {interval(value.min(), value.max())} {group[name].attrs['units']}")
+    return "; ".join(said)
 
 
 def _verdict(tree: xr.DataTree) -> str:
