@@ -7,7 +7,8 @@ import xarray as xr
 
 from vtrial import schema
 from vtrial.errors import UserError
-from vtrial.store import Store, digest, locked
+from vtrial.hashes import digest
+from vtrial.store import Store, locked
 
 ATTRS = {"study": "s", "config": "seed: 1\nmodel: a\n", "version": "1"} | {
     "inputs": {},

@@ -11,7 +11,7 @@ import pytest
 from tests.helpers import ROOT, classes, modules
 
 LAYERS = (
-    ("schema", "units", "keys", "errors", "_types", "_resources"),
+    ("schema", "units", "keys", "errors", "hashes", "_types", "_resources"),
     ("model", "dosing"),
     ("solve", "population", "noise", "data", "endpoint", "design", "models"),
     ("likelihood", "cohort"),

@@ -11,7 +11,7 @@ import xarray as xr
 
 from tests.helpers import ROOT, run_cli
 from vtrial import schema, store
-from vtrial.store import digest
+from vtrial.hashes import digest
 
 STAGES = list(schema.STAGES)
 QUICK = ("-cn", "theophylline_quick")

@@ -95,9 +95,8 @@ class StatisticalModel(eqx.Module):
 
     def new_subjects(self, key: Key[Array, ""], draw: Mapping[str, Array], data: Dataset) -> dict[str, Array]:
         """Return parameters of new subjects with the covariates of the observed ones, at one posterior draw."""
-        keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, jnp.arange(len(data.subjects)))
-        factor = self.population.factor(draw)
-        return jax.vmap(lambda k, c: self.population.new_subject(k, draw, factor, c))(keys, _arrays(data.covariates))
+        each, factor = keys.numbered(key, len(data.subjects)), self.population.factor(draw)
+        return jax.vmap(lambda k, c: self.population.new_subject(k, draw, factor, c))(each, _arrays(data.covariates))
 
     def typical_subjects(self, draw: Mapping[str, Array], data: Dataset) -> dict[str, Array]:
         """Return the parameters of subjects with the observed covariates and all etas 0, at one posterior draw."""

@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ from vtrial.errors import UserError, nearest
 
 
 def apply(runtime: Any) -> None:
-    """Set precision, device and compilation cache, before anything imports jax, or in jax if a sweep already did.
+    """Set device and compilation cache before anything imports jax, then the precision in jax itself.
+
+    A sweep's later runs find jax imported: they may change the precision, but neither device nor cache.
 
     Raises:
         UserError: a key or value is unknown, or there is no such device.
@@ -23,15 +26,14 @@ def apply(runtime: Any) -> None:
             raise UserError(f"runtime.{key} is no key of runtime. {nearest(key, [*known, 'cache'])}")
         if key in known and value not in known[key]:
             raise UserError(f"runtime.{key} must be one of {', '.join(map(str, known[key]))}, not {value!r}.")
-    os.environ["JAX_ENABLE_X64"] = "1" if runtime.get("precision", 64) == 64 else "0"
     platforms = {"cpu": "cpu", "gpu": "cuda,cpu", "auto": ""}[runtime.get("device", "cpu")]
     if platforms:
         os.environ.setdefault("JAX_PLATFORMS", platforms)
-    cache = runtime.get("cache")
-    if cache is not None and not isinstance(cache, str):
-        raise UserError(f"runtime.cache must be a folder or null, not {cache!r}.")
-    if cache and _writable(Path(cache).expanduser()):
-        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(cache).expanduser()))
+    folder = runtime.get("cache")
+    if folder is not None and not isinstance(folder, str):
+        raise UserError(f"runtime.cache must be a folder or null, not {folder!r}.")
+    if folder and _writable(Path(folder).expanduser()):
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(folder).expanduser()))
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
     import jax
@@ -54,8 +56,9 @@ def _writable(folder: Path) -> bool:
     return os.access(folder, os.W_OK)
 
 
+@cache
 def compile_clock() -> Callable[[], float]:
-    """Return a function that tells the seconds spent tracing and compiling since now."""
+    """Return the function that tells the seconds spent tracing and compiling; all runs of a process share one."""
     import jax
 
     spent = [0.0]

@@ -2,7 +2,6 @@
 
 import errno
 import fcntl
-import hashlib
 import json
 import logging
 import os
@@ -19,25 +18,12 @@ import zarr
 
 from vtrial import schema
 from vtrial.errors import UserError
+from vtrial.hashes import digest, files
 
 log = logging.getLogger(__name__)
 
 type Groups = Mapping[str, xr.Dataset]
 """Groups by name."""
-
-
-def digest(path: Path) -> str:
-    """Return the SHA-256 of a file, or of every file below a folder with its relative path."""
-    if path.is_file():
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    total = hashlib.sha256()
-    for file in _files(path):
-        total.update(f"{file.relative_to(path).as_posix()}\0{digest(file)}\n".encode())
-    return total.hexdigest()
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    return iter(sorted(f for f in folder.rglob("*") if f.is_file()))
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -52,7 +38,7 @@ def locked(directory: Path) -> Iterator[None]:
     """Hold a run's directory for this process alone; the lock goes with the process, however it ends.
 
     Raises:
-        UserError: another process runs in it, or it cannot be made.
+        UserError: another process runs in it.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -100,8 +86,7 @@ class Store:
             if not (self._marks / "store.json").exists():
                 # A run killed while it indexed the result may have left half a root behind.
                 write_whole(self.zarr / "zarr.json", root.read_text(encoding="utf-8"))
-        self.attributes = dict(zarr.open_group(self.zarr, mode="r").attrs)
-        self._compare(self.attributes, attributes)
+        self._compare(dict(zarr.open_group(self.zarr, mode="r").attrs), attributes)
 
     def _compare(self, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
         """Refuse to mix two different runs in one directory."""
@@ -131,8 +116,7 @@ class Store:
             if not (self.zarr / group).is_dir() or digest(self.zarr / group) != known:
                 raise UserError(
                     f"Group '{group}' in {self.zarr} is not as stage '{stage}' wrote it; remove {self.directory} "
-                    "and run again, "
-                    "or restore the group."
+                    "and run again, or restore the group."
                 )
         return True
 
@@ -186,9 +170,8 @@ class Store:
             }
             reason = why.get(error.errno or 0, str(error))
             raise UserError(
-                f"Stage '{stage}' could not write to {self.directory}: {reason}. Nothing of this stage was kept, "
-                "the stages before it "
-                "are complete; make room or permit writing, then run again with the same directory."
+                f"Stage '{stage}' could not write to {self.directory}: {reason}. Nothing of this stage was kept, the "
+                "stages before it are complete; make room or permit writing, then run again with the same directory."
             ) from error
 
     def group(self, name: str) -> xr.Dataset:
@@ -223,10 +206,11 @@ class Store:
 
         The log is not in it: it is still being written.
         """
-        outputs = [self.directory / "config.yaml", self.directory / "report.html", *_files(self.zarr)]
+        outputs = [self.directory / "config.yaml", self.directory / "report.html", *files(self.zarr)]
         listed = {f.relative_to(self.directory).as_posix(): digest(f) for f in outputs}
         text = json.dumps({"schema": schema.VERSION, **about, "inputs": dict(inputs), "outputs": listed}, indent=1)
-        self.write_text("report", "manifest.json", text + "\n")
+        with self._writing("report"):
+            write_whole(self.directory / "manifest.json", text + "\n")
 
 
 def _difference(found: Any, wanted: Any) -> str:

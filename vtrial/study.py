@@ -21,13 +21,14 @@ from vtrial.data import AbstractData, Dataset
 from vtrial.design import AbstractDesign
 from vtrial.endpoint import AbstractEndpoint
 from vtrial.errors import UserError, nearest, within
+from vtrial.hashes import digest
 from vtrial.inference import AbstractInference, groups
 from vtrial.likelihood import StatisticalModel
 from vtrial.model import AbstractModel, check_equations
 from vtrial.noise import AbstractNoise
 from vtrial.population import Population
 from vtrial.solve import AbstractSolver
-from vtrial.store import Store, digest, locked
+from vtrial.store import Store, locked
 from vtrial.trial import AbstractAnalysis, AbstractDecision, check_enrolment, conduct, operating_characteristics
 
 log = logging.getLogger(__name__)
@@ -243,8 +244,7 @@ def _recruit(
     if study.cohort.replicates > effective / 2:
         sentence = (
             f"cohort.replicates={study.cohort.replicates} is more than half the effective sample size of the "
-            "posterior, "
-            f"{effective:.0f}: trials would share draws, and Monte-Carlo errors would be too small. "
+            f"posterior, {effective:.0f}: trials would share draws, and Monte-Carlo errors would be too small. "
             "Raise inference.draws or lower cohort.replicates."
         )
         if not study.gate.force:

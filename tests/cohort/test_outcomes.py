@@ -90,3 +90,21 @@ def test_a_window_from_dose_to_dose_has_the_peak_of_a_bolus_and_its_trough(stati
     assert found.values["peak"][0, 0, 0] == pytest.approx(10 * (1 + r), rel=1e-9)
     assert found.values["trough"][0, 0, 0] == pytest.approx(10 * (1 + r) * r, rel=1e-9)
     assert found.values["sample"][0, 0, 0] == pytest.approx(10 * r, rel=1e-9)  # a single sample is a trough
+
+
+def test_windows_that_meet_at_an_hour_with_float_noise_read_their_own_samples(statistical):
+    """An inner point of one window and the start of another are the same hour, a dose's, though not in binary."""
+    model = OneCompartmentBolus()
+    bolus = StatisticalModel(model, statistical.population, statistical.solver, statistical.noise)
+    patients = Cohort(jnp.zeros(1, int), {"CL": jnp.asarray([[2.8]]), "VC": jnp.asarray([[32.0]])}, {})
+    hour = 0.7 * 3  # 2.0999999999999996, a dose; written 2.1 h below
+    ends = {
+        "inner": Minimum(Window("concentration", "0 h", f"{2 * hour!r} h", 3)),
+        "start": Maximum(Window("concentration", "2.1 h", "2.7 h", 3)),
+    }
+    noise = {name: value[:1] for name, value in posterior().items()}
+    found = simulate(KEY, patients, (Arm(Regimen("320 mg", "0.7 h", 4, "central")),), ends, noise, bolus)
+    r = np.exp(-0.7 * 2.8 / 32.0)
+    # Just after the fourth dose; and the least of: after the first, before the fourth, and 2.1 h later.
+    assert found.values["start"][0, 0, 0] == pytest.approx(10 * (1 + r + r**2 + r**3), rel=1e-9)
+    assert found.values["inner"][0, 0, 0] == pytest.approx(10.0, rel=1e-9)

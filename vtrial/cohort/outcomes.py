@@ -13,7 +13,7 @@ from tqdm import tqdm
 from vtrial import keys
 from vtrial.cohort.recruit import Cohort
 from vtrial.design import Arm
-from vtrial.dosing import After, EventTable
+from vtrial.dosing import After, EventTable, rounded
 from vtrial.endpoint import AbstractEndpoint, Course
 from vtrial.likelihood import StatisticalModel
 from vtrial.model import AbstractModel
@@ -57,7 +57,7 @@ def _plan(arms: tuple[Arm, ...], endpoints: Mapping[str, AbstractEndpoint], stat
 
 def _samples(endpoint: AbstractEndpoint, model: AbstractModel) -> list[tuple[float, bool]]:
     """Return an endpoint's sample times, and which comes after the doses of its hour: a stretch's start."""
-    times = endpoint.window.times(model).tolist()
+    times = [rounded(time) for time in endpoint.window.times(model).tolist()]
     return [(time, i == 0 and len(times) > 1) for i, time in enumerate(times)]
 
 

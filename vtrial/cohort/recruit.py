@@ -92,12 +92,7 @@ def recruit(
     """
     recruitment.covariates.check(data)
     count = len(next(iter(posterior.values())))
-    if recruitment.replicates > count:
-        raise UserError(
-            f"cohort.replicates={recruitment.replicates}, but the posterior has {count} draws and each trial "
-            "takes one of its own; "
-            "raise inference.draws or lower cohort.replicates."
-        )
+    recruitment.refuse_beyond(count)
     picked = jax.random.permutation(keys.named(key, "draw"), count)[: recruitment.replicates]
     chosen = {name: jnp.asarray(value)[picked] for name, value in posterior.items()}
 

@@ -120,8 +120,7 @@ class NonmemTable(AbstractData):
             if state not in model.states:
                 raise UserError(
                     f"data.compartments maps CMT {number} to '{state}', which is no state of model "
-                    f"{type(model).__name__}. "
-                    f"{nearest(state, model.states)}"
+                    f"{type(model).__name__}. {nearest(state, model.states)}"
                 )
 
     def _refuse_unsupported(self, table: Table) -> None:
@@ -208,20 +207,18 @@ class NonmemTable(AbstractData):
         )
         hours = units.factor(self._unit("TIME"), model.time, where="Column II")
         states = tuple(model.states)
+        into = {r: self.compartments[int(number[r])] for r in np.flatnonzero(given)}
+        # A conversion is slow: one for each state dosed into, not one for each dose.
+        scale = {s: units.factor(self._unit("AMT"), model.states[s], where="Column AMT") for s in set(into.values())}
         return {
             int(r): Dose(
                 time=float(time[r]),
-                amount=float(
-                    amount[r]
-                    * units.factor(
-                        self._unit("AMT"), model.states[self.compartments[int(number[r])]], where="Column AMT"
-                    )
-                ),
-                state=states.index(self.compartments[int(number[r])]),
+                amount=float(amount[r] * scale[into[r]]),
+                state=states.index(into[r]),
                 additional=int(more[r]),
                 interval=float(interval[r] * hours),
             )
-            for r in np.flatnonzero(given)
+            for r in into
         }
 
     def _refuse_duplicates(self, table: Table, time: np.ndarray, event: np.ndarray) -> None:

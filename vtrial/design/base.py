@@ -3,6 +3,7 @@
 from abc import abstractmethod
 
 import equinox as eqx
+import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from vtrial.dosing import Regimen
@@ -27,6 +28,10 @@ class Seen(eqx.Module):
     """Arm of each patient enrolled so far; -1 for those still to come."""
     outcome: Float[Array, " patient"]
     """Their primary endpoint; NaN where it is not known or failed."""
+
+    def members(self, arms: int) -> Bool[Array, "patient arm"]:
+        """Return which patients count for which arm: those given it, with a known outcome."""
+        return (self.arm[:, None] == jnp.arange(arms)[None]) & jnp.isfinite(self.outcome)[:, None]
 
 
 class DesignState(eqx.Module):

@@ -49,7 +49,7 @@ class Parallel(AbstractDesign):
 
     def decide(self, key: Key[Array, ""], state: DesignState, seen: Seen) -> DesignState:
         """Select the arm with the greatest mean outcome, by lot among equals; an unknown one cannot win."""
-        member = (seen.arm[:, None] == jnp.arange(len(self.arms))[None]) & jnp.isfinite(seen.outcome)[:, None]
+        member = seen.members(len(self.arms))
         count = member.sum(0)
         total = jnp.where(member, seen.outcome[:, None], 0.0).sum(0)
         mean = jnp.where(count > 0, total / jnp.maximum(count, 1), -jnp.inf)

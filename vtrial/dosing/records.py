@@ -50,16 +50,8 @@ class EventTable(eqx.Module):
     """The last record processed before the sample: this resolves equal times once, for every solver."""
 
 
-def _expanded(doses: Sequence[Dose]) -> list[tuple[float, int, Dose]]:
-    """List every single dose as (time, whether it is an additional one, its record), in data order."""
-    return [
-        (dose.time + number * dose.interval, int(number > 0), dose)
-        for dose in doses
-        for number in range(dose.additional + 1)
-    ]
-
-
-def _rounded(time: float) -> float:
+def rounded(time: float) -> float:
+    """Return a time to twelve digits: three times 0.7 h is then the same hour as 2.1 h, which it is not in binary."""
     return float(f"{time:.12g}")
 
 
@@ -74,16 +66,17 @@ def event_table(rows: Sequence[Dose | After | float]) -> EventTable:
     """
     if not rows:
         raise ValueError("A person without a dose and without a sample has no events to solve.")
-    # Sort key: time, then data rows, additional doses, samples after them, then row number. Times are compared after
-    # rounding to twelve digits: three times 0.7 h is the same hour as 2.1 h, which it is not in binary.
+    # Sort key: time, then data rows, additional doses, samples after them, then row number.
     events: list[tuple[float, int, int, Dose | None]] = []
     for number, row in enumerate(rows):
         if isinstance(row, Dose):
-            events += [(_rounded(time), extra, number, dose) for time, extra, dose in _expanded([row])]
+            events += [
+                (rounded(row.time + k * row.interval), int(k > 0), number, row) for k in range(row.additional + 1)
+            ]
         elif isinstance(row, After):
-            events.append((_rounded(row.time), 2, number, None))
+            events.append((rounded(row.time), 2, number, None))
         else:
-            events.append((_rounded(float(row)), 0, number, None))
+            events.append((rounded(float(row)), 0, number, None))
     events.sort(key=lambda event: event[:3])
 
     time, amount, state = [events[0][0]], [0.0], [0]

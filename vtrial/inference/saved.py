@@ -1,6 +1,5 @@
 """The posterior of an earlier run."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from jaxtyping import Array, Key
 from vtrial import schema
 from vtrial.data import Dataset
 from vtrial.errors import UserError
+from vtrial.hashes import digest
 from vtrial.inference.base import AbstractInference
 from vtrial.likelihood import StatisticalModel
 
@@ -46,10 +46,7 @@ class Saved(AbstractInference):
 
     def inputs(self) -> dict[str, str]:
         """Return the hash of the posterior's files."""
-        total = hashlib.sha256()
-        for file in sorted(f for f in (Path(self.path) / schema.POSTERIOR).rglob("*") if f.is_file()):
-            total.update(file.read_bytes())
-        return {"posterior of inference.path": total.hexdigest()}
+        return {"posterior of inference.path": digest(Path(self.path) / schema.POSTERIOR)}
 
     def describe(self) -> str:
         """Name the file."""

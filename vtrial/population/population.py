@@ -95,9 +95,8 @@ class Population(eqx.Module):
                 wrong = np.flatnonzero(~(np.isfinite(factor) & (factor > 0)))
                 if len(wrong):
                     raise UserError(
-                        f"Covariate {covariate} of ID {who[wrong[0]]} is {values[covariate][wrong[0]]:g}, which "
-                        "makes its "
-                        f"{name} {factor[wrong[0]]:g} times the typical value; correct the covariate or the effect."
+                        f"Covariate {covariate} of ID {who[wrong[0]]} is {values[covariate][wrong[0]]:g}, which makes "
+                        f"its {name} {factor[wrong[0]]:g} times the typical value; correct the covariate or the effect."
                     )
 
     @property

@@ -39,8 +39,7 @@ def check_enrolment(design: AbstractDesign, analysis: AbstractAnalysis, subjects
     if needed >= subjects:
         raise UserError(
             f"The design enrols {needed} patients, but cohort.subjects is {subjects} in each trial; raise it "
-            "above that, "
-            f"to {4 * needed} say: the patients who are not enrolled tell what is true."
+            f"above that, to {4 * needed} say: the patients who are not enrolled tell what is true."
         )
     if analysis.reference not in design.names:
         raise UserError(

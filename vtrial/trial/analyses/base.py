@@ -3,8 +3,7 @@
 from abc import abstractmethod
 
 import equinox as eqx
-import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from vtrial.design import Seen
 from vtrial.errors import UserError
@@ -60,8 +59,3 @@ def check_alpha(alpha: float) -> None:
     """
     if not 0 < alpha < 1:
         raise UserError(f"analysis.alpha is a probability between 0 and 1, not {alpha}.")
-
-
-def members(seen: Seen, arms: int) -> Bool[Array, "patient arm"]:
-    """Return which patients count for which arm: those given it, with a known outcome."""
-    return (seen.arm[:, None] == jnp.arange(arms)[None]) & jnp.isfinite(seen.outcome)[:, None]

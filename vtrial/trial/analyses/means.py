@@ -8,7 +8,7 @@ from jax.scipy.special import betainc
 from jaxtyping import Array, Float
 
 from vtrial.design import Seen
-from vtrial.trial.analyses.base import AbstractAnalysis, Comparison, check_alpha, members
+from vtrial.trial.analyses.base import AbstractAnalysis, Comparison, check_alpha
 
 _HALVINGS = 64
 """Bisection steps for the t quantile: they shrink an interval of 1e3 to less than 1e-15."""
@@ -35,7 +35,7 @@ class Means(AbstractAnalysis):
 
     def compare(self, seen: Seen, arms: int, reference: int) -> Comparison:
         """Compare means; an arm needs two known outcomes."""
-        member = members(seen, arms)
+        member = seen.members(arms)
         count = member.sum(0)
         value = jnp.where(member, seen.outcome[:, None], 0.0)
         n = jnp.where(count > 1, count, jnp.nan)

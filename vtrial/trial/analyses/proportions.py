@@ -8,7 +8,7 @@ from jax.scipy.stats import norm
 from jaxtyping import Array, Float
 
 from vtrial.design import Seen
-from vtrial.trial.analyses.base import AbstractAnalysis, Comparison, check_alpha, members
+from vtrial.trial.analyses.base import AbstractAnalysis, Comparison, check_alpha
 
 
 def wilson(
@@ -36,7 +36,7 @@ class Proportions(AbstractAnalysis):
 
     def compare(self, seen: Seen, arms: int, reference: int) -> Comparison:
         """Compare proportions of outcomes, which are 0 or 1."""
-        member = members(seen, arms)
+        member = seen.members(arms)
         count = member.sum(0)
         n = jnp.where(count > 0, count, jnp.nan)
         share = jnp.where(member, seen.outcome[:, None], 0.0).sum(0) / n
