@@ -97,7 +97,7 @@ def test_windows_that_meet_at_an_hour_with_float_noise_read_their_own_samples(st
     model = OneCompartmentBolus()
     bolus = StatisticalModel(model, statistical.population, statistical.solver, statistical.noise)
     patients = Cohort(jnp.zeros(1, int), {"CL": jnp.asarray([[2.8]]), "VC": jnp.asarray([[32.0]])}, {})
-    hour = 0.7 * 3  # 2.0999999999999996, a dose; written 2.1 h below
+    hour = float(np.nextafter(2.1, 3.0))  # of the fourth dose; written 2.1 h below
     ends = {
         "inner": Minimum(Window("concentration", "0 h", f"{2 * hour!r} h", 3)),
         "start": Maximum(Window("concentration", "2.1 h", "2.7 h", 3)),
