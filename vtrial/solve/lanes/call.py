@@ -1,0 +1,74 @@
+"""Compiled programs as functions that JAX can trace and batch."""
+
+import ctypes
+from functools import cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from vtrial.solve.lanes.emit import type_of
+from vtrial.solve.lanes.engine import address, digest
+from vtrial.solve.lanes.handler import handler
+from vtrial.solve.lanes.kernel import Block, trace
+from vtrial.solve.lanes.program import Program
+
+LANES = {"double": 8, "float": 16}
+"""Persons solved at once: a 512-bit register's worth, which LLVM splits where registers are narrower."""
+
+
+def module(program: Program, width: int | None = None) -> str:
+    """Return a program's whole module as LLVM IR."""
+    kind = type_of(jnp.result_type(float))
+    width = width or LANES[kind]
+    block = Block(program, trace(program), width).write()
+    return block + handler(width, kind, program.columns, program.fixed, program.finals, program.tables)
+
+
+@cache
+def _registered(text: str) -> str:
+    """Compile a module and return the name under which XLA finds its handler."""
+    name = f"vtrial_lanes_{digest(text)}"
+    function = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(address(text, "handler"))
+    jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(function), platform="cpu", api_version=1)
+    return name
+
+
+class Kernel:
+    """A compiled program: call it for one person, batch it with `jax.vmap`."""
+
+    def __init__(self, program: Program, text: str):
+        self.program = program
+        self.name = _registered(text)
+        self._kinds = {"f": jnp.result_type(float), "i": jnp.dtype("int32")}
+
+    def __call__(
+        self, fixed: Float[Array, " fixed"], *tables: Float[Array, "_"] | Int[Array, "_"], samples: int
+    ) -> tuple[Float[Array, "sample column"], Int[Array, " final"]]:
+        """Return the samples, NaN in rows never written, and what `finish` returned."""
+        kinds = self._kinds
+        expected = [((self.program.fixed,), kinds["f"]), *((None, kinds[kind]) for kind in self.program.tables)]
+        _check([fixed, *tables], expected)
+        shapes = (
+            jax.ShapeDtypeStruct((samples, self.program.columns), kinds["f"]),
+            jax.ShapeDtypeStruct((self.program.finals,), kinds["i"]),
+        )
+        call = jax.ffi.ffi_call(self.name, shapes, vmap_method="broadcast_all")
+        rows, finals = call(fixed, *tables)
+        return rows, finals
+
+
+def _check(arrays: list[Any], expected: list[tuple[tuple[int, ...] | None, Any]]) -> None:
+    """Refuse arrays that the kernel was not compiled for."""
+    if len(arrays) != len(expected):
+        raise TypeError(f"The kernel takes {len(expected) - 1} tables, not {len(arrays) - 1}.")
+    for number, (array, (shape, dtype)) in enumerate(zip(arrays, expected, strict=True)):
+        if array.dtype != dtype or array.ndim != 1 or (shape is not None and array.shape != shape):
+            wanted = f"{dtype}{list(shape) if shape else '[rows]'}"
+            raise TypeError(f"Operand {number} of the kernel is {wanted}, not {array.dtype}{list(array.shape)}.")
+
+
+def compile(program: Program) -> Kernel:
+    """Compile a program in the float type that JAX has as its default."""
+    return Kernel(program, module(program))

@@ -1,0 +1,212 @@
+"""Kernels as JAX functions with derivatives: `jax.grad`, `jacfwd`, `vmap` and `jit` work on what they return."""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.custom_derivatives import SymbolicZero
+from jaxtyping import Array, Float, Int
+
+from vtrial.errors import UserError
+from vtrial.solve.lanes.call import Kernel, compile
+from vtrial.solve.lanes.driver import program
+from vtrial.solve.lanes.forward import reach
+from vtrial.solve.lanes.problem import KINDS, SPAN_KINDS, Equations, Settings, Table
+from vtrial.solve.lanes.sensitivity import sensitivity
+
+
+class Moving(NamedTuple):
+    """What a kernel reads of one person and what may have derivatives, beside scalar parameters."""
+
+    start: Float[Array, " state"]
+    """Initial states."""
+    time: Float[Array, " entry"]
+    amount: Float[Array, " entry"]
+    rate: Float[Array, " entry"]
+    ends: tuple[Float[Array, " span"], ...] = ()
+    """Left and right values of each varying parameter, in turn."""
+
+
+class Person(NamedTuple):
+    """All that a kernel reads of one person."""
+
+    parameters: Float[Array, " parameter"]
+    """In the order of the equations; those that vary are not read."""
+    moving: Moving
+    state: Int[Array, " entry"]
+    reset: Int[Array, " entry"]
+    sample: Float[Array, " sample"]
+    after: Int[Array, " sample"]
+    spans: tuple[Array, ...]
+    """The tables of `Span`, or none."""
+    ready: Any
+    """Whatever else is to be handed through."""
+
+
+class Lane(NamedTuple):
+    """What is to be compiled; hashable."""
+
+    equations: Equations
+    settings: Settings
+    places: tuple[int | None, ...]
+    """For each argument of `prepare` the number of the parameter it is, or `None`."""
+
+
+class _Derivatives(NamedTuple):
+    """Which derivatives a kernel computes; see `sensitivity`."""
+
+    directions: tuple[int | None, ...]
+    initial: bool
+    tables: tuple[int, ...]
+
+
+@cache
+def _compiled(lane: Lane, wanted: _Derivatives | None, dtype: str) -> Kernel:
+    """Compile once for each use; `dtype` is JAX's float, in which it compiles."""
+    if wanted is None:
+        return compile(program(lane.equations, lane.settings))
+    more = {"initial_tangents": wanted.initial, "table_tangents": wanted.tables}
+    return compile(sensitivity(lane.equations, lane.settings, wanted.directions, **more))
+
+
+def _kernel(lane: Lane, wanted: _Derivatives | None = None) -> Kernel:
+    return _compiled(lane._replace(places=()), wanted, str(jnp.result_type(float)))
+
+
+def _arguments(person: Person) -> tuple[list[Array], list[Array]]:
+    """Return a person's fixed floats, in parts, and tables."""
+    moving = person.moving
+    tables = [moving.time, moving.amount, moving.rate, person.state, person.reset, person.sample, person.after]
+    tables += [*person.spans, *moving.ends]
+    kinds = KINDS + SPAN_KINDS * bool(person.spans) + ("f",) * len(moving.ends)
+    types = {"f": jnp.result_type(float), "i": jnp.int32}
+    return [person.parameters, moving.start], [t.astype(types[k]) for t, k in zip(tables, kinds, strict=True)]
+
+
+def solve(
+    lane: Lane, prepare: Callable[..., Person], arguments: Sequence[Array]
+) -> tuple[Float[Array, "sample output"], Int[Array, " 2"], Any]:
+    """Return one person's outputs at the samples, the code and the number of steps, and what `prepare` handed through.
+
+    Args:
+        lane: the equations and how they are solved.
+        prepare: from `arguments` to the person; it must not close over anything traced.
+        arguments: scalars and arrays. Derivatives of the outputs exist in all of them that are floats: a scalar costs a
+            direction of one kernel, an array a solve of its own for each entry.
+
+    Raises:
+        Unsupported: the equations use what no kernel can do.
+        UserError: a second derivative was asked for.
+    """
+
+    @jax.custom_jvp
+    def call(*given: Array):
+        person = prepare(*given)
+        fixed, tables = _arguments(person)
+        rows, finals = _kernel(lane)(jnp.concatenate(fixed), *tables, samples=len(person.sample))
+        return rows, finals, person.ready
+
+    def rule(primals: tuple, tangents: tuple) -> Any:
+        moved = [i for i, t in enumerate(tangents) if not isinstance(t, SymbolicZero)]
+        moved = [i for i in moved if jnp.issubdtype(primals[i].dtype, jnp.floating)]
+        scalars = [i for i in moved if primals[i].ndim == 0]
+        if scalars:
+            (rows, slopes, finals), ready = _by_scalars(lane, prepare, primals, scalars)
+            change = jnp.einsum("mko,k->mo", slopes, jnp.stack([tangents[i] for i in scalars]))
+        else:
+            rows, finals, ready = call(*primals)
+            change = jnp.zeros_like(rows)
+        for i in moved:
+            if primals[i].ndim:
+                slopes = _by_entries(lane, prepare, primals, i)
+                change = change + jnp.einsum("kmo,k->mo", slopes, tangents[i].ravel())
+        return (rows, finals, ready), (change, *jax.tree.map(_nothing, (finals, ready)))
+
+    call.defjvp(rule, symbolic_zeros=True)
+    return call(*arguments)
+
+
+def _nothing(value: Array) -> Any:
+    """Return the tangent of something without one."""
+    return np.zeros(jnp.shape(value), jax.dtypes.float0)
+
+
+def _by_scalars(lane: Lane, prepare: Callable[..., Person], primals: tuple, which: list[int]) -> tuple[Any, Any]:
+    """Return outputs, their derivatives [sample, direction, output] in scalar arguments, and the rest."""
+
+    def moving(*values: Array) -> Moving:
+        given = list(primals)
+        for i, value in zip(which, values, strict=True):
+            given[i] = value
+        return prepare(*given).moving
+
+    person, values = prepare(*primals), [primals[i] for i in which]
+    closed, shape = jax.make_jaxpr(moving, return_shape=True)(*values)
+    reached = reach(closed, [frozenset({k}) for k in range(len(which))], {})
+    reached = jax.tree.unflatten(jax.tree.structure(shape), [bool(one) for one in reached])
+    tangents = None
+    if any(jax.tree.leaves(reached)):
+        along = jax.vmap(lambda unit: jax.jvp(moving, tuple(values), tuple(unit))[1])
+        tangents = along(jnp.eye(len(which), dtype=values[0].dtype))
+    return _slopes(lane, person, tuple(lane.places[i] for i in which), reached, tangents), person.ready
+
+
+def _by_entries(
+    lane: Lane, prepare: Callable[..., Person], primals: tuple, which: int
+) -> Float[Array, "_ sample output"]:
+    """Return the derivatives of the outputs in each entry of one array."""
+    array = primals[which]
+
+    def moving(value: Array) -> Moving:
+        return prepare(*primals[:which], value, *primals[which + 1 :]).moving
+
+    person = prepare(*primals)
+    closed, shape = jax.make_jaxpr(moving, return_shape=True)(array)
+    found = [bool(one) for one in reach(closed, [frozenset({0})], {})]
+    reached = jax.tree.unflatten(jax.tree.structure(shape), found)
+
+    def along(unit: Array) -> Array:
+        tangents = jax.tree.map(lambda one: one[None], jax.jvp(moving, (array,), (unit.reshape(array.shape),))[1])
+        return _slopes(lane, person, (None,), reached, tangents)[1][:, 0]
+
+    return jax.vmap(along)(jnp.eye(array.size, dtype=array.dtype))
+
+
+def _slopes(lane: Lane, person: Person, directions: tuple, reached: Moving, tangents: Moving | None) -> tuple:
+    """Run the kernel with derivatives in some directions: outputs, derivatives, finals."""
+    fixed, tables = _arguments(person)
+    numbers: list[int] = []
+    if tangents is not None:
+        named = [(Table.TIME, "time"), (Table.AMOUNT, "amount"), (Table.RATE, "rate")]
+        pairs = [(number, getattr(reached, name), getattr(tangents, name)) for number, name in named]
+        first = len(KINDS) + len(SPAN_KINDS)
+        pairs += [(first + k, *both) for k, both in enumerate(zip(reached.ends, tangents.ends, strict=True))]
+        fixed += [tangents.start.ravel()] * reached.start
+        tables += [tangent.ravel() for _, needed, tangent in pairs if needed]
+        numbers = [int(number) for number, needed, _ in pairs if needed]
+    initial = tangents is not None and bool(reached.start)
+    kernel = _kernel(lane, _Derivatives(directions, initial, tuple(numbers)))
+    rows, finals = _once(kernel, len(person.sample))(jnp.concatenate(fixed), *tables)
+    outputs = lane.equations.outputs
+    slopes = rows[:, outputs:].reshape(len(rows), len(directions), outputs)
+    return rows[:, :outputs], slopes, finals
+
+
+def _once(kernel: Kernel, samples: int) -> Callable[..., tuple[Array, Array]]:
+    """Return the call of a kernel that has derivatives already, and no further ones."""
+
+    @jax.custom_jvp
+    def call(*arguments: Array):
+        return kernel(*arguments, samples=samples)
+
+    def rule(primals: tuple, tangents: tuple):
+        if any(not isinstance(t, SymbolicZero) for t in tangents):
+            raise UserError("Compiled solvers have first derivatives only; for second ones use solver=general.")
+        rows, finals = call(*primals)
+        return (rows, finals), (jnp.zeros_like(rows), _nothing(finals))
+
+    call.defjvp(rule, symbolic_zeros=True)
+    return call
