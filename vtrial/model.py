@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from typing import ClassVar, NamedTuple
 
 import equinox as eqx
 
@@ -30,6 +31,8 @@ class AbstractModel(eqx.Module):
 
     Then it is solved exactly. The claim is checked before it is used (`vtrial.solve.linear.check`).
     """
+    stiff: ClassVar[bool] = False
+    """True if some of its rates are faster than others by orders of magnitude, so that an explicit method crawls."""
 
     @abstractmethod
     def initial(self, p: Named) -> dict[str, Scalar]:
@@ -42,6 +45,53 @@ class AbstractModel(eqx.Module):
     @abstractmethod
     def observe(self, t: Scalar, y: Named, p: Named) -> dict[str, Scalar]:
         """Return each output, without residual error."""
+
+
+class Entry(NamedTuple):
+    """How doses enter one state; what is `None` is not used, and a dose enters as its record says."""
+
+    bioavailability: Scalar | None = None
+    """F: the part of the amount that enters."""
+    lag: Scalar | None = None
+    """ALAG: time from the record to the entry."""
+    duration: Scalar | None = None
+    """D: duration of an infusion whose record has RATE -2."""
+    rate: Scalar | None = None
+    """R: rate of an infusion whose record has RATE -1, in the state's unit per time."""
+
+
+class AbstractEntryModel(AbstractModel):
+    """A model that computes how doses enter its states, where parameters named by state do not say it."""
+
+    @abstractmethod
+    def entries(self, p: Named) -> dict[str, Entry]:
+        """Return how doses enter each state; a state left out takes them as its parameters by name say."""
+
+
+_PREFIXES = ("F", "ALAG", "D", "R")
+
+
+def entry_parameters(model: AbstractModel) -> dict[str, str]:
+    """Return the parameters that any model may be given beside its own, with their units.
+
+    They are NONMEM's F, ALAG, D and R by the name of the state: `F_depot`, `ALAG_depot`, `D_central`, `R_central`.
+    """
+    units = {}
+    for state, unit in model.states.items():
+        units |= {f"F_{state}": "", f"ALAG_{state}": model.time, f"D_{state}": model.time}
+        units[f"R_{state}"] = f"({unit or '1'})/({model.time})"
+    return {name: unit for name, unit in units.items() if name not in model.parameters}
+
+
+def parameter_units(model: AbstractModel) -> dict[str, str]:
+    """Return the unit of every parameter a model may be given: its own, then those of how doses enter."""
+    return dict(model.parameters) | entry_parameters(model)
+
+
+def entries(model: AbstractModel, p: Named) -> dict[str, Entry]:
+    """Return how doses enter each state of a model, by its parameters and, where it computes them, by the model."""
+    found = {s: Entry(*(p.get(f"{prefix}_{s}") for prefix in _PREFIXES)) for s in model.states}
+    return found | (model.entries(p) if isinstance(model, AbstractEntryModel) else {})
 
 
 def check_equations(model: AbstractModel, p: Named) -> None:

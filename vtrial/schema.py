@@ -70,6 +70,7 @@ RESULT_CODES: Final[dict[int, str]] = {
     1: "the state became infinite or not a number",
     2: "the solver reached its step limit or could not go on",
     3: "an amount became negative",
+    4: "no steady state was found, or more earlier doses overlap at it than the table provides for",
 }
 """Why one person's solve failed, by its code."""
 

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import xarray as xr
 
 from vtrial import __version__, diagnose, keys, schema, tree
+from vtrial._types import Values
 from vtrial.cohort import Recruitment, recruit, simulate
 from vtrial.data import AbstractData, Dataset
 from vtrial.design import AbstractDesign
@@ -99,7 +100,7 @@ class Study(eqx.Module):
                 endpoint.marks(self.model)
         for name, arm in zip(self.design.names, self.design.arms, strict=True):
             with within(f"design.arms.{name}"):
-                arm.regimen.record(self.model)
+                arm.regimen.orders(self.model)
         check_enrolment(self.design, self.analysis, self.cohort.subjects)
         if self.analysis.binary and not self.endpoints[self.primary].binary:
             raise UserError(
@@ -115,11 +116,15 @@ class Study(eqx.Module):
         """Return the statistical model, checked against the data.
 
         Raises:
-            UserError: a covariate or an observed output is missing, or the solver may not solve the model.
+            UserError: a covariate or an observed output is missing, or somebody cannot be given a dose.
         """
         population = self.population.for_model(self.model)
-        population.check_covariates(data.covariate_units, data.covariates, data.subjects)
+        population.check_covariates(data.covariate_units, data.every_covariate, data.subjects)
         self.cohort.covariates.check(data)
+        for name, arm in zip(self.design.names, self.design.arms, strict=True):
+            with within(f"design.arms.{name}"):
+                arm.regimen.check_covariates(self.model, data.covariate_units)
+        self.check_doses(data.covariates)
         for output in data.observations:
             if output not in self.noise:
                 raise UserError(
@@ -131,6 +136,16 @@ class Study(eqx.Module):
                     f"noise has '{output}', which the data do not observe; remove it, or add it to data.outputs."
                 )
         return StatisticalModel(self.model, population, self.solver, self.noise)
+
+    def check_doses(self, covariates: Values) -> None:
+        """Check that every patient of these covariates can be given the doses of every arm.
+
+        Raises:
+            UserError: somebody's dose is nothing, negative, or no number.
+        """
+        for name, arm in zip(self.design.names, self.design.arms, strict=True):
+            with within(f"design.arms.{name}"):
+                arm.regimen.check_patients(self.model, covariates)
 
     def words(self) -> dict[str, Any]:
         """Return what people read about the study's plan, for the root attributes of the result."""
@@ -255,6 +270,7 @@ def _recruit(
 
 def _simulate(key, study: Study, statistical: StatisticalModel, store: Store, posterior) -> dict[str, xr.Dataset]:
     patients = tree.cohort_of(store.group(schema.COHORT), study.model)
+    study.check_doses(patients.covariates)
     found = simulate(key, patients, study.design.arms, study.endpoints, posterior, statistical)
     failed = int((found.code != 0).sum())
     if failed:

@@ -39,7 +39,8 @@ def test_declarations_fit_together(model):
 def test_solvers_agree(model):
     m = model()
     p, events = case(m)
-    solvers = [General(), General(stiff=True), Auto()] + ([Linear()] if m.linear else [])
+    # The exact solver against an integration; where there is none, an explicit against an implicit one.
+    solvers = [General(), Linear() if m.linear else General(stiff=True)]
     found = [jax.jit(lambda p, s=s: s(m, p, events))(p) for s in solvers]
     for solver, one in zip(solvers, found, strict=True):
         assert solver.check(m, p)
@@ -48,10 +49,11 @@ def test_solvers_agree(model):
             np.testing.assert_allclose(values, found[0].outputs[output], rtol=2e-6)
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_doubling_a_dose_doubles_a_linear_model_only(model):
+@pytest.mark.parametrize("model", [m for m in MODELS if m.linear])
+def test_doubling_a_dose_doubles_a_linear_model(model):
+    """Its concentrations, that is: an output may be any function of the states."""
     m = model()
     p, _ = case(m)
     once, twice = (Auto()(m, p, event_table([Dose(0.0, a, 0), 1.0, 8.0])).outputs for a in (100.0, 200.0))
-    ratio = np.concatenate([np.asarray(twice[o] / once[o]) for o in m.outputs])
-    assert np.allclose(ratio, 2.0, rtol=1e-9) == m.linear
+    output = next(iter(m.outputs))
+    np.testing.assert_allclose(twice[output], 2.0 * once[output], rtol=1e-9)

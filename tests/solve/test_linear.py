@@ -4,9 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy.linalg import expm
 from vtrial.models.oral_1cpt import OneCompartmentOral
 from vtrial.models.oral_1cpt_mm import OneCompartmentOralMichaelisMenten
 
@@ -15,7 +12,6 @@ from vtrial.dosing import Dose, Regimen, event_table
 from vtrial.errors import UserError
 from vtrial.model import AbstractModel
 from vtrial.solve import Linear
-from vtrial.solve.linear import _two
 
 MODEL = OneCompartmentOral()
 P = {"CL": 2.8, "VC": 32.0, "KA": 1.5}
@@ -28,25 +24,6 @@ def test_equals_the_textbook_formula_superposed():
     expected = sum(bateman(time - 12.0 * k, 300.0, 1.5, 2.8, 32.0) for k in range(8))
     assert found.code == 0
     np.testing.assert_allclose(found.outputs["concentration"], expected, rtol=1e-11, atol=1e-12)
-
-
-@given(
-    st.floats(-3, 3),
-    st.floats(-3, 3),
-    st.floats(-3, 3),
-    st.floats(-3, 3),
-    st.floats(0, 4),
-    st.tuples(st.floats(-5, 5), st.floats(-5, 5)),
-)
-@settings(max_examples=200, deadline=None)
-def test_the_two_state_exponential_equals_scipy(a, b, c, d, h, y):
-    """Any 2 x 2 matrix: real rates, equal rates, complex rates."""
-    rate, state = np.array([[a, b], [c, d]]), np.array(y)
-    expected = expm(rate * h) @ state
-    scale = np.linalg.norm(expm(np.abs(rate) * h)) * (1 + np.abs(state).max())
-    found = np.asarray(_two(jnp.asarray(rate), jnp.asarray(h), jnp.asarray(state)))
-    # SciPy's own error reaches 5e-13 of the scale: exp([[0, 0], [1, 2]] * 2) has exp(4), which it misses by that much.
-    np.testing.assert_allclose(found, expected, atol=5e-12 * scale, rtol=0)
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e-12, 1e-9, 1e-6, 1e-3])

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from functools import partial
 
 import equinox as eqx
 import jax
@@ -13,7 +14,7 @@ from tqdm import tqdm
 from vtrial import keys
 from vtrial.cohort.recruit import Cohort
 from vtrial.design import Arm
-from vtrial.dosing import After, EventTable, rounded
+from vtrial.dosing import After, rounded
 from vtrial.endpoint import AbstractEndpoint, Course
 from vtrial.likelihood import StatisticalModel
 from vtrial.model import AbstractModel
@@ -43,16 +44,17 @@ class _Plan(eqx.Module):
 
     time: Float[np.ndarray, " time"]
     index: Mapping[str, Int[np.ndarray, " point"]]
-    events: tuple[EventTable, ...]
+    rows: tuple[After | float, ...] = eqx.field(static=True)
+    """The same times as the samples of an event table."""
 
 
-def _plan(arms: tuple[Arm, ...], endpoints: Mapping[str, AbstractEndpoint], statistical: StatisticalModel) -> _Plan:
+def _plan(endpoints: Mapping[str, AbstractEndpoint], statistical: StatisticalModel) -> _Plan:
     model = statistical.model
     wanted = {name: _samples(e, model) for name, e in endpoints.items()}
     every = sorted({sample for samples in wanted.values() for sample in samples})
     index = {name: np.array([every.index(sample) for sample in samples]) for name, samples in wanted.items()}
-    rows = [After(time) if after else time for time, after in every]
-    return _Plan(np.array([time for time, _ in every]), index, tuple(a.regimen.records(model, rows) for a in arms))
+    rows = tuple(After(time) if after else time for time, after in every)
+    return _Plan(np.array([time for time, _ in every]), index, rows)
 
 
 def _samples(endpoint: AbstractEndpoint, model: AbstractModel) -> list[tuple[float, bool]]:
@@ -71,8 +73,8 @@ def simulate(
 ) -> Outcomes:
     """Simulate every patient once under every arm, in blocks of replicates.
 
-    A patient keeps parameters and residual-error key in all arms (common random numbers), so that arms differ by their
-    doses alone. Results do not depend on the size of a block, nor on the order of the arms.
+    A patient keeps parameters, covariates and residual-error key in all arms (common random numbers), so that arms
+    differ by their doses alone. Results do not depend on the size of a block, nor on the order of the arms.
 
     Args:
         key: random key.
@@ -82,11 +84,11 @@ def simulate(
         posterior: draws of the posterior, leading axis the draw; gives the residual error of each replicate.
         statistical: the fitted model.
     """
-    plan = _plan(arms, endpoints, statistical)
+    plan = _plan(endpoints, statistical)
     replicates, subjects = next(iter(cohort.parameters.values())).shape
     noise = {n: jnp.asarray(posterior[n])[cohort.draw] for n in statistical.priors()}
     trial_keys = keys.numbered(key, replicates)
-    block = jax.jit(jax.vmap(lambda k, p, d: _replicate(k, p, d, plan, endpoints, statistical)))
+    block = jax.jit(jax.vmap(lambda k, p, c, d: _replicate(k, p, c, d, arms, plan, endpoints, statistical)))
     size = max(1, min(replicates, _PROFILES // (subjects * len(arms))))
     parts = []
     with tqdm(
@@ -99,6 +101,7 @@ def simulate(
             taken = (
                 trial_keys[rows],
                 jax.tree.map(lambda x, r=rows: x[r], cohort.parameters),
+                jax.tree.map(lambda x, r=rows: x[r], cohort.covariates),
                 jax.tree.map(lambda x, r=rows: x[r], noise),
             )
             parts.append(jax.tree.map(lambda x, n=kept: np.asarray(x)[:n], block(*taken)))
@@ -110,7 +113,9 @@ def simulate(
 def _replicate(
     key: Key[Array, ""],
     parameters: Mapping[str, Float[Array, " subject"]],
+    covariates: Mapping[str, Float[Array, " subject"]],
     noise: Mapping[str, Array],
+    arms: tuple[Arm, ...],
     plan: _Plan,
     endpoints: Mapping[str, AbstractEndpoint],
     statistical: StatisticalModel,
@@ -119,7 +124,8 @@ def _replicate(
     subjects = len(next(iter(parameters.values())))
     patient_keys = keys.numbered(key, subjects)
 
-    def patient(key: Key[Array, ""], p: Mapping[str, Array], events: EventTable):
+    def patient(key: Key[Array, ""], p: Mapping[str, Array], own: Mapping[str, Array], arm: Arm):
+        events = arm.regimen.records(statistical.model, plan.rows, own)
         profile = statistical.solver(statistical.model, p, events)
         solved = profile.code == ResultCode.SOLVED
         true = {o: jnp.where(solved, y, jnp.nan) for o, y in profile.outputs.items()}
@@ -132,7 +138,7 @@ def _replicate(
             found[name] = endpoint.value(course, statistical.model)
         return found, profile.code, true
 
-    by_arm = [jax.vmap(patient, in_axes=(0, 0, None))(patient_keys, parameters, events) for events in plan.events]
+    by_arm = [jax.vmap(partial(patient, arm=arm))(patient_keys, parameters, covariates) for arm in arms]
     values, code, true = jax.tree.map(lambda *arms: jnp.stack(arms, -1), *by_arm)
     quantiles = jnp.asarray(QUANTILES)
     course = {o: jnp.moveaxis(jnp.nanquantile(y, quantiles, axis=0), (0, 1, 2), (2, 1, 0)) for o, y in true.items()}

@@ -6,13 +6,13 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from vtrial.dosing import Regimen
+from vtrial.dosing import AbstractRegimen
 
 
 class Arm(eqx.Module):
     """One arm: what its patients are given."""
 
-    regimen: Regimen
+    regimen: AbstractRegimen
     label: str = eqx.field(static=True, default="")
     """How people call it; the regimen in words if left out."""
 

@@ -1,6 +1,45 @@
 """What is given to a patient, and when: dose records as NONMEM has them, regimens as a protocol says them."""
 
-from vtrial.dosing.records import After, Dose, EventTable, event_table, rounded, stack
-from vtrial.dosing.regimen import Regimen
+from vtrial.dosing.amount import AbstractAmount, AbstractRounding, Fixed, RoundDown, RoundNearest, RoundUp, Scaled
+from vtrial.dosing.measure import AbstractMeasure, Calvert, DuBois, Mosteller, PerCovariate
+from vtrial.dosing.records import After, Dose, Mark, Reset, event_table, rounded
+from vtrial.dosing.regimen import AbstractRegimen, Combined, Consecutive, Cycles, Order, Regimen, Weekly
+from vtrial.dosing.steps import Steps, Train, at_span, at_time, resolve, varies
+from vtrial.dosing.table import EventTable, Kind, stack
 
-__all__ = ["After", "Dose", "EventTable", "Regimen", "event_table", "rounded", "stack"]
+__all__ = [
+    "AbstractAmount",
+    "AbstractMeasure",
+    "AbstractRegimen",
+    "AbstractRounding",
+    "After",
+    "Calvert",
+    "Combined",
+    "Consecutive",
+    "Cycles",
+    "Dose",
+    "DuBois",
+    "EventTable",
+    "Fixed",
+    "Kind",
+    "Mark",
+    "Mosteller",
+    "Order",
+    "PerCovariate",
+    "Regimen",
+    "Reset",
+    "RoundDown",
+    "RoundNearest",
+    "RoundUp",
+    "Scaled",
+    "Steps",
+    "Train",
+    "Weekly",
+    "at_span",
+    "at_time",
+    "event_table",
+    "resolve",
+    "rounded",
+    "stack",
+    "varies",
+]

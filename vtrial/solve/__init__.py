@@ -3,6 +3,7 @@
 from vtrial.solve.base import AbstractSolver, Profile, ResultCode
 from vtrial.solve.choose import Auto
 from vtrial.solve.general import General
+from vtrial.solve.lanes import Lanes
 from vtrial.solve.linear import Linear
 
-__all__ = ["AbstractSolver", "Auto", "General", "Linear", "Profile", "ResultCode"]
+__all__ = ["AbstractSolver", "Auto", "General", "Lanes", "Linear", "Profile", "ResultCode"]

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from vtrial._types import Named
-from vtrial.dosing import EventTable
+from vtrial.dosing import EventTable, Steps, at_span
 from vtrial.model import AbstractModel
 
 
@@ -20,6 +20,7 @@ class ResultCode(IntEnum):
     NOT_FINITE = 1
     STEP_LIMIT = 2
     NEGATIVE = 3
+    NO_STEADY_STATE = 4
 
 
 class Profile(eqx.Module):
@@ -67,16 +68,16 @@ def rate_vector(
 def profile(
     model: AbstractModel,
     p: Named,
-    times: Float[Array, " sample"],
+    steps: Steps,
     states: Float[Array, "sample state"],
     carried: Float[Array, "record state"],
     code: Int[Array, ""],
     *,
     floor: float = 0.0,
 ) -> Profile:
-    """Observe the states at the sample times, and add to the solver's code what the states themselves show.
+    """Observe the states at the samples, and add to the solver's code what the states themselves show.
 
-    `carried` holds the states just after each dose. An amount below zero is a failure only beyond rounding, which goes
+    `carried` holds the states just after each step. An amount below zero is a failure only beyond rounding, which goes
     with the largest amount there ever was, and beyond `floor`, the solver's own absolute error.
     """
     every = jnp.abs(jnp.concatenate([states, carried]))
@@ -84,10 +85,11 @@ def profile(
     allowed = 1e-6 * largest + 1e-9 * jnp.max(largest) + floor
     negative = jnp.any(states < -allowed[None])
     code = jnp.where((code == ResultCode.SOLVED) & negative, ResultCode.NEGATIVE, code)
-    code = jnp.where(jnp.all(jnp.isfinite(states)), code, ResultCode.NOT_FINITE).astype(jnp.int32)
+    code = jnp.where(jnp.all(jnp.isfinite(states)), code, ResultCode.NOT_FINITE)
+    code = jnp.where(steps.steady, code, ResultCode.NO_STEADY_STATE).astype(jnp.int32)
 
-    def observe(t: Float[Array, ""], y: Float[Array, " state"]) -> dict[str, Float[Array, ""]]:
-        seen = model.observe(t, dict(zip(model.states, y, strict=True)), p)
+    def observe(t: Float[Array, ""], y: Float[Array, " state"], span: Int[Array, ""]) -> dict[str, Float[Array, ""]]:
+        seen = model.observe(t, dict(zip(model.states, y, strict=True)), at_span(p, span))
         return {name: jnp.asarray(seen[name], float) for name in model.outputs}
 
-    return Profile(jax.vmap(observe)(times, states), code)
+    return Profile(jax.vmap(observe)(steps.sample_time, states, steps.sample_span), code)

@@ -1,23 +1,40 @@
 """The automatic choice of a solver."""
 
+import equinox as eqx
+
 from vtrial._types import Named
 from vtrial.dosing import EventTable
 from vtrial.model import AbstractModel
 from vtrial.solve.base import AbstractSolver, Profile
-from vtrial.solve.general import General
+from vtrial.solve.lanes import Lanes
 from vtrial.solve.linear import Linear
 
 
 class Auto(AbstractSolver):
-    """Takes the exact solver where the model is declared linear, numerical integration otherwise."""
+    """Takes the exact solver where the model is declared linear, compiled numerical integration otherwise.
 
-    def _choice(self, model: AbstractModel) -> AbstractSolver:
-        return Linear() if model.linear else General()
+    A model whose equations cannot be compiled is left to diffrax by `Lanes`.
+    """
+
+    rtol: float = eqx.field(static=True, default=1e-6)
+    """Relative tolerance of one step, where steps are taken."""
+    atol: float = eqx.field(static=True, default=1e-9)
+    """Absolute tolerance of one step, in the unit of the states."""
+
+    def _choice(self, model: AbstractModel, carried: str) -> AbstractSolver:
+        # Parameters that run linearly through an interval make the rates no constant matrix there.
+        if model.linear and carried != "linear":
+            return Linear()
+        return Lanes(model.stiff, self.rtol, self.atol)
 
     def __call__(self, model: AbstractModel, p: Named, events: EventTable) -> Profile:
         """Solve with the chosen solver."""
-        return self._choice(model)(model, p, events)
+        return self._choice(model, events.carried)(model, p, events)
 
     def check(self, model: AbstractModel, p: Named) -> str:
-        """Check with the chosen solver, and say which one it is."""
-        return f"auto chose the {self._choice(model).check(model, p)}"
+        """Check with the chosen solver, and say which one it is and why."""
+        choice = self._choice(model, "")
+        if isinstance(choice, Linear):
+            return f"auto chose the {choice.check(model, p)}"
+        declared = "not linear" if not model.stiff else "not linear, and stiff"
+        return f"auto, for a model declared {declared}, chose the {choice.check(model, p)}"

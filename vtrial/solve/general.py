@@ -7,10 +7,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from vtrial._types import Named
-from vtrial.dosing import EventTable
+from vtrial.dosing import EventTable, Steps, at_time, resolve
 from vtrial.errors import UserError
 from vtrial.model import AbstractModel
 from vtrial.solve.base import AbstractSolver, Profile, ResultCode, initial_state, profile, rate_vector
+from vtrial.solve.steady import finder
 
 
 class General(AbstractSolver):
@@ -33,13 +34,42 @@ class General(AbstractSolver):
         if not (self.rtol > 0 and self.atol > 0 and self.max_steps > 0):
             raise UserError("The general solver needs positive rtol, atol and max_steps.")
 
+    def __call__(self, model: AbstractModel, p: Named, events: EventTable) -> Profile:
+        """Walk through steps and samples in one order, integrating between them."""
+
+        def way(adjoint: diffrax.AbstractAdjoint):
+            return lambda p, y, inputs, h: self._advance(
+                lambda t, x: rate_vector(model, t, x, p) + inputs, jnp.asarray(0.0), h, y, adjoint
+            )[0]
+
+        start = initial_state(model, self._first(p))
+        steady = finder(
+            way(diffrax.RecursiveCheckpointAdjoint()),
+            lambda p: initial_state(model, p),
+            linear=False,
+            tolerance=10 * self.rtol,
+            inner=way(diffrax.ForwardMode()),
+            constant=events.constant,
+        )
+        steps = resolve(model, p, events, steady, start)
+        return self._walk(model, p, steps, start)
+
+    @staticmethod
+    def _first(p: Named) -> Named:
+        return {name: value[0] if jnp.ndim(value) else value for name, value in p.items()}  # pyright: ignore
+
     def _advance(
-        self, model: AbstractModel, p: Named, t0: Float[Array, ""], t1: Float[Array, ""], y: Float[Array, " state"]
+        self,
+        rates,
+        t0: Float[Array, ""],
+        t1: Float[Array, ""],
+        y: Float[Array, " state"],
+        adjoint: diffrax.AbstractAdjoint,
     ) -> tuple[Float[Array, " state"], Int[Array, ""]]:
         """Integrate one interval; an empty one returns the state as it is."""
         empty = t1 <= t0
         solution = diffrax.diffeqsolve(
-            diffrax.ODETerm(lambda t, x, _: rate_vector(model, jnp.asarray(t), x, p)),
+            diffrax.ODETerm(lambda t, x, _: rates(jnp.asarray(t), x)),
             diffrax.Kvaerno5() if self.stiff else diffrax.Tsit5(),
             t0=t0,
             # An empty interval is integrated over an arbitrary length, and the result dropped: gradients stay finite.
@@ -47,6 +77,7 @@ class General(AbstractSolver):
             dt0=None,
             y0=y,
             stepsize_controller=diffrax.PIDController(rtol=self.rtol, atol=self.atol),
+            adjoint=adjoint,
             max_steps=self.max_steps,
             throw=False,
         )
@@ -54,27 +85,34 @@ class General(AbstractSolver):
         failed = jnp.where(solution.result == diffrax.RESULTS.successful, ResultCode.SOLVED, ResultCode.STEP_LIMIT)
         return jnp.where(empty, y, ended), jnp.where(empty, ResultCode.SOLVED, failed)
 
-    def __call__(self, model: AbstractModel, p: Named, events: EventTable) -> Profile:
-        """Walk through doses and samples in one order, integrating between them."""
-        time, times = jnp.asarray(events.time), jnp.asarray(events.sample_time)
-        doses, samples = time.shape[0], times.shape[0]
-        place = jnp.concatenate([jnp.arange(doses, dtype=float), jnp.asarray(events.sample_after) + 0.5])
+    def _walk(self, model: AbstractModel, p: Named, steps: Steps, start: Float[Array, " state"]) -> Profile:
+        """Integrate from step to step and to the samples between them."""
+        count, samples = len(steps.time), len(steps.sample_time)
+        place = jnp.concatenate([jnp.arange(count, dtype=float), steps.sample_after + 0.5])
         order = jnp.argsort(place, stable=True)
-        at = jnp.concatenate([time, times])[order]
-        amount = jnp.concatenate([jnp.asarray(events.amount), jnp.zeros(samples)])[order]
-        state = jnp.concatenate([jnp.asarray(events.state), jnp.zeros(samples, jnp.int32)])[order]
+        none, zero = jnp.zeros(samples, bool), jnp.zeros(samples)
+        events = (
+            jnp.concatenate([steps.time, steps.sample_time])[order],
+            jnp.concatenate([steps.span, steps.sample_interval])[order],
+            jnp.concatenate([steps.reset, none])[order],
+            jnp.concatenate([steps.amount, zero])[order],
+            jnp.concatenate([steps.rate, zero])[order],
+            jnp.concatenate([steps.state, jnp.zeros(samples, jnp.int32)])[order],
+        )
 
         def step(carry, event):
-            t0, y, code = carry
-            t1, dose, target = event
-            y, this = self._advance(model, p, t0, t1, y)
-            y = y.at[target].add(dose)
-            return (t1, y, jnp.maximum(code, this)), y
+            t0, y, inputs, code = carry
+            t1, span, reset, amount, rate, state = event
+            rates = lambda t, x: rate_vector(model, t, x, at_time(p, steps, t, span)) + inputs  # noqa: E731
+            y, this = self._advance(rates, t0, t1, y, diffrax.RecursiveCheckpointAdjoint())
+            y = jnp.where(reset, start, y).at[state].add(amount)
+            inputs = jnp.where(reset, 0.0, inputs).at[state].add(rate)
+            return (t1, y, inputs, jnp.maximum(code, this)), y
 
-        start = (at[0], initial_state(model, p), jnp.asarray(ResultCode.SOLVED))
-        (_, _, code), walked = jax.lax.scan(step, start, (at, amount, state))
-        states = walked[jnp.argsort(order, stable=True)[doses:]]
-        return profile(model, p, times, states, walked, code, floor=10 * self.atol)
+        begin = (steps.time[0], start, jnp.zeros_like(start), jnp.asarray(ResultCode.SOLVED))
+        (_, _, _, code), walked = jax.lax.scan(step, begin, events)
+        states = walked[jnp.argsort(order, stable=True)[count:]]
+        return profile(model, p, steps, states, walked, code, floor=10 * self.atol)
 
     def check(self, model: AbstractModel, p: Named) -> str:
         """Check that the rates are finite at the start."""

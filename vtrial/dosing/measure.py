@@ -1,0 +1,154 @@
+"""Measures: what of a patient a dose goes by, worked out from baseline covariates."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from vtrial import units
+from vtrial._types import Named, Scalar
+
+
+class AbstractMeasure(eqx.Module):
+    """A number of each patient that a dose is proportional to: weight, body surface, a clearance."""
+
+    unit: eqx.AbstractVar[str]
+    """Unit of the measure."""
+
+    @property
+    @abstractmethod
+    def covariates(self) -> Mapping[str, str]:
+        """Unit in which each covariate is taken; the dataset must have it in the same unit."""
+
+    @abstractmethod
+    def value(self, covariates: Named) -> Scalar:
+        """Return the measure of one patient."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """Say it in words."""
+
+
+class PerCovariate(AbstractMeasure):
+    """A covariate itself: body weight for a dose in mg/kg, a body surface that the data have for one in mg/m^2."""
+
+    covariate: str = eqx.field(static=True)
+    """Its name, as in the dataset."""
+    unit: str = eqx.field(static=True)
+    """Unit in which it is taken."""
+
+    @property
+    def covariates(self) -> Mapping[str, str]:
+        """Name the covariate."""
+        return {self.covariate: self.unit}
+
+    def value(self, covariates: Named) -> Scalar:
+        """Return the covariate."""
+        return _taken(covariates, self.covariate, self.unit, self.unit)
+
+    def describe(self) -> str:
+        """Name it."""
+        return self.covariate
+
+
+class DuBois(AbstractMeasure):
+    """Body surface 0.007184 weight^0.425 height^0.725 (m^2, kg, cm).
+
+    Source: Du Bois and Du Bois 1916, doi:10.1001/archinte.1916.00080130010002.
+    """
+
+    weight: str = eqx.field(static=True)
+    """Covariate with the weight."""
+    weight_unit: str = eqx.field(static=True)
+    height: str = eqx.field(static=True)
+    """Covariate with the height."""
+    height_unit: str = eqx.field(static=True)
+
+    @property
+    def unit(self) -> str:
+        """A surface."""
+        return "m^2"
+
+    @property
+    def covariates(self) -> Mapping[str, str]:
+        """Name weight and height."""
+        return {self.weight: self.weight_unit, self.height: self.height_unit}
+
+    def value(self, covariates: Named) -> Scalar:
+        """Return the formula."""
+        weight = _taken(covariates, self.weight, self.weight_unit, "kg")
+        height = _taken(covariates, self.height, self.height_unit, "cm")
+        return 0.007184 * weight**0.425 * height**0.725
+
+    def describe(self) -> str:
+        """Name formula and covariates."""
+        return f"body surface (Du Bois, {self.weight} and {self.height})"
+
+
+class Mosteller(AbstractMeasure):
+    """Body surface sqrt(weight height / 3600) (m^2, kg, cm).
+
+    Source: Mosteller 1987, doi:10.1056/NEJM198710223171717.
+    """
+
+    weight: str = eqx.field(static=True)
+    """Covariate with the weight."""
+    weight_unit: str = eqx.field(static=True)
+    height: str = eqx.field(static=True)
+    """Covariate with the height."""
+    height_unit: str = eqx.field(static=True)
+
+    @property
+    def unit(self) -> str:
+        """A surface."""
+        return "m^2"
+
+    @property
+    def covariates(self) -> Mapping[str, str]:
+        """Name weight and height."""
+        return {self.weight: self.weight_unit, self.height: self.height_unit}
+
+    def value(self, covariates: Named) -> Scalar:
+        """Return the formula."""
+        weight = _taken(covariates, self.weight, self.weight_unit, "kg")
+        height = _taken(covariates, self.height, self.height_unit, "cm")
+        return jnp.sqrt(weight * height / 3600)
+
+    def describe(self) -> str:
+        """Name formula and covariates."""
+        return f"body surface (Mosteller, {self.weight} and {self.height})"
+
+
+class Calvert(AbstractMeasure):
+    """Glomerular filtration rate + 25 mL/min: carboplatin's clearance, for a dose written as an area under the curve.
+
+    Source: Calvert et al. 1989, doi:10.1200/JCO.1989.7.11.1748.
+    """
+
+    filtration: str = eqx.field(static=True)
+    """Covariate with the filtration rate, not per 1.73 m^2."""
+    filtration_unit: str = eqx.field(static=True)
+
+    @property
+    def unit(self) -> str:
+        """A clearance."""
+        return "mL/min"
+
+    @property
+    def covariates(self) -> Mapping[str, str]:
+        """Name the filtration rate."""
+        return {self.filtration: self.filtration_unit}
+
+    def value(self, covariates: Named) -> Scalar:
+        """Return the formula."""
+        return _taken(covariates, self.filtration, self.filtration_unit, self.unit) + 25.0
+
+    def describe(self) -> str:
+        """Name the covariate."""
+        return f"({self.filtration} + 25 mL/min)"
+
+
+def _taken(covariates: Named, name: str, given: str, wanted: str) -> Scalar:
+    """Return a covariate in the unit a formula takes it in."""
+    return covariates[name] * units.factor(given, wanted, where=f"Covariate {name}")  # pyright: ignore[reportReturnType]

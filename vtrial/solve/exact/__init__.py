@@ -1,0 +1,1 @@
+"""Exact ways over an interval for linear models: closed forms, and a ladder of matrix exponentials for the rest."""
