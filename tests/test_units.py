@@ -46,3 +46,18 @@ def test_quantity_refuses(text, said):
 def test_a_number_is_no_unit():
     with pytest.raises(UserError, match="write the unit alone"):
         units.factor("70 kg", "kg", where="x")
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted", "factor"),
+    [("ng/mL", "nmol/L", 2.0), ("nmol/L", "ng/mL", 0.5), ("mg", "umol", 2.0), ("mol", "kg", 0.5), ("mg", "ug", 1000.0)],
+)
+def test_molar_mass(given, wanted, factor):
+    assert units.factor(given, wanted, where="x", molar_mass=500.0) == pytest.approx(factor, rel=1e-12)
+
+
+def test_a_molar_mass_converts_nothing_else():
+    with pytest.raises(UserError, match="x is given in 'mg', which can be converted to 'nmol' only by a molar mass"):
+        units.factor("mg", "nmol", where="x")
+    with pytest.raises(UserError, match="x is given in 'mg/L', which cannot be converted to 'nmol'"):
+        units.factor("mg/L", "nmol", where="x", molar_mass=500.0)

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int, Key
 from vtrial import keys
 from vtrial._types import Values
 from vtrial.data import Dataset
-from vtrial.model import AbstractModel
+from vtrial.model import AbstractModel, parameter_units
 from vtrial.noise import AbstractNoise
 from vtrial.population import AbstractPrior, Population
 from vtrial.solve import AbstractSolver, ResultCode
@@ -46,9 +46,10 @@ class StatisticalModel(eqx.Module):
             eta = raw @ factor.T
             for i, name in enumerate(self.population.effects):
                 numpyro.deterministic(f"{name}_eta", eta[:, i])
-            p = self.population.individual(typical, eta, _arrays(data.covariates))
+            p = self.population.individual(typical, eta, _arrays(data.every_covariate))
             for name in self.population.effects:
-                numpyro.deterministic(f"{name}_individual", p[name])
+                # Of a parameter that varies with time, the value at the subject's first row.
+                numpyro.deterministic(f"{name}_individual", p[name] if p[name].ndim == 1 else p[name][:, 0])
             # One program even where NumPyro runs the model eagerly, at initialisation.
             predicted, code = jax.jit(lambda p: self.predict(p, data))(p)
             failed = jnp.any(code != ResultCode.SOLVED)
@@ -66,14 +67,33 @@ class StatisticalModel(eqx.Module):
         return numpyro_model
 
     def predict(
-        self, p: Mapping[str, Float[Array, " subject"]], data: Dataset
+        self, p: Mapping[str, Float[Array, "subject *span"]], data: Dataset
     ) -> tuple[dict[str, Array], Int[Array, " subject"]]:
-        """Return each output's predictions [obs] given the subjects' parameters, and each subject's result code."""
-        profiles = jax.vmap(self.solver, in_axes=(None, 0, 0))(self.model, p, jax.tree.map(jnp.asarray, data.events))
-        return {o: profiles.outputs[o][obs.subject, obs.sample] for o, obs in data.observations.items()}, profiles.code
+        """Return each output's predictions [obs] given the subjects' parameters, and each subject's result code.
+
+        A parameter that varies with time has an axis of spans, the rows of the subject. Subjects are solved in buckets
+        of similar numbers of records, one program each.
+        """
+        values: dict[str, list[Array]] = {o: [] for o in data.observations}
+        code = jnp.zeros(len(data.subjects), jnp.int32)
+        for table, members in zip(data.events.tables, data.events.members, strict=True):
+            spans = table.sizes[3]
+            own = {name: v[members] if v.ndim == 1 else v[members, :spans] for name, v in p.items()}
+            solve = jax.vmap(self.solver, in_axes=(None, 0, 0))
+            profiles = solve(self.model, own, jax.tree.map(jnp.asarray, table))
+            code = code.at[members].set(profiles.code)
+            for o in values:
+                values[o].append(profiles.outputs[o].reshape(-1))
+        joined = {o: jnp.concatenate(parts) for o, parts in values.items()}
+        where = {o: data.events.positions(obs.subject, obs.sample) for o, obs in data.observations.items()}
+        return {o: joined[o][where[o]] for o in joined}, code
 
     def replicate(
-        self, key: Key[Array, ""], p: Mapping[str, Float[Array, " subject"]], draw: Mapping[str, Array], data: Dataset
+        self,
+        key: Key[Array, ""],
+        p: Mapping[str, Float[Array, "subject *span"]],
+        draw: Mapping[str, Array],
+        data: Dataset,
     ) -> dict[str, Array]:
         """Return what would be measured [obs] at the samples of `data` in subjects with parameters `p`."""
         predicted, _ = self.predict(p, data)
@@ -91,17 +111,19 @@ class StatisticalModel(eqx.Module):
         """Return the observed subjects' parameters at one posterior draw, from their sampled etas."""
         columns = [draw[f"{name}_eta"] for name in self.population.effects]
         eta = jnp.stack(columns, axis=-1) if columns else jnp.zeros((len(data.subjects), 0))
-        return self.population.individual(draw, eta, _arrays(data.covariates))
+        return self.population.individual(draw, eta, _arrays(data.every_covariate))
 
     def new_subjects(self, key: Key[Array, ""], draw: Mapping[str, Array], data: Dataset) -> dict[str, Array]:
         """Return parameters of new subjects with the covariates of the observed ones, at one posterior draw."""
         each, factor = keys.numbered(key, len(data.subjects)), self.population.factor(draw)
-        return jax.vmap(lambda k, c: self.population.new_subject(k, draw, factor, c))(each, _arrays(data.covariates))
+        return jax.vmap(lambda k, c: self.population.new_subject(k, draw, factor, c))(
+            each, _arrays(data.every_covariate)
+        )
 
     def typical_subjects(self, draw: Mapping[str, Array], data: Dataset) -> dict[str, Array]:
         """Return the parameters of subjects with the observed covariates and all etas 0, at one posterior draw."""
         eta = jnp.zeros((len(data.subjects), len(self.population.effects)))
-        return self.population.individual(draw, eta, _arrays(data.covariates))
+        return self.population.individual(draw, eta, _arrays(data.every_covariate))
 
     def words(self) -> dict[str, Any]:
         """Say the statistical model in words: what a posterior was fitted with."""
@@ -128,7 +150,8 @@ class StatisticalModel(eqx.Module):
 
     def units(self) -> dict[str, str]:
         """Return the unit of each of those sites; omegas have none, they are standard deviations of logarithms."""
-        result = dict(self.model.parameters)
+        known = parameter_units(self.model)
+        result = {name: known[name] for name in self.population.names}
         result |= {f"{name}_iiv": "" for name in self.population.effects}
         for output, noise in self.noise.items():
             result |= {f"{output}_{short}": unit for short, unit in noise.units(self.model.outputs[output]).items()}

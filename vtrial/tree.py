@@ -13,7 +13,7 @@ from vtrial.cohort.outcomes import QUANTILES
 from vtrial.data import Dataset
 from vtrial.design import AbstractDesign
 from vtrial.endpoint import AbstractEndpoint
-from vtrial.model import AbstractModel
+from vtrial.model import AbstractModel, parameter_units
 from vtrial.trial import Trials
 
 
@@ -34,34 +34,28 @@ def observed(data: Dataset) -> xr.Dataset:
 
 def _dose_unit(model: AbstractModel, data: Dataset) -> str:
     """Return the unit of the doses, or "" if they go into states of different units."""
-    dosed = np.unique(np.asarray(data.events.state)[np.asarray(data.events.amount) != 0])
-    units = {list(model.states.values())[i] for i in dosed}
+    units = {list(model.states.values())[i] for i in np.unique(data.doses.state)}
     return units.pop() if len(units) == 1 else ""
 
 
 def constant(data: Dataset, model: AbstractModel) -> xr.Dataset:
-    """Return the covariates [subject] and the single doses [record] of the observed subjects."""
-    amount = np.asarray(data.events.amount)
-    subject, record = np.nonzero(amount)
+    """Return the covariates [subject] and the dose records [record] of the observed subjects."""
+    given, amount = data.doses, _dose_unit(model, data)
+    per_time = f"({amount})/({model.time})" if amount else ""
     states = np.array(list(model.states))
-    doses = {
-        "dose_subject": (schema.RECORD, np.array(data.subjects)[subject], _attrs("Subject dosed")),
-        "dose_time": (
-            schema.RECORD,
-            np.asarray(data.events.time)[subject, record],
-            _attrs("Time of the dose", model.time),
-        ),
-        "dose_amount": (
-            schema.RECORD,
-            amount[subject, record],
-            _attrs("Amount, in the unit of the state dosed into", _dose_unit(model, data)),
-        ),
-        "dose_state": (
-            schema.RECORD,
-            states[np.asarray(data.events.state)[subject, record]],
-            _attrs("State dosed into"),
-        ),
+    columns = {
+        "subject": (np.array(data.subjects)[given.subject], _attrs("Subject dosed")),
+        "time": (given.time, _attrs("Time of the dose record", model.time)),
+        "amount": (given.amount, _attrs("AMT, in the unit of the state dosed into", amount)),
+        "state": (states[given.state], _attrs("State dosed into")),
+        "rate": (given.rate, _attrs("RATE: 0 bolus or duration given, -1 and -2 modelled", per_time)),
+        "duration": (given.duration, _attrs("Duration of an infusion given by it", model.time)),
+        "interval": (given.interval, _attrs("II", model.time)),
+        "additional": (given.additional, _attrs("ADDL: equal doses that follow")),
+        "steady": (given.steady, _attrs("SS")),
+        "evid": (given.evid, _attrs("EVID: 1 dose, 4 reset and dose")),
     }
+    doses = {f"dose_{name}": (schema.RECORD, value, attrs) for name, (value, attrs) in columns.items()}
     covariates = {
         n: (schema.SUBJECT, v, _attrs(f"Covariate {n}", data.covariate_units[n])) for n, v in data.covariates.items()
     }
@@ -71,9 +65,8 @@ def constant(data: Dataset, model: AbstractModel) -> xr.Dataset:
 def cohort(found: Cohort, model: AbstractModel, data: Dataset) -> xr.Dataset:
     """Return the virtual patients; covariates are prefixed `covariate_`."""
     dims = (schema.REPLICATE, schema.SUBJECT)
-    parameters = {
-        n: (dims, np.asarray(v), _attrs(f"Patient's {n}", model.parameters[n])) for n, v in found.parameters.items()
-    }
+    units = parameter_units(model)
+    parameters = {n: (dims, np.asarray(v), _attrs(f"Patient's {n}", units[n])) for n, v in found.parameters.items()}
     covariates = {
         f"covariate_{n}": (dims, np.asarray(v), _attrs(f"Covariate {n}", data.covariate_units[n]))
         for n, v in found.covariates.items()
@@ -95,7 +88,7 @@ def cohort_of(group: xr.Dataset, model: AbstractModel) -> Cohort:
     """Return the virtual patients of a stored group."""
     return Cohort(
         draw=jnp.asarray(group["posterior_draw"].to_numpy()),
-        parameters={n: jnp.asarray(group[n].to_numpy()) for n in model.parameters},
+        parameters={n: jnp.asarray(group[n].to_numpy()) for n in parameter_units(model) if n in group},
         covariates={
             str(n).removeprefix("covariate_"): jnp.asarray(group[n].to_numpy())
             for n in group

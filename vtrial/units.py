@@ -37,21 +37,34 @@ def _unit(text: str, where: str) -> "pint.Unit":
     return quantity.units
 
 
-def factor(given: str, wanted: str, *, where: str) -> float:
+def factor(given: str, wanted: str, *, where: str, molar_mass: float | None = None) -> float:
     """Return what a number in unit `given` is multiplied with to be in unit `wanted`.
 
-    `where` names the column or key in messages.
+    Args:
+        given: unit of the number.
+        wanted: unit it shall have.
+        where: names the column or key in messages.
+        molar_mass: in g/mol; converts between masses and amounts of substance, such as ng/mL and nmol/L.
 
     Raises:
         UserError: a unit is unknown, or the two do not measure the same thing.
     """
     source, target = _unit(given, where), _unit(wanted, where)
-    if source.dimensionality != target.dimensionality:
-        raise UserError(
-            f"{where} is given in '{given}', which cannot be converted to '{wanted}'; correct the unit, or what "
-            "it stands for."
-        )
-    return float((1 * source).to(target).magnitude)
+    if source.dimensionality == target.dimensionality:
+        return float((1 * source).to(target).magnitude)
+    mass = (molar_mass or 1.0) * _registry().Unit("g/mol")
+    for bridged in (mass * source, source / mass):
+        if bridged.dimensionality == target.dimensionality:
+            if molar_mass is None:
+                raise UserError(
+                    f"{where} is given in '{given}', which can be converted to '{wanted}' only by a molar mass; give "
+                    "molar_mass, for example '180.2 g/mol'."
+                )
+            return float(bridged.to(target).magnitude)
+    raise UserError(
+        f"{where} is given in '{given}', which cannot be converted to '{wanted}'; correct the unit, or what it stands "
+        "for."
+    )
 
 
 def quantity(text: str | float, wanted: str, *, where: str) -> float:

@@ -7,7 +7,19 @@ from vtrial.models.oral_1cpt import OneCompartmentOral
 
 from tests.helpers import half
 from vtrial.errors import UserError
-from vtrial.population import HalfNormalPrior, LinearEffect, LogNormalPrior, Parameter, Population, PowerEffect
+from vtrial.population import (
+    CappedPowerEffect,
+    CategoricalEffect,
+    ExponentialEffect,
+    FactorEffect,
+    HalfNormalPrior,
+    LinearEffect,
+    LogNormalPrior,
+    Parameter,
+    Population,
+    PowerEffect,
+    SigmoidEffect,
+)
 
 MODEL = OneCompartmentOral()
 
@@ -38,11 +50,27 @@ def test_priors_are_those_of_scipy():
 
 @pytest.mark.parametrize(
     ("effect", "factor"),
-    [(PowerEffect("WT", "kg", 70.0, 0.75), (140 / 70) ** 0.75), (LinearEffect("WT", "kg", 70.0, 0.01), 1.7)],
+    [
+        (PowerEffect("WT", "kg", 70.0, 0.75), (140 / 70) ** 0.75),
+        (LinearEffect("WT", "kg", 70.0, 0.01), 1.7),
+        (CappedPowerEffect("WT", "kg", 70.0, 0.75, cap=105.0), 1.5**0.75),
+        (ExponentialEffect("WT", "kg", 70.0, 0.01), np.exp(0.7)),
+        (SigmoidEffect("WT", "kg", 70.0, half=70.0, hill=3.0), 2 * 140**3 / (70**3 + 140**3)),
+        (SigmoidEffect("WT", "kg", 70.0, half=70.0, hill=-3.0), 2 * 140**-3 / (70**-3 + 140**-3)),
+        (FactorEffect("WT", "kg", 1.01, reference=70.0), 1.01**70),
+        (CategoricalEffect("WT", "kg", 70.0, {70: 1.0, 140: 0.7}), 0.7),
+    ],
 )
 def test_covariate_effects(effect, factor):
+    """Each formula at 140, and 1 at its reference 70; all are hashable, so that `jit` can hold them."""
     assert effect.factor(jnp.asarray(140.0)) == pytest.approx(factor)
     assert effect.factor(jnp.asarray(70.0)) == 1.0
+    assert "WT" in effect.describe()
+    assert hash(effect) == hash(effect)
+
+
+def test_a_category_without_a_factor_has_none():
+    assert np.isnan(CategoricalEffect("CYP", "", 0, {0: 1.0, 1: 0.5}).factor(jnp.asarray(2.0)))
 
 
 def test_individual_is_typical_times_eta_times_covariates():
@@ -88,6 +116,10 @@ def test_units_and_order_become_the_models():
         (lambda: LogNormalPrior(-1.0, 0.3), "median > 0"),
         (lambda: HalfNormalPrior(0.0), "scale > 0"),
         (lambda: PowerEffect("WT", "kg", 0.0, 1.0), "reference > 0"),
+        (lambda: CappedPowerEffect("CRCL", "mL/min", 120.0, 0.8, cap=100.0), "reference <= cap"),
+        (lambda: SigmoidEffect("PMA", "week", 0.0, half=46.0, hill=3.0), "reference > 0 and half > 0"),
+        (lambda: FactorEffect("DIAL", "", 0.0), "ratio > 0"),
+        (lambda: CategoricalEffect("CYP", "", 2, {0: 1.0, 1: 0.5}), "factor 1 at its reference 2"),
     ],
 )
 def test_mistakes(make, said):

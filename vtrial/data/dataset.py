@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from vtrial._types import Values
-from vtrial.dosing import EventTable
+from vtrial.dosing.batch import Batch
 
 
 class Observations(eqx.Module):
@@ -23,15 +23,41 @@ class Observations(eqx.Module):
     """Position of the sample in that subject's event table."""
 
 
+class Doses(eqx.Module):
+    """The dose records as the data have them, in long form, in the model's units; additional doses are not expanded."""
+
+    subject: Int[np.ndarray, " dose"]
+    """Position of the subject in `Dataset.subjects`."""
+    time: Float[np.ndarray, " dose"]
+    amount: Float[np.ndarray, " dose"]
+    """In the unit of the state dosed into."""
+    state: Int[np.ndarray, " dose"]
+    """Position of that state in the model's state vector."""
+    rate: Float[np.ndarray, " dose"]
+    """Of an infusion; 0 none given, -1 and -2 modelled rate and duration."""
+    duration: Float[np.ndarray, " dose"]
+    """Of an infusion; 0 none given."""
+    interval: Float[np.ndarray, " dose"]
+    additional: Int[np.ndarray, " dose"]
+    steady: Int[np.ndarray, " dose"]
+    """SS."""
+    evid: Int[np.ndarray, " dose"]
+    """1, or 4 for a dose after a reset."""
+
+
 class Dataset(eqx.Module):
     """Everything observed about a group of subjects; a constructed dataset has passed every check."""
 
     subjects: tuple[str, ...] = eqx.field(static=True)
     """IDs as in the file, in its order."""
-    events: EventTable
-    """Doses and samples of each subject, stacked on a leading `subject` axis."""
+    events: Batch
+    """Doses and samples of each subject, in buckets of subjects with similar numbers of them."""
+    doses: Doses
     covariates: Mapping[str, Float[np.ndarray, " subject"]]
-    """Baseline covariates by name, each in its unit of `covariate_units`."""
+    """Baseline covariates by name, each in its unit of `covariate_units`; of those that vary, the first value."""
+    varying: Mapping[str, Float[np.ndarray, "subject span"]]
+    """Covariates that vary within a subject: the value at each of its rows, aligned with the event table's spans; a
+    subject with fewer rows repeats its last value."""
     covariate_units: Mapping[str, str] = eqx.field(static=True)
     observations: Mapping[str, Observations]
     """By output."""
@@ -43,6 +69,11 @@ class Dataset(eqx.Module):
     """Name of the file."""
     sha256: str = eqx.field(static=True)
     """Hash of its bytes."""
+
+    @property
+    def every_covariate(self) -> dict[str, np.ndarray]:
+        """Covariates as parameters take them: [subject span] where they vary, else [subject]."""
+        return dict(self.covariates) | dict(self.varying)
 
     def long(self, by_output: Values) -> np.ndarray:
         """Join values [..., obs of the output] of all outputs along one long axis, in the order of `observations`."""

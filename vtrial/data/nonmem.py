@@ -1,112 +1,139 @@
-"""Reader of NONMEM-style tables, with every check of raw data.
-
-Columns understood: ID TIME DV AMT EVID CMT MDV DVID ADDL II and covariates; column names in any case; `.`, `NA` and an
-empty cell are missing. Infusions, steady-state records, lag times, resets and censoring, which this version cannot
-honour, are refused by row under their usual column names. Other columns are not read.
-"""
+"""Reader of NONMEM-style tables, with every check of raw data."""
 
 import hashlib
-import logging
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import equinox as eqx
 import numpy as np
 
-from vtrial import units
-from vtrial.data.dataset import Dataset, Observations
-from vtrial.data.table import Table
-from vtrial.dosing import Dose, EventTable, event_table, stack
+from vtrial.data.base import AbstractData
+from vtrial.data.clock import check_ascending, check_dates, read_times
+from vtrial.data.columns import UNDERSTOOD, named, report_unused
+from vtrial.data.conversion import Conversion
+from vtrial.data.covariates import INTERPOLATIONS, read_covariates
+from vtrial.data.dataset import Dataset, Doses
+from vtrial.data.doses import read_doses, states_dosed
+from vtrial.data.observations import CENSORED, Seen, long_form, read_observations
+from vtrial.data.rows import event_codes, refuse_duplicates
+from vtrial.data.table import Table, key
+from vtrial.dosing import Dose, Mark, Reset, event_table
+from vtrial.dosing.batch import Batch, batch
 from vtrial.errors import UserError, nearest
 from vtrial.model import AbstractModel
-
-log = logging.getLogger(__name__)
 
 
 def _names(value: Sequence[str]) -> tuple[str, ...]:
     return tuple(value)
 
 
-class AbstractData(eqx.Module):
-    """A source of observed subjects."""
-
-    @abstractmethod
-    def read(self, model: AbstractModel) -> Dataset:
-        """Read, check and convert to the model's units; raises `UserError` at the first thing that is wrong."""
-
-
 class NonmemTable(AbstractData):
-    """A CSV file of dose and observation records, one row each.
+    """A comma-separated file of dose, observation and other records, one row each, a subject's rows together by time.
+
+    Columns, in any case and order; `.`, `NA` and an empty cell are missing; rows that start with `#`, or have `C` under
+    a first column C, are comments. ID, TIME, DV and AMT must be there.
+
+    - ID: a number or a word.
+    - TIME: a number (negative ones too), or a clock time HH:MM[:SS], which counts from the subject's first record.
+    - DATE: with clock times: yyyy-mm-dd, or a number of days; see `dates`.
+    - EVID: 0 observation, 1 dose, 2 other (a time at which covariates may change), 3 reset, 4 reset and dose. Missing,
+      it is 1 where there is a dose (AMT, or RATE with SS), else 0.
+    - AMT: amount of a dose.
+    - RATE: 0 bolus, above 0 an infusion of that rate, -1 of the rate that parameter R_<state> says, -2 of the duration
+      that D_<state> says. Bioavailability changes the duration of an infusion given by rate, else its rate.
+    - DUR: above 0 an infusion of that duration; with RATE the two must agree.
+    - II, ADDL: interval, and number of additional doses.
+    - SS: 1 reset to steady state, 2 steady state added to what there is; with AMT 0, RATE and II 0 a constant infusion.
+    - CMT: number or name of the compartment dosed into, see `compartments`.
+    - DV, MDV: value of an observation; MDV 1: there is none. Without column MDV, EVID 0 without DV is no observation.
+    - DVID: number or name of what is observed, see `outputs`.
+    - CENS (0, 1 below DV, -1 above DV), LIMIT (the other end of a censored interval), BLQ (0, 1), LLOQ: censoring.
+    - OCC: occasion, a whole number; listed in `covariates`, it is read as one.
+
+    Other names: AMOUNT for AMT, Y for DV, YTYPE for DVID, ADM and ADMID for CMT (ROUTE too, if `compartments` knows its
+    values), TINF and DURATION for DUR, TAU for II.
 
     Args:
         path: the file; a study shipped with vtrial finds it in studies/data.
-        units: unit of TIME, AMT, DV and each covariate.
-        outputs: for each output of the model, the DVID of its observations (any number if the file has no DVID).
-        compartments: for each number in CMT, the model's state it doses into.
-        covariates: columns to keep as baseline covariates.
+        units: unit of TIME, AMT, DV (one, or one for each output) and each covariate; RATE is in AMT's per TIME's and
+            DUR and II are in TIME's unless given; LIMIT and LLOQ are in DV's.
+        outputs: for each output of the model, the number or name in DVID of its observations; in a file without DVID
+            the one in CMT if there are several outputs, and any if there is one.
+        compartments: for each number or name in CMT, the model's state it doses into; names of states are known.
+        covariates: columns to keep as covariates.
+        covariate_interpolation: how a covariate that varies within a subject goes on between rows: "locf" (the last
+            row's value), "nocb" (the next row's, as in NONMEM) or "linear".
+        columns: where a file has other names: the name above -> the name in the file.
+        dates: how DATE is written: "ymd", "mdy", "dmy" or "days". Given, DATE is used with a number in TIME too, which
+            then counts from the midnight of DATE.
+        censored: "refuse" censored observations, or "drop" them (their rows then only carry covariates).
+        molar_mass: for example "180.2 g/mol", or one for each output and state, where data and model have amounts of
+            substance on one side and masses on the other.
     """
 
     path: str = eqx.field(static=True)
-    units: Mapping[str, str] = eqx.field(static=True)
-    outputs: Mapping[str, int] = eqx.field(static=True)
-    compartments: Mapping[int, str] = eqx.field(static=True)
+    units: Mapping[str, str | Mapping[str, str]] = eqx.field(static=True)
+    outputs: Mapping[str, int | str] = eqx.field(static=True)
+    compartments: Mapping[int | str, str] = eqx.field(static=True, default_factory=dict)
     covariates: tuple[str, ...] = eqx.field(static=True, converter=_names, default=())
+    covariate_interpolation: str = eqx.field(static=True, default="locf")
+    columns: Mapping[str, str] = eqx.field(static=True, default_factory=dict)
+    dates: str = eqx.field(static=True, default="")
+    censored: str = eqx.field(static=True, default="refuse")
+    molar_mass: str | Mapping[str, str] = eqx.field(static=True, default="")
+
+    def __check_init__(self):
+        """Check what needs neither model nor file."""
+        check_dates(self.dates)
+        choices = {"covariate_interpolation": INTERPOLATIONS, "censored": CENSORED}
+        for name, known in choices.items():
+            if getattr(self, name) not in known:
+                raise UserError(f"data.{name} is '{getattr(self, name)}'; it may be {' or '.join(known)}.")
+        if not self.outputs:
+            raise UserError("data.outputs is empty; say which output of the model DV observes.")
+        numbers = [key(number) for number in self.outputs.values()]
+        for output, number in zip(self.outputs, numbers, strict=True):
+            if numbers.count(number) > 1:
+                raise UserError(
+                    f"data.outputs gives DVID {number} to {output} and to another output; give each its own."
+                )
+        known = (*UNDERSTOOD, *self.covariates)
+        for name in self.columns:
+            if name.upper() not in (*UNDERSTOOD, *self._kept()):
+                raise UserError(f"data.columns has '{name}', which is no column of this reader. {nearest(name, known)}")
+        Conversion(self.units, self.molar_mass).check()
 
     def read(self, model: AbstractModel) -> Dataset:
         """Read the table."""
         self._check_names(model)
-        path = Path(self.path)
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise UserError(
-                f"data.path: '{self.path}' cannot be read ({error.strerror}); give the path of the data file."
-            ) from error
-        table = Table.parse(content, path.name)
-        table.require("ID", "TIME", "DV", "AMT", "EVID", *self.covariates)
-        self._refuse_unsupported(table)
-        unused = [c for c in table.columns if c not in (*_UNDERSTOOD, *_UNSUPPORTED, *self.covariates)]
-        if unused:
-            log.info("%s: columns not used: %s", table.name, ", ".join(unused))
-        time = table.numbers("TIME") * units.factor(self._unit("TIME"), model.time, where="Column TIME")
-        table.refuse(
-            time < 0,
-            "TIME",
-            "the time is negative; times count from each subject's own start, so shift them to be 0 or later",
+        content, conversion = self._content(), Conversion(self.units, self.molar_mass)
+        table = self._table(content)
+        order, event = table.subjects(), event_codes(table)
+        time, dated = read_times(table, order, conversion.unit("TIME"), model.time, self.dates)
+        report_unused(table, self._kept(), dated=dated)
+        check_ascending(table, time, order, event)
+        states = tuple(model.states)
+        into = states_dosed(table, event, self.compartments, states)
+        doses = read_doses(table, event, time, into, states, lambda c, s: conversion.dose(c, s, model))
+        seen = read_observations(
+            table, event, self.outputs, lambda o: conversion.output(o, model), censored=self.censored
         )
-        order = table.subjects()
-        event = table.numbers("EVID", allowed=(0, 1, 2))
-        for rows in order.values():
-            late = np.flatnonzero(np.diff(time[rows]) < 0)
-            table.refuse(
-                np.isin(table.row, table.row[rows[late + 1]]),
-                "TIME",
-                "the time is before that of the row above; sort each subject by time",
-            )
-        observations = self._observed(table, event, model)
-        doses = self._doses(table, event, time, model)
-        self._refuse_duplicates(table, time, event)
-        events = stack([_subject_events(rows, time, doses, observations) for rows in order.values()])
+        refuse_duplicates(table, time, event)
+        baseline, varying = read_covariates(table, self.covariates, order, time, self.covariate_interpolation)
+        carried = self.covariate_interpolation if varying else ""
         return Dataset(
             subjects=tuple(order),
-            events=events,
-            covariates={name: self._baseline(table, name, order) for name in self.covariates},
-            covariate_units={name: self._unit(name) for name in self.covariates},
-            observations=_long_form(order, time, observations, tuple(self.outputs)),
+            events=_events(order, event, time, doses, seen, len(states), carried),
+            doses=_doses(order, event, doses),
+            covariates=baseline,
+            varying=varying,
+            covariate_units={name: conversion.unit(name) for name in self.covariates},
+            observations=long_form(order, time, seen, self.outputs),
             output_units={o: model.outputs[o] for o in self.outputs},
             time_unit=model.time,
-            source=path.name,
+            source=table.name,
             sha256=hashlib.sha256(content).hexdigest(),
         )
-
-    def _unit(self, column: str) -> str:
-        if column not in self.units:
-            raise UserError(
-                f"data.units lacks the unit of column {column}; add for example '{column}: "
-                f"{_EXAMPLE.get(column, 'kg')}'."
-            )
-        return self.units[column]
 
     def _check_names(self, model: AbstractModel) -> None:
         """Check the configuration against the model before the file is opened."""
@@ -122,177 +149,57 @@ class NonmemTable(AbstractData):
                     f"data.compartments maps CMT {number} to '{state}', which is no state of model "
                     f"{type(model).__name__}. {nearest(state, model.states)}"
                 )
+        Conversion(self.units, self.molar_mass).check_names(model)
 
-    def _refuse_unsupported(self, table: Table) -> None:
-        """Refuse records whose meaning would be lost."""
-        for column, what in _UNSUPPORTED.items():
-            if column in table.columns:
-                table.refuse(
-                    table.numbers(column, missing=0.0) != 0,
-                    column,
-                    f"this version reads no {what}; only 0 is understood here",
-                )
-
-    def _observed(self, table: Table, event: np.ndarray, model: AbstractModel) -> dict[int, tuple[str, float]]:
-        """Return the observations: position of the row -> (output, value in the output's unit)."""
-        missing = table.numbers("MDV", missing=0.0, allowed=(0, 1)) if "MDV" in table.columns else np.zeros(len(event))
-        rows = np.flatnonzero((event == 0) & (missing == 0))
-        value = table.numbers("DV", missing=np.nan)
-        table.refuse(
-            (event == 0) & (missing == 0) & np.isnan(value),
-            "DV",
-            "an observation has no value; give one, or set MDV to 1 to leave the row out",
-        )
-        if not len(rows):
-            raise UserError(f"{table.name} has no observation (EVID 0 with MDV 0); there is nothing to calibrate with.")
-        by_number = {number: name for name, number in self.outputs.items()}
-        if "DVID" in table.columns:
-            number = table.numbers("DVID", missing=np.nan)
-            known = np.isin(number, list(by_number))
-            table.refuse(
-                np.isin(np.arange(len(event)), rows) & ~known,
-                "DVID",
-                f"no output has this DVID; data.outputs knows {self.outputs}",
-            )
-        elif len(self.outputs) == 1:
-            number = np.full(len(event), next(iter(by_number)))
-            self._refuse_mixed(table, rows)
-        else:
+    def _content(self) -> bytes:
+        try:
+            return Path(self.path).read_bytes()
+        except OSError as error:
             raise UserError(
-                f"{table.name} has no column DVID, but data.outputs names several outputs: {', '.join(self.outputs)}."
-            )
-        scale = {
-            o: units.factor(self._unit("DV"), model.outputs[o], where=f"Column DV (output {o})") for o in self.outputs
-        }
-        return {int(r): (by_number[int(number[r])], float(value[r] * scale[by_number[int(number[r])]])) for r in rows}
+                f"data.path: '{self.path}' cannot be read ({error.strerror}); give the path of the data file."
+            ) from error
 
-    def _refuse_mixed(self, table: Table, rows: np.ndarray) -> None:
-        """Refuse observations of several compartments that no DVID tells apart."""
-        if "CMT" in table.columns:
-            number = table.numbers("CMT", missing=np.nan)
-            other = np.zeros(len(number), bool)
-            other[rows] = number[rows] != number[rows[0]]
-            reason = f"the first observation is of compartment {number[rows[0]]:g}; tell outputs apart by a column DVID"
-            table.refuse(other & np.isfinite(number), "CMT", reason)
+    def _table(self, content: bytes) -> Table:
+        columns = {name.upper(): column.upper() for name, column in self.columns.items()}
+        return named(Table.parse(content, Path(self.path).name), columns, tuple(self.compartments), self._kept())
 
-    def _doses(self, table: Table, event: np.ndarray, time: np.ndarray, model: AbstractModel) -> dict[int, Dose]:
-        """Return the doses: position of the row -> dose in the model's units."""
-        given = event == 1
-        amount = table.numbers("AMT", missing=0.0)
-        table.refuse(
-            given & (amount <= 0), "AMT", "a dose record needs an amount above 0; correct it, or set EVID to 0"
-        )
-        table.refuse(
-            ~given & (amount != 0), "AMT", "a record that is no dose has an amount; set EVID to 1, or AMT to 0"
-        )
-        known = list(self.compartments)
-        if "CMT" in table.columns:
-            number = table.numbers("CMT", missing=np.nan)
-            hint = (
-                f"no compartment has this number; data.compartments knows {dict(self.compartments)} and the "
-                f"model has states {tuple(model.states)}"
-            )
-            table.refuse(given & ~np.isin(number, known), "CMT", hint)
-        elif len(known) == 1:
-            number = np.full(len(event), known[0])
-        else:
-            raise UserError(f"{table.name} has no column CMT, but data.compartments names several compartments.")
-        interval = table.numbers("II", missing=0.0) if "II" in table.columns else np.zeros(len(event))
-        more = table.numbers("ADDL", missing=0.0) if "ADDL" in table.columns else np.zeros(len(event))
-        table.refuse(
-            given & ((more < 0) | (more % 1 != 0)), "ADDL", "the number of additional doses must be 0, 1, 2, ..."
-        )
-        table.refuse(
-            given & (more > 0) & (interval <= 0), "II", "additional doses need an interval above 0 between them"
-        )
-        hours = units.factor(self._unit("TIME"), model.time, where="Column II")
-        states = tuple(model.states)
-        into = {r: self.compartments[int(number[r])] for r in np.flatnonzero(given)}
-        # A conversion is slow: one for each state dosed into, not one for each dose.
-        scale = {s: units.factor(self._unit("AMT"), model.states[s], where="Column AMT") for s in set(into.values())}
-        return {
-            int(r): Dose(
-                time=float(time[r]),
-                amount=float(amount[r] * scale[into[r]]),
-                state=states.index(into[r]),
-                additional=int(more[r]),
-                interval=float(interval[r] * hours),
-            )
-            for r in into
-        }
-
-    def _refuse_duplicates(self, table: Table, time: np.ndarray, event: np.ndarray) -> None:
-        """Refuse a record that repeats another in everything that says what it is."""
-        names = [c for c in ("EVID", "CMT", "DVID", "AMT", "MDV") if c in table.columns]
-        columns = [np.nan_to_num(table.numbers(c, missing=0.0)).tolist() for c in names]
-        keys = list(zip(table.text("ID"), *columns, time.tolist(), strict=True))
-        seen: dict[tuple, int] = {}
-        for position, key in enumerate(keys):
-            first = seen.setdefault(key, position)
-            if first != position and event[position] != 2:
-                raise UserError(
-                    f"{table.where(position, 'TIME')} repeats the record of row {table.row[first]} "
-                    f"(same ID, {', '.join(names)} and TIME); remove one of them, or give replicates different times."
-                )
-
-    def _baseline(self, table: Table, name: str, order: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Return a covariate's value for each subject."""
-        value = table.numbers(name, missing=np.nan)
-        table.refuse(np.isnan(value), name, "the covariate is missing; fill it in, or leave it out of data.covariates")
-        first = np.empty_like(value)
-        for rows in order.values():
-            first[rows] = value[rows[0]]
-        table.refuse(
-            value != first,
-            name,
-            "the covariate changes within the subject; this version reads baseline covariates only",
-        )
-        return np.array([value[rows[0]] for rows in order.values()])
+    def _kept(self) -> tuple[str, ...]:
+        return tuple(name.upper() for name in self.covariates)
 
 
-_UNDERSTOOD = ("ID", "TIME", "DV", "AMT", "EVID", "CMT", "MDV", "DVID", "ADDL", "II")
-
-_UNSUPPORTED = {
-    "RATE": "infusions",
-    "DUR": "infusions",
-    "TINF": "infusions",
-    "SS": "steady-state doses",
-    "LAG": "lag times",
-    "ALAG": "lag times",
-    "TLAG": "lag times",
-    "CENS": "censored observations",
-    "BLQ": "censored observations",
-}
-"""Columns of the field that change what a record means, and what they bring; understood here only where they are 0."""
-
-_EXAMPLE = {"TIME": "h", "AMT": "mg", "DV": "mg/L"}
-
-
-def _subject_events(
-    rows: np.ndarray, time: np.ndarray, doses: Mapping[int, Dose], observations: Mapping[int, tuple[str, float]]
-) -> EventTable:
-    """Return one subject's event table: its rows in file order."""
-    kept = [doses[r] if r in doses else float(time[r]) for r in rows.tolist() if r in doses or r in observations]
-    return event_table(kept or [float(time[rows[0]])])
-
-
-def _long_form(
+def _events(
     order: Mapping[str, np.ndarray],
+    event: np.ndarray,
     time: np.ndarray,
-    observations: Mapping[int, tuple[str, float]],
-    outputs: tuple[str, ...],
-) -> dict[str, Observations]:
-    """Return each output's observations; the n-th observation row of a subject is sample n of its event table."""
-    entries = [
-        (observations[r][0], observations[r][1], time[r], subject, sample)
-        for subject, rows in enumerate(order.values())
-        for sample, r in enumerate(r for r in rows.tolist() if r in observations)
-    ]
-    result = {}
-    for output in outputs:
-        mine = [e[1:] for e in entries if e[0] == output]
-        if not mine:
-            raise UserError(f"The data have no observation of output '{output}'; leave it out of data.outputs.")
-        value, at, subject, sample = (np.array(column) for column in zip(*mine, strict=True))
-        result[output] = Observations(value, at, subject, sample)
-    return result
+    doses: Mapping[int, Dose],
+    seen: Seen,
+    states: int,
+    carried: str,
+) -> Batch:
+    """Return the event tables; every row is in them, for a person's time starts at the first and covariates change."""
+
+    def row(r: int) -> Dose | Reset | Mark | float:
+        if r in doses:
+            return doses[r]
+        at = float(time[r])
+        return Reset(at) if event[r] == 3 else at if r in seen else Mark(at)
+
+    return batch(
+        [event_table([row(r) for r in rows.tolist()], states=states, carried=carried) for rows in order.values()]
+    )
+
+
+def _doses(order: Mapping[str, np.ndarray], event: np.ndarray, doses: Mapping[int, Dose]) -> Doses:
+    """Return the dose records in long form."""
+    subject = {r: i for i, rows in enumerate(order.values()) for r in rows.tolist()}
+    rows = sorted(doses)
+
+    def column(name: str, kind: type) -> np.ndarray:
+        return np.array([getattr(doses[r], name) for r in rows], kind)
+
+    return Doses(
+        subject=np.array([subject[r] for r in rows], int),
+        evid=event[rows].astype(int),
+        **{name: column(name, float) for name in ("time", "amount", "rate", "duration", "interval")},
+        **{name: column(name, int) for name in ("state", "additional", "steady")},
+    )

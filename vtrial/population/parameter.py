@@ -41,10 +41,18 @@ class Parameter(eqx.Module):
     def individual(
         self, typical: Float[Array, "..."], eta: Float[Array, "..."], covariates: Mapping[str, Float[Array, "..."]]
     ) -> Float[Array, "..."]:
-        """Return subjects' values from the typical value, their etas and covariates (shapes broadcast)."""
-        value = typical * jnp.exp(eta)
+        """Return subjects' values from the typical value, their etas and covariates.
+
+        Covariates have the shape of eta, or one axis more if they vary with time; then the values have it too.
+        """
+        value = jnp.asarray(typical * jnp.exp(eta))
         for effect in self.covariates.values():
-            value = value * effect.factor(covariates[effect.covariate])
+            factor = jnp.asarray(effect.factor(covariates[effect.covariate]))
+            if factor.ndim < value.ndim:
+                factor = factor[..., None]
+            elif factor.ndim > value.ndim:
+                value = value[..., None]
+            value = value * factor
         return value
 
     def describe(self, name: str) -> str:

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Key
 
 from vtrial import units as units_of
 from vtrial.errors import UserError, nearest
-from vtrial.model import AbstractModel
+from vtrial.model import AbstractModel, parameter_units
 from vtrial.population.parameter import Parameter
 
 CHOLESKY = "iiv_cholesky"
@@ -27,7 +27,8 @@ class Population(eqx.Module):
     Sites, named after the parameters: `CL` (typical value), `CL_iiv` (omega, the SD of its eta), `CL_eta` (by subject).
 
     Args:
-        parameters: by name, every parameter of the model.
+        parameters: by name, every parameter of the model; and, where doses enter otherwise than as recorded, F, ALAG, D
+            and R by state, as `F_depot`.
         correlation: concentration of the LKJ prior of the correlation of the etas: 1 is flat, larger is nearer to
             none; left out, the etas are independent.
     """
@@ -53,16 +54,18 @@ class Population(eqx.Module):
             UserError: a parameter is missing or unknown, or its unit does not fit.
         """
         given = dict(zip(self.names, self.parameters, strict=True))
+        known = parameter_units(model)
         for name in given:
-            if name not in model.parameters:
+            if name not in known:
                 raise UserError(
                     f"population.parameters has '{name}', which model {type(model).__name__} does not. "
-                    f"{nearest(name, model.parameters)}"
+                    f"{nearest(name, known)}"
                 )
         for name in model.parameters:
             if name not in given:
                 raise UserError(f"population.parameters lacks '{name}', which model {type(model).__name__} needs.")
-        return Population({n: given[n].converted(n, unit) for n, unit in model.parameters.items()}, self.correlation)
+        used = {n: unit for n, unit in known.items() if n in given}
+        return Population({n: given[n].converted(n, unit) for n, unit in used.items()}, self.correlation)
 
     @property
     def effects(self) -> tuple[str, ...]:
@@ -72,7 +75,7 @@ class Population(eqx.Module):
     def check_covariates(
         self, units: Mapping[str, str], values: Mapping[str, np.ndarray], who: tuple[str, ...]
     ) -> None:
-        """Check that every covariate effect can act on the covariates of the subjects `who`.
+        """Check that every covariate effect can act on the covariates [subject], or [subject span], of subjects `who`.
 
         Raises:
             UserError: a covariate is missing or in another unit, or makes a parameter 0, negative or not a number.
@@ -92,11 +95,12 @@ class Population(eqx.Module):
                         f"'{effect.unit}'; bring the two to one unit."
                     )
                 factor = np.asarray(effect.factor(jnp.asarray(values[covariate])))
-                wrong = np.flatnonzero(~(np.isfinite(factor) & (factor > 0)))
+                wrong = np.argwhere(~(np.isfinite(factor) & (factor > 0)))
                 if len(wrong):
+                    first = tuple(wrong[0])
                     raise UserError(
-                        f"Covariate {covariate} of ID {who[wrong[0]]} is {values[covariate][wrong[0]]:g}, which makes "
-                        f"its {name} {factor[wrong[0]]:g} times the typical value; correct the covariate or the effect."
+                        f"Covariate {covariate} of ID {who[first[0]]} is {values[covariate][first]:g}, which makes "
+                        f"its {name} {factor[first]:g} times the typical value; correct the covariate or the effect."
                     )
 
     @property
@@ -134,9 +138,12 @@ class Population(eqx.Module):
         self,
         typical: Mapping[str, Array],
         eta: Float[Array, "*any effect"],
-        covariates: Mapping[str, Float[Array, "*any"]],
-    ) -> dict[str, Float[Array, "*any"]]:
-        """Return subjects' parameters from typical values, etas (last axis: effect) and covariates."""
+        covariates: Mapping[str, Float[Array, "..."]],
+    ) -> dict[str, Float[Array, "..."]]:
+        """Return subjects' parameters from typical values, etas (last axis: effect) and covariates.
+
+        A covariate that varies with time has one axis more, of spans; so have the parameters it acts on.
+        """
         column = {name: eta[..., i] for i, name in enumerate(self.effects)}
         none = jnp.zeros(eta.shape[:-1])
         return {

@@ -59,8 +59,9 @@ def _given(tree: xr.DataTree) -> str:
     """Say the doses and covariates of the observed subjects."""
     group = tree[schema.CONSTANT_DATA].dataset
     amount = group["dose_amount"].to_numpy()
+    count = int((1 + group["dose_additional"]).sum())
     said = (
-        [f"{len(amount)} doses of {interval(amount.min(), amount.max())} {group['dose_amount'].attrs['units']}"]
+        [f"{count} doses of {interval(amount.min(), amount.max())} {group['dose_amount'].attrs['units']}"]
         if len(amount)
         else ["no doses"]
     )

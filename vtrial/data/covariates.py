@@ -1,0 +1,63 @@
+"""Covariates of observed subjects: baseline, and at every row where they vary."""
+
+import logging
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from vtrial.data.table import Table
+
+log = logging.getLogger(__name__)
+
+INTERPOLATIONS = ("locf", "nocb", "linear")
+"""How a covariate may go on between rows: the last row's value, the next row's, or from one to the other."""
+
+_OCCASION = "OCC"
+
+
+def read_covariates(
+    table: Table, names: Sequence[str], order: Mapping[str, np.ndarray], time: np.ndarray, interpolation: str
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return each covariate's first value [subject], and those that vary within a subject at each row [subject span].
+
+    Rows without a value have that of the last row with one, before the first that of the first; with linear
+    interpolation, rows between two values lie on the line. Subjects with fewer rows repeat their last.
+
+    Raises:
+        UserError: a subject has no value at all, or an occasion is no whole number.
+    """
+    baseline, varying = {}, {}
+    longest = max(len(rows) for rows in order.values())
+    for name in names:
+        value = _filled(table, name.upper(), order, time, interpolation)
+        if name.upper() == _OCCASION:
+            table.refuse(value % 1 != 0, name.upper(), "an occasion is a whole number; correct it")
+        first = np.array([value[rows[0]] for rows in order.values()])
+        baseline[name] = first
+        if any((value[rows] != value[rows[0]]).any() for rows in order.values()):
+            varying[name] = np.stack(
+                [np.append(value[rows], np.full(longest - len(rows), value[rows[-1]])) for rows in order.values()]
+            )
+    return baseline, varying
+
+
+def _filled(
+    table: Table, name: str, order: Mapping[str, np.ndarray], time: np.ndarray, interpolation: str
+) -> np.ndarray:
+    """Return a covariate at each row, gaps filled."""
+    value = table.numbers(name, missing=np.nan)
+    missing = np.isnan(value)
+    for rows in order.values():
+        gaps, known = rows[missing[rows]], rows[~missing[rows]]
+        if not len(known):
+            reason = (
+                "the covariate is missing in every row of the subject; fill it in, or leave it out of data.covariates"
+            )
+            raise table.fault(int(rows[0]), name, reason)
+        if interpolation == "linear" and name.upper() != _OCCASION:
+            value[gaps] = np.interp(time[gaps], time[known], value[known])
+        else:
+            value[gaps] = value[known[np.maximum(np.searchsorted(known, gaps) - 1, 0)]]
+    if missing.any():
+        log.info("%s: %s missing in %d row(s), filled from the subject's other rows", table.name, name, missing.sum())
+    return value
