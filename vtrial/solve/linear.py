@@ -1,5 +1,6 @@
 """Linear models, solved exactly: amounts are carried from step to step by the matrix exponential of the rates."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,12 +11,19 @@ from vtrial.dosing import EventTable, Steps, at_span, resolve, varies
 from vtrial.errors import UserError
 from vtrial.model import AbstractModel
 from vtrial.solve.base import AbstractSolver, Profile, ResultCode, initial_state, profile, rate_vector
-from vtrial.solve.propagate import Amounts, Way, form, propagator, rate_matrix
+from vtrial.solve.exact.blocks import in_blocks
+from vtrial.solve.exact.ladder import climb, ladder, matrices, smallest_step
+from vtrial.solve.propagate import Amounts, Form, Way, form, propagator, rate_matrix, with_inputs
 from vtrial.solve.steady import finder
+
+_BLOCK = 2048
+"""Persons at a time in a closed form: some twenty rows of that length stay in the processor's cache."""
+_BLOCK_LADDER = 8
+"""Persons at a time on the ladder: each has matrices and all samples, some 0.1 MB."""
 
 
 class Linear(AbstractSolver):
-    """Exact solution of a linear model: closed forms where its structure has them, else the matrix exponential."""
+    """Exact solution of a linear model: a closed form where its structure has one, else a ladder of exponentials."""
 
     def __call__(self, model: AbstractModel, p: Named, events: EventTable) -> Profile:
         """Carry the amounts from step to step, then from its last step to each sample.
@@ -28,24 +36,14 @@ class Linear(AbstractSolver):
                 "The linear solver needs parameters that are constant between rows, but covariates here run linearly "
                 "from one row to the next; use solver=general."
             )
+        found = form(model, p, events.infused)
+        traced, fixed = eqx.partition((model, events), eqx.is_array)
 
-        def advance(p: Named, y: Array, inputs: Array, h: Array) -> Array:
-            states = propagator(model, p, events.infused)(h, (*y, *(inputs[i] for i in events.infused)))
-            return jnp.stack(states)
+        def solve(p: Named, traced: tuple[AbstractModel, EventTable]) -> Profile:
+            return _solve(found, *eqx.combine(traced, fixed), p)
 
-        start = initial_state(model, at_span(p, 0))
-        steady = finder(
-            advance, lambda p: initial_state(model, p), linear=True, tolerance=1e-12, constant=events.constant
-        )
-        steps = resolve(model, p, events, steady, start)
-
-        def way(span: Int[Array, ""]) -> Way:
-            return propagator(model, at_span(p, span), steps.infused)
-
-        carried = _carry(way, varies(p), steps, start)
-        states = _at_samples(way, varies(p), steps, carried)
-        every = jnp.stack(carried[: len(start)], axis=-1)
-        return profile(model, p, steps, jnp.stack(states, axis=-1), every, jnp.asarray(ResultCode.SOLVED))
+        size = _BLOCK_LADDER if found.ladder else _BLOCK
+        return in_blocks(solve, size)({name: jnp.asarray(value, float) for name, value in p.items()}, traced)
 
     def check(self, model: AbstractModel, p: Named) -> str:
         """Compare the rates at arbitrary states and times with those of a constant matrix."""
@@ -62,35 +60,96 @@ class Linear(AbstractSolver):
                 )
         return (
             f"linear solver: {type(model).__name__} is linear with {len(model.states)} state(s), so "
-            f"{form(len(model.states), 0)} carries it exactly"
+            f"{form(model, p, ()).sentence} carries it exactly"
         )
 
 
-def _carry(way, varying: bool, steps: Steps, start: Float[Array, " state"]) -> Amounts:
+def _solve(found: Form, model: AbstractModel, events: EventTable, p: Named) -> Profile:
+    def advance(p: Named, y: Array, inputs: Array, h: Array) -> Array:
+        way = propagator(model, p, found, smallest_step(h))
+        return jnp.stack(way(h, (*y, *(inputs[i] for i in events.infused))))
+
+    start = initial_state(model, at_span(p, 0))
+    steady = finder(advance, lambda p: initial_state(model, p), linear=True, tolerance=1e-12, constant=events.constant)
+    steps = resolve(model, p, events, steady, start)
+    lengths = jnp.diff(steps.time, prepend=steps.time[:1])
+    left = steps.sample_time - steps.time[steps.sample_after]
+    if found.ladder and not varies(p):
+        states, carried = _on_ladder(found, model, p, steps, start, lengths, left)
+    else:
+        step = smallest_step(jnp.max(jnp.concatenate([lengths, left])))
+
+        def way(span: Int[Array, ""]) -> Way:
+            return propagator(model, at_span(p, span), found, step)
+
+        once = None if varies(p) else way(jnp.asarray(0))
+        rows = _carry(lambda h, span, y: (once or way(span))(h, y), steps, start, lengths)
+        seen = _at_samples(lambda h, span, y: (once or way(span))(h, y), steps, rows, left)
+        states, carried = jnp.stack(seen, axis=-1), jnp.stack(rows[: len(start)], axis=-1)
+    return profile(model, p, steps, states, carried, jnp.asarray(ResultCode.SOLVED))
+
+
+def _carry(over, steps: Steps, start: Float[Array, " state"], lengths: Float[Array, " step"]) -> Amounts:
     """Return the amounts just after each step, then the input rates."""
-    size = len(start)
-    once = None if varying else way(jnp.asarray(0))
 
     def step(carry: Amounts, event: tuple[Array, ...]) -> tuple[Amounts, Amounts]:
-        h, span, reset, amount, rate, state = event
-        y = (once or way(span))(h, carry)
-        y = [jnp.where(reset, first, one) for first, one in zip(start, y, strict=True)]
-        u = [jnp.where(reset, 0.0, one) for one in carry[size:]]
-        for i in steps.dosed:
-            y[i] = y[i] + jnp.where(state == i, amount, 0.0)
-        for k, i in enumerate(steps.infused):
-            u[k] = u[k] + jnp.where(state == i, rate, 0.0)
-        return (*y, *u), (*y, *u)
+        h, span, *happens = event
+        new = _happen(steps, start, over(h, span, carry), carry[len(start) :], *happens)
+        return new, new
 
     begin = (*start, *(jnp.zeros_like(start[0]) for _ in steps.infused))
-    lengths = jnp.diff(steps.time, prepend=steps.time[:1])
-    events = (lengths, steps.span, steps.reset, steps.amount, steps.rate, steps.state)
-    return jax.lax.scan(step, begin, events)[1]
+    return jax.lax.scan(step, begin, (lengths, steps.span, *_happening(steps)))[1]
 
 
-def _at_samples(way, varying: bool, steps: Steps, carried: Amounts) -> Amounts:
-    """Return the amounts at the samples."""
-    once = None if varying else way(jnp.asarray(0))
-    lengths = steps.sample_time - steps.time[steps.sample_after]
-    last = tuple(one[steps.sample_after] for one in carried)
-    return jax.vmap(lambda h, span, y: (once or way(span))(h, y))(lengths, steps.sample_interval, last)
+def _happening(steps: Steps) -> tuple[Array, ...]:
+    return steps.reset, steps.amount, steps.rate, steps.state
+
+
+def _happen(
+    steps: Steps, start: Float[Array, " state"], y: Amounts, u: Amounts, reset: Array, amount: Array, rate: Array,
+    state: Array,
+) -> Amounts:  # fmt: skip
+    """Return amounts and input rates after what happens at a step."""
+    y = [jnp.where(reset, first, one) for first, one in zip(start, y, strict=True)]
+    u = [jnp.where(reset, 0.0, one) for one in u]
+    for i in steps.dosed:
+        y[i] = y[i] + jnp.where(state == i, amount, 0.0)
+    for k, i in enumerate(steps.infused):
+        u[k] = u[k] + jnp.where(state == i, rate, 0.0)
+    return (*y, *u)
+
+
+def _at_samples(over, steps: Steps, carried: Amounts, left: Float[Array, " sample"]) -> Amounts:
+    """Return the amounts at the samples, one sample after the other: many persons at one sample fit in the cache."""
+
+    def one(_: None, sample: tuple[Array, ...]) -> tuple[None, Amounts]:
+        h, span, after = sample
+        return None, over(h, span, tuple(row[after] for row in carried))
+
+    return jax.lax.scan(one, None, (left, steps.sample_interval, steps.sample_after))[1]
+
+
+def _on_ladder(
+    found: Form,
+    model: AbstractModel,
+    p: Named,
+    steps: Steps,
+    start: Float[Array, " state"],
+    lengths: Float[Array, " step"],
+    left: Float[Array, " sample"],
+) -> tuple[Float[Array, "sample state"], Float[Array, "step state"]]:
+    """Return the states at the samples and just after each step, all samples at once: products of whole matrices."""
+    size = len(start)
+    whole = with_inputs(rate_matrix(model, p), steps.infused)
+    rungs = ladder(whole, smallest_step(jnp.max(jnp.concatenate([lengths, left]))))
+
+    def step(y: Array, event: tuple[Array, ...]) -> tuple[Array, Array]:
+        matrix, *happens = event
+        moved = matrix @ y
+        y = jnp.stack(_happen(steps, start, tuple(moved[:size]), tuple(moved[size:]), *happens))
+        return y, y
+
+    begin = jnp.concatenate([start, jnp.zeros(len(steps.infused))])
+    _, carried = jax.lax.scan(step, begin, (matrices(rungs, lengths), *_happening(steps)))
+    seen = climb(rungs, left, carried[steps.sample_after].T)
+    return seen[:size].T, carried[:, :size]

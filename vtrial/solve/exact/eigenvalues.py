@@ -69,5 +69,3 @@ def _(primals, tangents):
     linear, constant = primals
     x = _single(linear, constant)
     return x, -(x * tangents[0] + tangents[1]) / _slope(linear, x)
-
-

@@ -51,7 +51,7 @@ def ladder(rate: Float[Array, "all all"], step: Float[Array, ""]) -> Ladder:
 
 def digits(step: Float[Array, ""], h: Float[Array, " any"]) -> tuple[Int[Array, " any"], Float[Array, " any"]]:
     """Return how many smallest steps each interval has, and the part of one that is left."""
-    count = jnp.minimum(jnp.floor(jax.lax.stop_gradient(h) / step), 2.0**LEVELS - 1.0)
+    count = jnp.floor(jax.lax.stop_gradient(h) / step)
     return count.astype(jnp.int32), h / step - count
 
 

@@ -16,6 +16,7 @@ from vtrial.solve.lanes.driver import program
 from vtrial.solve.lanes.forward import reach
 from vtrial.solve.lanes.problem import KINDS, SPAN_KINDS, Equations, Settings, Table
 from vtrial.solve.lanes.sensitivity import sensitivity
+from vtrial.solve.lanes.traced import Traced
 
 
 class Moving(NamedTuple):
@@ -64,16 +65,18 @@ class _Derivatives(NamedTuple):
 
 
 @cache
-def _compiled(lane: Lane, wanted: _Derivatives | None, dtype: str) -> Kernel:
-    """Compile once for each use; `dtype` is JAX's float, in which it compiles."""
+def _made(lane: Lane, wanted: _Derivatives | None, dtype: str, device: str) -> Kernel | Traced:
+    """Make a kernel once for each use: compiled for a CPU, run by JAX elsewhere; `dtype` is JAX's float."""
     if wanted is None:
-        return compile(program(lane.equations, lane.settings))
-    more = {"initial_tangents": wanted.initial, "table_tangents": wanted.tables}
-    return compile(sensitivity(lane.equations, lane.settings, wanted.directions, **more))
+        made = program(lane.equations, lane.settings)
+    else:
+        more = {"initial_tangents": wanted.initial, "table_tangents": wanted.tables}
+        made = sensitivity(lane.equations, lane.settings, wanted.directions, **more)
+    return compile(made) if device == "cpu" else Traced(made)
 
 
-def _kernel(lane: Lane, wanted: _Derivatives | None = None) -> Kernel:
-    return _compiled(lane._replace(places=()), wanted, str(jnp.result_type(float)))
+def _kernel(lane: Lane, wanted: _Derivatives | None = None) -> Kernel | Traced:
+    return _made(lane._replace(places=()), wanted, str(jnp.result_type(float)), jax.default_backend())
 
 
 def _arguments(person: Person) -> tuple[list[Array], list[Array]]:
@@ -195,7 +198,7 @@ def _slopes(lane: Lane, person: Person, directions: tuple, reached: Moving, tang
     return rows[:, :outputs], slopes, finals
 
 
-def _once(kernel: Kernel, samples: int) -> Callable[..., tuple[Array, Array]]:
+def _once(kernel: Kernel | Traced, samples: int) -> Callable[..., tuple[Array, Array]]:
     """Return the call of a kernel that has derivatives already, and no further ones."""
 
     @jax.custom_jvp
