@@ -1,21 +1,26 @@
-"""Hypothesis strategies for event tables and parameters, and small models made for tests.
+"""Hypothesis strategies for dose records and parameters, and small models made for tests.
 
-Every table of one strategy has the same structure: times, amounts and rates are drawn, the rows are not. So all
+The records of one strategy have the same structure: times, amounts and rates are drawn, the rows are not. So all
 examples of a property are solved by what the first one compiled.
 """
 
 from collections.abc import Callable
 from itertools import accumulate
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import jax
 import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
+from vtrial.models.friberg_oral import MyelosuppressionOral
+from vtrial.models.minmod import MinimalModel
 from vtrial.models.oral_2cpt import TwoCompartmentOral
+from vtrial.models.oral_2cpt_mm import TwoCompartmentOralMichaelisMenten
+from vtrial.models.simeoni import TumourGrowthInhibition
+from vtrial.models.tmdd import TargetMediatedDisposition
 
 from tests.helpers import MODEL_PARAMETERS
-from vtrial.dosing import After, Dose, Reset, event_table
+from vtrial.dosing import After, Dose, EventTable, Reset, event_table
 from vtrial.model import AbstractModel
 from vtrial.solve import AbstractSolver, General, Lanes, Linear
 
@@ -45,12 +50,14 @@ def near(values: dict[str, float], factor: float = 2.0) -> st.SearchStrategy[dic
     return st.fixed_dictionaries({name: st.floats(value / factor, value * factor) for name, value in values.items()})
 
 
+lags = st.just(0.0) | st.floats(0.01, 6.0)
+
 entering = st.fixed_dictionaries(
     {
         "F_depot": st.floats(0.1, 1.5),
         "F_central": st.floats(0.1, 1.5),
-        "ALAG_depot": st.floats(0.0, 6.0),
-        "ALAG_central": st.floats(0.0, 6.0),
+        "ALAG_depot": lags,
+        "ALAG_central": lags,
     }
 )
 """How doses enter; lags may outlast a reset, which then cancels the dose."""
@@ -78,12 +85,12 @@ def doses(draw) -> list:
 
 
 @st.composite
-def tables(draw):
+def sampled(draw) -> list:
     """Those rows with samples anywhere, at doses, just after them, and twice at one time."""
     rows = draw(doses())
     anywhere = draw(st.lists(times, min_size=6, max_size=6))
     ties = [rows[1].time, After(rows[1].time), rows[3].time + rows[3].interval, After(rows[5].time), rows[5].time]
-    return event_table([*rows, *anywhere, anywhere[0], *ties])
+    return [*rows, *anywhere, anywhere[0], *ties]
 
 
 def solved(solver: AbstractSolver, model: AbstractModel = MODEL) -> Callable:
@@ -105,8 +112,69 @@ def assert_close(found: dict, expected: dict, part: float) -> None:
         np.testing.assert_allclose(found[name], values, rtol=0, atol=part * largest + 1e-300, err_msg=name)
 
 
+class Case(NamedTuple):
+    """A nonlinear model with a dosing history of its own time scale."""
+
+    model: AbstractModel
+    rows: list
+    varying: dict[str, list[float]] = {}
+    """A value for each row, of parameters that vary with time."""
+    carried: str = ""
+    entry: dict[str, float] = {}
+
+    @property
+    def events(self) -> EventTable:
+        return event_table(self.rows, states=len(self.model.states), carried=self.carried)
+
+    @property
+    def p(self) -> dict:
+        return self.near(typical(self.model))
+
+    def near(self, p: dict[str, float]) -> dict:
+        """Return these parameters with what the case adds to the model's own."""
+        return p | self.entry | {name: np.asarray(value) for name, value in self.varying.items()}
+
+    @property
+    def solver(self) -> Lanes:
+        return Lanes(self.model.stiff, RTOL, 1e-10)
+
+
+_SATURABLE = [0.0, Dose(0.0, 200.0, 0), 3.0, Dose(8.0, 90.0, 1, rate=20.0), 10.0, 20.0, Dose(24.0, 50.0, 2), 30.0, 48.0]
+_FALLING = {"VMAX": [15.0, 14.0, 13.0, 11.0, 10.0, 9.0, 8.0, 7.0, 6.0]}
+
+CASES = {
+    "saturable": Case(
+        TwoCompartmentOralMichaelisMenten(), _SATURABLE, entry={"F_depot": 0.8, "ALAG_depot": 0.4, "ALAG_central": 1.3}
+    ),
+    "saturable locf": Case(TwoCompartmentOralMichaelisMenten(), _SATURABLE, _FALLING, "locf"),
+    "saturable nocb": Case(TwoCompartmentOralMichaelisMenten(), _SATURABLE, _FALLING, "nocb"),
+    "modelled rates": Case(
+        TwoCompartmentOralMichaelisMenten(),
+        [Dose(0.0, 200.0, 0, rate=-1), 3.0, Dose(8.0, 90.0, 1, rate=-2), 10.0, 20.0, 48.0],
+        entry={"R_depot": 55.0, "D_central": 4.7, "F_depot": 0.7},
+    ),
+    "friberg": Case(
+        MyelosuppressionOral(),
+        [Dose(0.0, 60.0, 0, 4, 24.0), 5.0, 100.0, 200.0, 400.0, 700.0],
+        entry={"ALAG_depot": 0.7},
+    ),
+    "tmdd": Case(
+        TargetMediatedDisposition(), [Dose(0.0, 300.0, 0), 2.0, 20.0, Dose(100.0, 30.0, 1), 101.0, 150.0, 300.0]
+    ),
+    "simeoni": Case(TumourGrowthInhibition(), [Dose(4.0, 20.0, 0, 5, 1.0), 2.0, 6.0, 9.0, 15.0, 25.0]),
+    "minmod": Case(
+        MinimalModel(), [0.0, 5.0, 12.0, 30.0, 60.0, 120.0], {"INS": [20.0, 110.0, 60.0, 45.0, 20.0, 15.0]}, "linear"
+    ),
+    "steady": Case(
+        TwoCompartmentOralMichaelisMenten(),
+        [Dose(0.0, 60.0, 0, 1, 12.0, steady=1), 0.5, 6.0, 20.0],
+        entry={"ALAG_depot": 0.9, "F_depot": 0.7},
+    ),
+}
+
+
 class Plain(AbstractModel):
-    """One state that decays; the parent of nothing, but a pattern for the rest."""
+    """One state that decays."""
 
     time: ClassVar = "h"
     states: ClassVar = {"x": "mg"}

@@ -1,5 +1,7 @@
 """Linear models, solved exactly: amounts are carried from step to step by the matrix exponential of the rates."""
 
+from functools import partial
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -18,7 +20,7 @@ from vtrial.solve.steady import finder
 
 _BLOCK = 2048
 """Persons at a time in a closed form: some twenty rows of that length stay in the processor's cache."""
-_BLOCK_LADDER = 8
+_BLOCK_LADDER = 32
 """Persons at a time on the ladder: each has matrices and all samples, some 0.1 MB."""
 
 
@@ -39,11 +41,12 @@ class Linear(AbstractSolver):
         found = form(model, p, events.infused)
         traced, fixed = eqx.partition((model, events), eqx.is_array)
 
-        def solve(p: Named, traced: tuple[AbstractModel, EventTable]) -> Profile:
-            return _solve(found, *eqx.combine(traced, fixed), p)
+        def solve(p: Named, traced: tuple[AbstractModel, EventTable], *, slopes: bool) -> Profile:
+            return _solve(found, *eqx.combine(traced, fixed), p, slopes=slopes)
 
         size = _BLOCK_LADDER if found.ladder else _BLOCK
-        return in_blocks(solve, size)({name: jnp.asarray(value, float) for name, value in p.items()}, traced)
+        values, slopes = partial(solve, slopes=False), partial(solve, slopes=True)
+        return in_blocks(values, slopes, size)({name: jnp.asarray(value, float) for name, value in p.items()}, traced)
 
     def check(self, model: AbstractModel, p: Named) -> str:
         """Compare the rates at arbitrary states and times with those of a constant matrix."""
@@ -64,7 +67,7 @@ class Linear(AbstractSolver):
         )
 
 
-def _solve(found: Form, model: AbstractModel, events: EventTable, p: Named) -> Profile:
+def _solve(found: Form, model: AbstractModel, events: EventTable, p: Named, *, slopes: bool) -> Profile:
     def advance(p: Named, y: Array, inputs: Array, h: Array) -> Array:
         way = propagator(model, p, found, smallest_step(h))
         return jnp.stack(way(h, (*y, *(inputs[i] for i in events.infused))))
@@ -84,7 +87,7 @@ def _solve(found: Form, model: AbstractModel, events: EventTable, p: Named) -> P
 
         once = None if varies(p) else way(jnp.asarray(0))
         rows = _carry(lambda h, span, y: (once or way(span))(h, y), steps, start, lengths)
-        seen = _at_samples(lambda h, span, y: (once or way(span))(h, y), steps, rows, left)
+        seen = _at_samples(lambda h, span, y: (once or way(span))(h, y), steps, rows, left, slopes)
         states, carried = jnp.stack(seen, axis=-1), jnp.stack(rows[: len(start)], axis=-1)
     return profile(model, p, steps, states, carried, jnp.asarray(ResultCode.SOLVED))
 
@@ -119,14 +122,21 @@ def _happen(
     return (*y, *u)
 
 
-def _at_samples(over, steps: Steps, carried: Amounts, left: Float[Array, " sample"]) -> Amounts:
+def _at_samples(over, steps: Steps, carried: Amounts, left: Float[Array, " sample"], slopes: bool) -> Amounts:
     """Return the amounts at the samples, one sample after the other: many persons at one sample fit in the cache."""
 
-    def one(_: None, sample: tuple[Array, ...]) -> tuple[None, Amounts]:
+    def rows(_: None, sample: tuple[Array, ...]) -> tuple[None, Amounts]:
         h, span, after = sample
         return None, over(h, span, tuple(row[after] for row in carried))
 
-    return jax.lax.scan(one, None, (left, steps.sample_interval, steps.sample_after))[1]
+    def gathered(_: None, sample: tuple) -> tuple[None, Amounts]:
+        return None, jax.checkpoint(over)(*sample)
+
+    if not slopes:
+        return jax.lax.scan(rows, None, (left, steps.sample_interval, steps.sample_after))[1]
+    # The transposition of a row's look-up adds a whole table for each sample; that of one gather adds rows.
+    last = tuple(row[steps.sample_after] for row in carried)
+    return jax.lax.scan(gathered, None, (left, steps.sample_interval, last))[1]
 
 
 def _on_ladder(

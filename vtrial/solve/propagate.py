@@ -56,7 +56,8 @@ def form(model: AbstractModel, p: Named, infused: tuple[int, ...]) -> Form:
     """Return how a model with inputs into some states is carried; the values of the parameters do not matter."""
     links = drives(model, p)
     found = blocks(links, signs(model, p))
-    return Form(plan(found, links, infused), len(found) == 1 and len(links) == 2 and not infused, infused)
+    paths = plan(found, links, infused)
+    return Form(paths, paths is None and len(links) == 2 and not infused, infused)
 
 
 def propagator(model: AbstractModel, p: Named, form: Form, step: Float[Array, ""]) -> Way:

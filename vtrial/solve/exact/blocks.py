@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 
 
-def in_blocks(function: Callable, size: int) -> Callable:
+def in_blocks(function: Callable, differentiable: Callable, size: int) -> Callable:
     """Return a function that `jax.vmap` batches in blocks of at most `size`, one after the other, where it runs on a CPU.
 
     Nested batches are joined before they are divided. A derivative is batched as a whole: there the blocks would hide
@@ -15,6 +15,7 @@ def in_blocks(function: Callable, size: int) -> Callable:
 
     Args:
         function: takes and returns arrays in any nesting, closes over none that is traced.
+        differentiable: the same, perhaps slower, but quick to differentiate; it is what derivatives are taken of.
         size: what one block holds at most.
     """
 
@@ -24,7 +25,7 @@ def in_blocks(function: Callable, size: int) -> Callable:
 
     @call.defjvp
     def _(primals, tangents):
-        return jax.jvp(function, primals, tangents)
+        return jax.jvp(differentiable, primals, tangents)
 
     return call
 
