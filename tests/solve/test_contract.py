@@ -8,7 +8,7 @@ from tests.helpers import MODEL_PARAMETERS, finished
 from vtrial import units
 from vtrial.dosing import Dose, event_table
 from vtrial.model import AbstractModel
-from vtrial.solve import Auto, General, Linear
+from vtrial.solve import Auto, General, Lanes, Linear
 
 MODELS = [m for m in finished(AbstractModel) if m.__module__.startswith("vtrial.models.")]
 
@@ -57,3 +57,18 @@ def test_doubling_a_dose_doubles_a_linear_model(model):
     once, twice = (Auto()(m, p, event_table([Dose(0.0, a, 0), 1.0, 8.0])).outputs for a in (100.0, 200.0))
     output = next(iter(m.outputs))
     np.testing.assert_allclose(twice[output], 2.0 * once[output], rtol=1e-9)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_kernels_agree_with_diffrax(model):
+    """Every model can be compiled; a hundred local tolerances apart at most, in parts of the largest value."""
+    m = model()
+    p, events = case(m)
+    lanes = Lanes(m.stiff, 1e-8, 1e-8)
+    assert lanes.check(m, p).startswith("lane solver")
+    found = lanes(m, p, events)
+    expected = jax.jit(lambda p: General(m.stiff)(m, p, events))(p)
+    assert found.code == expected.code == 0
+    for output, values in expected.outputs.items():
+        largest = float(np.max(np.abs(values)))
+        np.testing.assert_allclose(found.outputs[output], values, rtol=0, atol=1e-6 * largest, err_msg=output)

@@ -71,7 +71,7 @@ SLOPES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n == "steady" else n for n in CASES])
 def test_nonlinear_values_equal_those_of_diffrax(name):
     case = CASES[name]
     solvers = [case.solver, General(case.model.stiff, case.solver.rtol, case.solver.atol)]
@@ -98,7 +98,9 @@ def test_nonlinear_derivatives_equal_differences(name):
         assert_same(one, other, DIFFERENCE)
 
 
-@pytest.mark.parametrize("name", ["saturable", "friberg", "minmod", "steady"])
+@pytest.mark.parametrize(
+    "name", ["saturable", "minmod", *(pytest.param(n, marks=pytest.mark.slow) for n in ("friberg", "steady"))]
+)
 def test_every_way_to_ask_for_a_derivative_gives_the_same(name):
     case = CASES[name]
     function, x = relative(outputs(case.solver, case.model, case.events), case.p)
@@ -130,6 +132,7 @@ def test_derivatives_in_the_numbers_of_the_event_table(field, entry):
     np.testing.assert_allclose(slope(TIERS["lanes"]), exact, rtol=0, atol=10 * GLOBAL * float(jnp.max(jnp.abs(exact))))
 
 
+@pytest.mark.slow
 def test_derivatives_through_a_steady_state_in_its_record():
     dose = Dose(0.0, 100.0, 1, 1, 12.0, rate=30.0, steady=1)
     events = event_table([dose, 1.0, 6.0, 20.0], states=3)

@@ -10,10 +10,10 @@ type Span = tuple[int, int, int]
 """(block, first node, last node) of neighbouring nodes of one block."""
 type Key = tuple[Span, ...]
 
-_CLOSE = 0.015
+_CLOSE = 0.05
 """Nodes nearer than this are taken by power series: above, quotients of differences lose a factor 20 each."""
-_TERMS = 6
-"""Terms of the series: the first one left out is below 1e-15 of the first."""
+_TERMS = 7
+"""Terms of the series: the first one left out is below 1e-13 of the first."""
 
 
 class Differences:

@@ -24,25 +24,37 @@ def eigenvalues(rows: Rows) -> tuple[Array, ...]:
     if len(rows) == 2:
         (a, b), (c, d) = rows
         return _pair(0.5 * (a + d), 0.25 * (a - d) ** 2 + b * c)
+    return _three(rows)
+
+
+def _three(rows: Rows) -> tuple[Array, ...]:
     (a, b1, b2), (c1, d1, _), (c2, _, d2) = rows
-    middle = (a + d1 + d2) / 3
-    a, d1, d2 = a - middle, d1 - middle, d2 - middle
-    # The characteristic polynomial about the mean of the eigenvalues: x^3 + linear x + constant.
     exchanged, exchanged2 = b1 * c1, b2 * c2
-    linear = a * d1 + a * d2 + d1 * d2 - exchanged - exchanged2
-    constant = -a * d1 * d2 + exchanged * d2 + exchanged2 * d1
-    single = _single(linear, constant)
-    # The other two have the sum -single and the product linear + single^2.
-    low, high = _pair(-0.5 * single, -linear - 0.75 * single**2)
-    above = single > 0
-    x = (jnp.where(above, low, single), jnp.where(above, high, low), jnp.where(above, single, high))
-    return tuple(middle + one for one in x)
+    trace, middle = a + d1 + d2, (a + d1 + d2) / 3
+    minors = (a * d1 - exchanged) + (a * d2 - exchanged2) + d1 * d2
+    determinant = (a * d1 - exchanged) * d2 - exchanged2 * d1
+    # The characteristic polynomial about the mean of the eigenvalues: x^3 + linear x + constant.
+    u, v, w = a - middle, d1 - middle, d2 - middle
+    linear = u * v + u * w + v * w - exchanged - exchanged2
+    constant = -u * v * w + exchanged * w + exchanged2 * v
+    centred = _single(linear, constant)
+    single = middle + centred
+    # Sum and product of the other two: by quotients where the single one is large, so that slow rates beside a fast one
+    # keep their digits, and by differences where it is small.
+    fast = 2 * jnp.abs(single) > jnp.abs(trace - single)
+    safe = jnp.where(fast, single, 1.0)
+    product = jnp.where(fast, determinant / safe, minors - single * (trace - single))
+    total = jnp.where(fast, (minors - determinant / safe) / safe, trace - single)
+    low, high = _pair(0.5 * total, 0.25 * total**2 - product)
+    above = centred > 0
+    return (jnp.where(above, low, single), jnp.where(above, high, low), jnp.where(above, single, high))
 
 
 def _pair(mean: Array, square: Array) -> tuple[Array, Array]:
     """Return mean -+ sqrt(square)."""
     size = jax.lax.stop_gradient(mean**2 + jnp.abs(square)) + 1e-200
-    root = jnp.sqrt(jnp.maximum(square, 0.0) + _APART * size)
+    # Below zero by rounding: the root is as good at zero.
+    root = jnp.sqrt(jnp.where(square > -0.5 * _APART * size, square, 0.0) + _APART * size)
     root = jnp.where(square < -1e-10 * size, jnp.nan, root)
     return mean - root, mean + root
 

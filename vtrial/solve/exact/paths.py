@@ -1,6 +1,6 @@
 """Closed forms of models whose blocks have up to three states: sums over the ways the drug can take."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -17,27 +17,33 @@ _DIFFERENCES = 40
 """Most divided differences: beyond, the ladder is faster."""
 
 
+type Rates = Float[Array, "state state"] | Mapping[tuple[int, int], Array]
+"""The rate matrix, or its entries by row and column."""
+
+
 class Paths(NamedTuple):
-    """The plan of a closed form; input rates are states that do not change, numbered after the states."""
+    """The plan of a closed form, hashable; input rates are states that do not change, numbered after the states."""
+
+    size: int
+    """Number of states."""
 
     blocks: tuple[Block, ...]
     """The inputs first, as one block: they share the eigenvalue 0."""
     roots: tuple[int, ...]
     """Number of eigenvalues of each block."""
-    links: np.ndarray
-    """Whether state j enters the rate of state i, the inputs among them."""
+    links: frozenset[tuple[int, int]]
+    """Pairs (i, j) where state j enters the rate of state i, the inputs among them."""
 
 
 def plan(blocks: Sequence[Block], links: np.ndarray, infused: Sequence[int]) -> Paths | None:
     """Return the plan, or None where a block is too large or oscillates, or where the paths are too long."""
     size = len(links)
-    whole = np.zeros((size + len(infused),) * 2, bool)
-    whole[:size, :size] = links
-    for k, i in enumerate(infused):
-        whole[i, size + k] = True
-    inputs = (Block(tuple(range(size, len(whole))), True),) if infused else ()
+    whole = frozenset(
+        {(int(i), int(j)) for i, j in np.argwhere(links)} | {(i, size + k) for k, i in enumerate(infused)}
+    )
+    inputs = (Block(tuple(range(size, size + len(infused))), True),) if infused else ()
     every = (*inputs, *blocks)
-    found = Paths(every, tuple(1 if b in inputs else len(b.states) for b in every), whole)
+    found = Paths(size, every, tuple(1 if b in inputs else len(b.states) for b in every), whole)
     if not all(block.real for block in blocks):
         return None
     keys = {key for block in _terms(found) for key in block}
@@ -62,22 +68,21 @@ def _terms(paths: Paths) -> list[list[Key]]:
 
 
 def _joined(paths: Paths, b: int, c: int) -> bool:
-    return bool(paths.links[np.ix_(paths.blocks[b].states, paths.blocks[c].states)].any())
+    return any((i, j) in paths.links for i in paths.blocks[b].states for j in paths.blocks[c].states)
 
 
-def nodes(paths: Paths, rate: Float[Array, "state state"]) -> list[tuple[Array, ...]]:
+def nodes(paths: Paths, rate: Rates) -> list[tuple[Array, ...]]:
     """Return the eigenvalues of each block; those of an input are zero."""
-    size = len(rate)
     found = []
     for block in paths.blocks:
-        zero = block.states[0] >= size
+        zero = block.states[0] >= paths.size
         rows = [[rate[i, j] for j in block.states] for i in block.states] if not zero else [[jnp.zeros(())]]
         found.append(eigenvalues(rows))
     return found
 
 
 def carry(
-    paths: Paths, rate: Float[Array, "state state"], roots: list[tuple[Array, ...]], h: Array, y: tuple[Array, ...]
+    paths: Paths, rate: Rates, roots: Sequence[tuple[Array, ...]], h: Array, y: tuple[Array, ...]
 ) -> tuple[Array, ...]:
     """Return the states after an interval, given the states and the input rates.
 
@@ -87,7 +92,7 @@ def carry(
     doi:10.1137/1.9780898717778, section 4.4), times the rates along it. All terms of a chain are positive: nothing
     cancels.
     """
-    size = len(rate)
+    size = paths.size
     difference = Differences([[x * h for x in block] for block in roots])
     result: list[Array] = list(y[:size])
     sent: list[dict[Key, dict[int, Array]]] = []
@@ -110,13 +115,10 @@ def carry(
     return tuple(result)
 
 
-def _through(
-    paths: Paths, rate: Float[Array, "state state"], states: tuple[int, ...], v: dict[int, Array]
-) -> dict[int, Array]:
+def _through(paths: Paths, rate: Rates, states: tuple[int, ...], v: dict[int, Array]) -> dict[int, Array]:
     """Return the rates of some states that others cause."""
-    size = len(rate)
     found = {}
     for i in states:
-        parts = [rate[i, j] * one if j < size else one for j, one in v.items() if paths.links[i, j]]
+        parts = [rate[i, j] * one if j < paths.size else one for j, one in v.items() if (i, j) in paths.links]
         found[i] = sum(parts) if parts else jnp.zeros_like(next(iter(v.values())))
     return found

@@ -11,12 +11,14 @@ from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float, Int
 
 from vtrial.errors import UserError
+from vtrial.solve.exact.paths import Paths
 from vtrial.solve.lanes.call import Kernel, compile
 from vtrial.solve.lanes.driver import program
 from vtrial.solve.lanes.forward import reach
 from vtrial.solve.lanes.problem import KINDS, SPAN_KINDS, Equations, Settings, Table
 from vtrial.solve.lanes.sensitivity import sensitivity
 from vtrial.solve.lanes.traced import Traced
+from vtrial.solve.lanes.walk import walk
 
 
 class Moving(NamedTuple):
@@ -54,6 +56,8 @@ class Lane(NamedTuple):
     settings: Settings
     places: tuple[int | None, ...]
     """For each argument of `prepare` the number of the parameter it is, or `None`."""
+    exact: Paths | None = None
+    """The closed form that linear equations are carried by instead of being integrated."""
 
 
 class _Derivatives(NamedTuple):
@@ -67,11 +71,14 @@ class _Derivatives(NamedTuple):
 @cache
 def _made(lane: Lane, wanted: _Derivatives | None, dtype: str, device: str) -> Kernel | Traced:
     """Make a kernel once for each use: compiled for a CPU, run by JAX elsewhere; `dtype` is JAX's float."""
-    if wanted is None:
-        made = program(lane.equations, lane.settings)
+    moves = wanted is not None and Table.TIME in wanted.tables
+    if lane.exact:
+        made = walk(lane.equations, lane.settings, lane.exact)
     else:
+        made = program(lane.equations, lane.settings, differentiable=wanted is not None, moves=moves)
+    if wanted is not None:
         more = {"initial_tangents": wanted.initial, "table_tangents": wanted.tables}
-        made = sensitivity(lane.equations, lane.settings, wanted.directions, **more)
+        made = sensitivity(made, lane.equations, wanted.directions, **more)
     return compile(made) if device == "cpu" else Traced(made)
 
 

@@ -13,7 +13,16 @@ from jax import lax
 
 from vtrial.solve.base import ResultCode
 from vtrial.solve.lanes.method import Attempt, Method, Rates
-from vtrial.solve.lanes.problem import Equations, Settings, Span, Table, clamped, parameters_at, span_after
+from vtrial.solve.lanes.problem import (
+    Equations,
+    Settings,
+    Span,
+    Table,
+    clamped,
+    entered,
+    parameters_at,
+    span_after,
+)
 from vtrial.solve.lanes.program import Program, Step, lane_load, lane_rows
 from vtrial.solve.lanes.rodas import Rodas5P
 from vtrial.solve.lanes.stepping import (
@@ -74,7 +83,7 @@ class _Driver:
         """Take the first entry, and guess a step from the states and their rates."""
         nothing = (jnp.zeros_like(fixed[0]),) * len(self.settings.infused)
         t, first = lane_load(Table.TIME, 0), jnp.int32(0)
-        y, inputs = self._entered(fixed, first, self._initial(fixed), nothing)
+        y, inputs = entered(self.settings, self._initial(fixed), first, self._initial(fixed), nothing)
         slopes = tuple(self._rates(fixed, first + 1, inputs)(t, y))
         guess = self.freeze(first_length(y, slopes))
         return State(
@@ -166,27 +175,10 @@ class _Driver:
             shift = lax.select(aimed.rests, aimed.end - state.t, jnp.zeros_like(state.t))
             slopes = state.known or self._rates(fixed, state.entry, state.inputs)(state.t, y)
             y = tuple(one + shift * slope for one, slope in zip(y, slopes, strict=True))
-        entered, added = self._entered(fixed, clamped(state.entry, Table.TIME), y, state.inputs)
-        y = tuple(lax.select(aimed.enters, new, old) for new, old in zip(entered, y, strict=True))
+        entry = clamped(state.entry, Table.TIME)
+        filled, added = entered(self.settings, self._initial(fixed), entry, y, state.inputs)
+        y = tuple(lax.select(aimed.enters, new, old) for new, old in zip(filled, y, strict=True))
         return y, tuple(lax.select(aimed.enters, new, old) for new, old in zip(added, state.inputs, strict=True))
-
-    def _entered(self, fixed: tuple, entry: Any, y: tuple, inputs: tuple) -> tuple[tuple, tuple]:
-        """Return states and input rates after an entry."""
-        dosed, infused = self.settings.dosed, self.settings.infused
-        if self.settings.resets:
-            reset = lane_load(Table.RESET, entry, "i") != 0
-            y = tuple(lax.select(reset, new, old) for new, old in zip(self._initial(fixed), y, strict=True))
-            inputs = tuple(lax.select(reset, jnp.zeros_like(old), old) for old in inputs)
-        amount, rate = lane_load(Table.AMOUNT, entry), lane_load(Table.RATE, entry)
-        # Every read costs: where all entries are for one state, the table is not asked which.
-        target = lane_load(Table.STATE, entry, "i") if len({*dosed, *infused}) > 1 else None
-
-        def given(state: int, value: Any) -> Any:
-            return value if target is None else lax.select(target == state, value, jnp.zeros_like(value))
-
-        y = tuple(one + given(i, amount) if i in dosed else one for i, one in enumerate(y))
-        inputs = tuple(one + given(i, rate) for i, one in zip(infused, inputs, strict=True))
-        return y, inputs
 
     def _look(self, state: State, aimed: Aim, y: tuple, attempt: Attempt, h: Any) -> Look:
         """Return what the sample to come is computed from."""

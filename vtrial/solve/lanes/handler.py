@@ -13,7 +13,10 @@ from vtrial.solve.lanes import frame
 from vtrial.solve.lanes.layout import enumerator, offset, used, version
 
 NEXT, DONE, REFERENCES, BLOCKS, PERSONS, BUFFERS = range(6)
-"""Slots of 8 bytes in a kernel's state; from BUFFERS on each buffer takes two: its address and its first inner dim."""
+"""Slots of 8 bytes in a kernel's state; from BUFFERS on each buffer takes three: its address, its first inner dim and
+the persons it is for."""
+TABLES = 3
+"""Buffers before the tables: what is fixed, the samples, the finals."""
 FEW_BLOCKS = 8
 """Fewer blocks than these are not worth another thread."""
 
@@ -192,7 +195,8 @@ def _constants(buffers: int) -> dict[str, int]:
         **slots,
         **{f"{name}_BYTE": 8 * slot for name, slot in slots.items()},
         "BUFFERS": BUFFERS,
-        "STATE_BYTES": 8 * (BUFFERS + 2 * buffers),
+        "STATE_BYTES": 8 * (BUFFERS + 3 * buffers),
+        "TABLES": TABLES,
         "FEW_BLOCKS": FEW_BLOCKS,
         "ARGS_SIZE": offset("CallFrame", "args") + offset("Args", "size"),
         "RETS_SIZE": offset("CallFrame", "rets") + offset("Rets", "size"),

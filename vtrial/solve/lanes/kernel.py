@@ -13,12 +13,12 @@ import numpy as np
 
 from vtrial.solve.lanes.elementwise import convert
 from vtrial.solve.lanes.emit import Emitter, Values, single, type_of
-from vtrial.solve.lanes.handler import BUFFERS, PERSONS
+from vtrial.solve.lanes.handler import BUFFERS, PERSONS, TABLES
 from vtrial.solve.lanes.ir import Builder, Value
 from vtrial.solve.lanes.program import Program, Step
 
-_FIXED, _SAMPLES, _FINALS, _TABLES = (BUFFERS + 2 * number for number in range(4))
-"""The state's slots: an address each, then the first dim of what is there."""
+_FIXED, _SAMPLES, _FINALS, _TABLES = (BUFFERS + 3 * number for number in range(TABLES + 1))
+"""The state's slots: an address each, then the first dim of what is there, then the persons it is for."""
 
 
 class Traced(NamedTuple):
@@ -144,13 +144,15 @@ class Block:
 
     def _table(self, number: int, kind: str) -> _Table:
         b = self.b
-        address, rows = self._slot(_TABLES + 2 * number, "ptr"), self._slot(_TABLES + 2 * number + 1)
+        first = _TABLES + 3 * number
+        address, rows, persons = self._slot(first, "ptr"), self._slot(first + 1), self._slot(first + 2)
         empty = b.scalar(f"icmp eq i64 {rows}, 0")
         address = b.scalar(f"select i1 {empty}, ptr @nothing, ptr {address}")
         last = b.scalar(f"sub i64 {rows}, 1")
         last = b.scalar(f"select i1 {empty}, i64 0, i64 {last}")
         every = b.splat(rows, "i64")
-        start, length = b.mul(self.person, every), convert(b, every, "i32")
+        turn = b.remainder(self.person, b.splat(persons, "i64"))
+        start, length = b.mul(turn, every), convert(b, every, "i32")
         return _Table(address, start, b.splat(last, "i64"), length, self.float if kind == "f" else "i32")
 
     def _load(self, number: int, row: Value) -> Value:

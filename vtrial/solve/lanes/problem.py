@@ -115,3 +115,22 @@ def parameters_at(settings: Settings, p: tuple, span: Any) -> Callable[[Any], tu
         return tuple(ends[i][0] + slopes[i] * (t - left) if i in ends else one for i, one in enumerate(p))
 
     return at
+
+
+def entered(settings: Settings, initial: tuple, entry: Any, y: tuple, inputs: tuple) -> tuple[tuple, tuple]:
+    """Return states and input rates after an entry."""
+    dosed, infused = settings.dosed, settings.infused
+    if settings.resets:
+        reset = lane_load(Table.RESET, entry, "i") != 0
+        y = tuple(lax.select(reset, new, old) for new, old in zip(initial, y, strict=True))
+        inputs = tuple(lax.select(reset, jnp.zeros_like(old), old) for old in inputs)
+    # Every read costs: where all entries are for one state, the table is not asked which.
+    target = lane_load(Table.STATE, entry, "i") if len({*dosed, *infused}) > 1 else None
+
+    def given(state: int, table: Table) -> Any:
+        value = lane_load(table, entry)
+        return value if target is None else lax.select(target == state, value, jnp.zeros_like(value))
+
+    y = tuple(one + given(i, Table.AMOUNT) if i in dosed else one for i, one in enumerate(y))
+    inputs = tuple(one + given(i, Table.RATE) for i, one in zip(infused, inputs, strict=True))
+    return y, inputs

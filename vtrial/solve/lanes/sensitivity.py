@@ -11,9 +11,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from vtrial.solve.lanes.driver import program
 from vtrial.solve.lanes.forward import RULES, Dual, combine, forward, reach
-from vtrial.solve.lanes.problem import Equations, Settings, Table
+from vtrial.solve.lanes.problem import Equations
 from vtrial.solve.lanes.program import Program, Step, lane_load, lane_rows
 
 _Carry = tuple[tuple[Any, dict[int, Any]], ...]
@@ -21,8 +20,8 @@ _Carry = tuple[tuple[Any, dict[int, Any]], ...]
 
 
 def sensitivity(
+    plain: Program,
     equations: Equations,
-    settings: Settings,
     directions: tuple[int | None, ...],
     *,
     initial_tangents: bool = False,
@@ -30,13 +29,14 @@ def sensitivity(
 ) -> Program:
     """Return the program that computes the outputs of every sample and their derivatives in K directions.
 
-    A direction is the number of the fixed float whose derivative is 1 in it, or `None`. It may be given more while the
-    program runs. With `initial_tangents` the fixed floats are followed by derivatives of the initial states
-    [K * states], directions in blocks. For each table named in `table_tangents` (numbers of float tables) a further
-    table has the derivatives of its entries [K * rows], directions in blocks. The columns of a sample are the outputs,
-    then the derivatives of all of them in each direction.
+    The plain program is one that solves the equations, made to be differentiated. A direction is the number of the
+    fixed float whose derivative is 1 in it, or `None`. It may be given more while the program runs. With
+    `initial_tangents` the fixed floats are followed by derivatives of the initial states [K * states], directions
+    in blocks. For each table named in `table_tangents` (numbers of float tables) a further table has the
+    derivatives of its entries [K * rows], directions in blocks. The columns of a sample are the outputs, then the
+    derivatives of all of them in each direction.
     """
-    made = _Sensitivity(equations, settings, directions, initial_tangents, table_tangents)
+    made = _Sensitivity(plain, equations, directions, initial_tangents, table_tangents)
     count = len(directions)
     return Program(
         fixed=made.plain.fixed + initial_tangents * count * equations.states,
@@ -55,14 +55,13 @@ class _Sensitivity:
 
     def __init__(
         self,
+        plain: Program,
         equations: Equations,
-        settings: Settings,
         directions: tuple[int | None, ...],
         initial_tangents: bool,
         table_tangents: tuple[int, ...],
     ):
-        self.plain = program(equations, settings, differentiable=True, moves=Table.TIME in table_tangents)
-        self.equations, self.directions = equations, directions
+        self.plain, self.equations, self.directions = plain, equations, directions
         self.initial_tangents = initial_tangents
         first = len(self.plain.tables)
         self.further = {int(table): first + k for k, table in enumerate(table_tangents)}

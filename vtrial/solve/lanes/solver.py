@@ -3,24 +3,22 @@
 import logging
 from collections.abc import Callable
 from functools import cache
-from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array
 
 from vtrial._types import Named
-from vtrial.dosing import EventTable, Steps, at_span, resolve
-from vtrial.dosing.table import Kind
+from vtrial.dosing import EventTable
 from vtrial.errors import UserError
 from vtrial.model import AbstractModel
-from vtrial.solve.base import AbstractSolver, Profile, ResultCode, initial_state, rate_vector
+from vtrial.solve.base import AbstractSolver, Profile, initial_state, rate_vector
 from vtrial.solve.general import General
 from vtrial.solve.lanes.derivative import Lane, Moving, Person, solve
 from vtrial.solve.lanes.dry import refusal
-from vtrial.solve.lanes.problem import Equations, Settings
+from vtrial.solve.lanes.person import equations, happening, row, solved
+from vtrial.solve.lanes.problem import Settings
 from vtrial.solve.steady import finder
 
 _log = logging.getLogger(__name__)
@@ -57,29 +55,7 @@ class Lanes(AbstractSolver):
         if reason := self._refusal(model):
             _warn(type(model).__name__, reason)
             return self._general()(model, p, events)
-        arrays, static = eqx.partition(events, eqx.is_array_like)
-        numbers, tree = jax.tree.flatten(arrays)
-        names = tuple(p)
-        values = [jnp.asarray(p[name], float) for name in names]
-        fixed = tuple(model.parameters)
-        varying = tuple(i for i, name in enumerate(fixed) if jnp.ndim(values[names.index(name)]))
-        settings = self._settings(varying, events)
-        places = tuple(
-            fixed.index(n) if n in fixed and not v.ndim else None for n, v in zip(names, values, strict=True)
-        )
-
-        def prepare(*given: Array) -> Person:
-            mine = dict(zip(names, given[: len(names)], strict=True))
-            table = eqx.combine(jax.tree.unflatten(tree, list(given[len(names) :])), static)
-            start = initial_state(model, at_span(mine, 0))
-            steps = resolve(model, mine, table, self._steady(model, table), start)
-            return _person(model, mine, steps, start, varying)
-
-        lane = Lane(_equations(model), settings, (*places, *(None for _ in numbers)))
-        rows, finals, (steady,) = solve(lane, prepare, (*values, *(jnp.asarray(one) for one in numbers)))
-        code = jnp.where(jnp.all(jnp.isfinite(rows)) | (finals[0] != 0), finals[0], ResultCode.NOT_FINITE)
-        code = jnp.where(steady, code, ResultCode.NO_STEADY_STATE).astype(jnp.int32)
-        return Profile({name: rows[:, i] for i, name in enumerate(model.outputs)}, code)
+        return solved(model, p, events, self._settings(events), lambda table: self._steady(model, table))
 
     def check(self, model: AbstractModel, p: Named) -> str:
         """Check that the rates are finite at the start, and say whether the model can be compiled."""
@@ -96,24 +72,15 @@ class Lanes(AbstractSolver):
     def _refusal(self, model: AbstractModel) -> str:
         """Say why the model cannot be compiled; nothing if it can."""
         try:
-            equations = _equations(model)
+            found = equations(model)
         except TypeError:  # a model whose fields are arrays has no hash
             return f"Lane kernels need a model without arrays as fields, which {type(model).__name__} is not."
         # Elsewhere JAX itself runs the program, whatever is in it.
-        return refusal(equations, self.stiff) if jax.default_backend() == "cpu" else ""
+        return refusal(found, self.stiff) if jax.default_backend() == "cpu" else ""
 
-    def _settings(self, varying: tuple[int, ...], events: EventTable) -> Settings:
-        known = isinstance(events.kind, np.ndarray)
-        return Settings(
-            stiff=self.stiff,
-            rtol=self.rtol,
-            atol=self.atol,
-            max_steps=self.max_steps,
-            dosed=events.filled or events.dosed,
-            infused=events.infused,
-            resets=bool(np.any(events.kind == Kind.RESET)) if known else True,
-            varying=varying,
-        )
+    def _settings(self, events: EventTable) -> Settings:
+        method = Settings(self.stiff, self.rtol, self.atol, self.max_steps)
+        return happening(method, events)
 
     def _steady(self, model: AbstractModel, events: EventTable):
         """Return the function that finds steady states."""
@@ -129,7 +96,7 @@ class Lanes(AbstractSolver):
         """Return the function that advances states over an interval with constant input."""
         settings = Settings(self.stiff, self.rtol, self.atol, self.max_steps, (), infused)
         names = tuple(model.parameters)
-        lane = Lane(_equations(model, seen=False), settings, (*range(len(names)), None, None, None))
+        lane = Lane(equations(model, seen=False), settings, (*range(len(names)), None, None, None))
         states = jnp.asarray(infused or (0,), jnp.int32)
 
         def prepare(*given: Array) -> Person:
@@ -138,7 +105,7 @@ class Lanes(AbstractSolver):
             moving = Moving(y, zero, zero, inputs[jnp.asarray(infused, jnp.int32)] if infused else zero)
             whole = jnp.zeros(len(states), jnp.int32)
             last = jnp.asarray([len(states) - 1], jnp.int32)
-            return Person(jnp.stack(values), moving, states, whole, h[None], last, (), ())
+            return Person(row(values), moving, states, whole, h[None], last, (), ())
 
         def advance(p: Named, y: Array, inputs: Array, h: Array) -> Array:
             length = jax.lax.stop_gradient(h)
@@ -155,42 +122,3 @@ class Lanes(AbstractSolver):
 def _warn(name: str, reason: str) -> None:
     """Say once why a model is not compiled."""
     _log.warning("%s is integrated with diffrax instead of a compiled kernel: %s", name, reason)
-
-
-@cache
-def _equations(model: AbstractModel, *, seen: bool = True) -> Equations:
-    """Return a model in plain scalars; unless `seen` its outputs are its states."""
-    states, names = tuple(model.states), tuple(model.parameters)
-
-    def rates(t: Any, y: tuple, p: tuple) -> tuple:
-        found = model.rates(t, dict(zip(states, y, strict=True)), dict(zip(names, p, strict=True)))
-        return tuple(jnp.asarray(found[name], float) for name in states)
-
-    def observe(t: Any, y: tuple, p: tuple) -> tuple:
-        if not seen:
-            return y
-        found = model.observe(t, dict(zip(states, y, strict=True)), dict(zip(names, p, strict=True)))
-        return tuple(jnp.asarray(found[name], float) for name in model.outputs)
-
-    return Equations(rates, observe, len(states), len(names), len(model.outputs) if seen else len(states))
-
-
-def _person(
-    model: AbstractModel, p: dict[str, Array], steps: Steps, start: Float[Array, " state"], varying: tuple[int, ...]
-) -> Person:
-    """Lay one person's steps and parameters out for a kernel."""
-    names = tuple(model.parameters)
-    spans: tuple[Array, ...] = ()
-    ends: list[Array] = []
-    if varying:
-        later = jnp.minimum(jnp.arange(len(steps.span_time)) + 1, len(steps.span_time) - 1)
-        right = steps.span_time[later] if steps.linear else steps.span_time
-        spans = (steps.span, steps.sample_span, steps.span_time, right)
-        for i in varying:
-            value = p[names[i]]
-            ends += [value, value[later] if steps.linear else value]
-    moving = Moving(start, steps.time, steps.amount, steps.rate, tuple(ends))
-    scalars = jnp.stack([at_span(p, 0)[name] for name in names]) if names else jnp.zeros(0)
-    state, reset = steps.state.astype(jnp.int32), steps.reset.astype(jnp.int32)
-    ready: tuple[Bool[Array, ""], ...] = (jnp.asarray(steps.steady),)
-    return Person(scalars, moving, state, reset, steps.sample_time, steps.sample_after, spans, ready)
