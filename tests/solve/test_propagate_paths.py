@@ -62,7 +62,7 @@ def way(kind, infused):
 
 def inputs(kind):
     size = KINDS[kind][0]
-    return [(), (0,), (size - 1,), tuple(range(size))] if size < 4 else [(), (0,), (1,)]
+    return [(), (0,), (size - 1,)] if size < 4 else [(), (1,)]
 
 
 CASES = [(kind, infused) for kind in KINDS for infused in dict.fromkeys(inputs(kind))]
@@ -112,10 +112,11 @@ def _slow(rates):
 def test_derivatives_where_rates_coincide(kind, mode):
     """In each rate, against SciPy's Frechet derivative; 1e-9 of the largest, 1e-7 for two eigenvalues of one block.
 
-    Those are the roots of one polynomial: where they coincide each is known to 1e-8 only, the root of eps.
+    Those are the roots of one polynomial: where they coincide each is known to 1e-8 only, the root of eps. Beside it
+    2e-12 of the states times the interval: the rounding of quotients of differences, each over 0.05 at least.
     """
     size, arrows = KINDS[kind]
-    for infused in ((), (0,)):
+    for infused in ((), (0,)) if mode is jax.jacrev and size < 4 else ((),):
         over, y = way(kind, infused), np.array([3.0, 1.0, 2.0, 0.5, 4.0])[: size + len(infused)]
         count = len(arrows) + size
         turns = [matrix(kind, np.eye(count)[k]) for k in range(count)]
@@ -127,18 +128,21 @@ def test_derivatives_where_rates_coincide(kind, mode):
         for rates, h in itertools.product(coinciding(kind), LENGTHS):
             value, slope = slopes(jnp.asarray(rates), h)
             rate = whole(matrix(kind, rates), infused) * h
-            expected = (expm(rate) @ y)[:size]
-            np.testing.assert_allclose(value, expected, rtol=0, atol=2e-12 * np.abs(y).max() * (1 + h))
             # Inputs do not depend on rates.
             turned = [np.pad(t * h, (0, len(infused))) for t in turns]
             wanted = np.stack([expm_frechet(rate, t, compute_expm=False) @ y for t in turned], axis=1)[:size]
-            tolerance = (1e-7 if kind in ("two", "three") else 1e-9) * max(np.abs(wanted).max(), 1e-30)
+            # SciPy's expm of a triangular matrix takes quotients of differences, and so misses here by up to 1e-4.
+            expected = (expm_frechet(rate, rate)[0] @ y)[:size]
+            np.testing.assert_allclose(value, expected, rtol=0, atol=2e-13 * np.abs(y).max() * (1 + h))
+            tolerance = (1e-7 if kind in ("two", "three") else 1e-9) * np.abs(wanted).max()
+            tolerance += 2e-12 * np.abs(y).max() * h
             np.testing.assert_allclose(slope, wanted, rtol=0, atol=tolerance)
 
 
-@pytest.mark.parametrize(("kind", "infused"), CASES)
-def test_extremes_stay_finite(kind, infused):
+@pytest.mark.parametrize("kind", KINDS)
+def test_extremes_stay_finite(kind):
     """Rates of zero, intervals of zero, and rates times interval of 1e6: values and derivatives."""
+    infused = (0,) if KINDS[kind][0] < 4 else ()
     size, arrows = KINDS[kind]
     over, y = way(kind, infused), jnp.arange(1.0, 1.0 + size + len(infused))
     everything = jax.jit(lambda *x: (over(*x), jax.jacrev(over, argnums=(0, 1, 2))(*x)))

@@ -157,6 +157,9 @@ def _infusion(
     timed = fixed > 0
     by_time = entering / jnp.where(timed, fixed, 1.0)
     given = jnp.where(rate == -1, entry.rate, jnp.maximum(rate, 0.0))  # pyright: ignore
+    # A modelled duration or rate of 0 has no meaning: the person is not solved, rather than left without the dose.
+    wrong = ((rate == -2) & (duration <= 0) & ~timed) | ((rate == -1) & (given <= 0))
+    given = jnp.where(wrong, jnp.nan, given)
     infused = (duration > 0) | (rate != 0)
     enters = jnp.where(infused, jnp.where(timed, by_time, given), 0.0)
     lasts = jnp.where(timed, fixed, entering / jnp.where(infused & ~timed, given, 1.0))

@@ -1,5 +1,6 @@
 """Linear models, solved exactly: amounts are carried from step to step by the matrix exponential of the rates."""
 
+from collections.abc import Callable
 from functools import partial
 
 import equinox as eqx
@@ -10,11 +11,15 @@ from jaxtyping import Array, Float, Int
 
 from vtrial._types import Named
 from vtrial.dosing import EventTable, Steps, at_span, resolve, varies
+from vtrial.dosing.steps import Steady
 from vtrial.errors import UserError
 from vtrial.model import AbstractModel
 from vtrial.solve.base import AbstractSolver, Profile, ResultCode, initial_state, profile, rate_vector
 from vtrial.solve.exact.blocks import in_blocks
 from vtrial.solve.exact.ladder import climb, ladder, matrices, smallest_step
+from vtrial.solve.lanes.dry import refusal
+from vtrial.solve.lanes.person import equations, happening, solved
+from vtrial.solve.lanes.problem import Settings
 from vtrial.solve.propagate import Amounts, Form, Way, form, propagator, rate_matrix, with_inputs
 from vtrial.solve.steady import finder
 
@@ -39,6 +44,8 @@ class Linear(AbstractSolver):
                 "from one row to the next; use solver=general."
             )
         found = form(model, p, events.infused)
+        if self._compiles(model, found) and not varies(p):
+            return solved(model, p, events, happening(Settings(), events), _finder(found, model), found.paths)
         traced, fixed = eqx.partition((model, events), eqx.is_array)
 
         def solve(p: Named, traced: tuple[AbstractModel, EventTable], *, slopes: bool) -> Profile:
@@ -47,6 +54,16 @@ class Linear(AbstractSolver):
         size = _BLOCK_LADDER if found.ladder else _BLOCK
         values, slopes = partial(solve, slopes=False), partial(solve, slopes=True)
         return in_blocks(values, slopes, size)({name: jnp.asarray(value, float) for name, value in p.items()}, traced)
+
+    @staticmethod
+    def _compiles(model: AbstractModel, found: Form) -> bool:
+        """Return whether a closed form is compiled for this processor; otherwise XLA runs it."""
+        if found.paths is None or jax.default_backend() != "cpu":
+            return False
+        try:
+            return not refusal(equations(model), stiff=True)
+        except TypeError:  # a model whose fields are arrays has no hash
+            return False
 
     def check(self, model: AbstractModel, p: Named) -> str:
         """Compare the rates at arbitrary states and times with those of a constant matrix."""
@@ -67,14 +84,22 @@ class Linear(AbstractSolver):
         )
 
 
-def _solve(found: Form, model: AbstractModel, events: EventTable, p: Named, *, slopes: bool) -> Profile:
+def _finder(found: Form, model: AbstractModel) -> Callable[[EventTable], Steady]:
+    """Return what finds the steady states of an event table."""
+
     def advance(p: Named, y: Array, inputs: Array, h: Array) -> Array:
         way = propagator(model, p, found, smallest_step(h))
-        return jnp.stack(way(h, (*y, *(inputs[i] for i in events.infused))))
+        return jnp.stack(way(h, (*y, *(inputs[i] for i in found.infused))))
 
+    def start(p: Named) -> Array:
+        return initial_state(model, p)
+
+    return lambda events: finder(advance, start, linear=True, tolerance=1e-12, constant=events.constant)
+
+
+def _solve(found: Form, model: AbstractModel, events: EventTable, p: Named, *, slopes: bool) -> Profile:
     start = initial_state(model, at_span(p, 0))
-    steady = finder(advance, lambda p: initial_state(model, p), linear=True, tolerance=1e-12, constant=events.constant)
-    steps = resolve(model, p, events, steady, start)
+    steps = resolve(model, p, events, _finder(found, model)(events), start)
     lengths = jnp.diff(steps.time, prepend=steps.time[:1])
     left = steps.sample_time - steps.time[steps.sample_after]
     if found.ladder and not varies(p):
@@ -113,13 +138,13 @@ def _happen(
     state: Array,
 ) -> Amounts:  # fmt: skip
     """Return amounts and input rates after what happens at a step."""
-    y = [jnp.where(reset, first, one) for first, one in zip(start, y, strict=True)]
-    u = [jnp.where(reset, 0.0, one) for one in u]
+    states = [jnp.where(reset, first, one) for first, one in zip(start, y, strict=True)]
+    rates = [jnp.where(reset, 0.0, one) for one in u]
     for i in steps.dosed:
-        y[i] = y[i] + jnp.where(state == i, amount, 0.0)
+        states[i] = states[i] + jnp.where(state == i, amount, 0.0)
     for k, i in enumerate(steps.infused):
-        u[k] = u[k] + jnp.where(state == i, rate, 0.0)
-    return (*y, *u)
+        rates[k] = rates[k] + jnp.where(state == i, rate, 0.0)
+    return (*states, *rates)
 
 
 def _at_samples(over, steps: Steps, carried: Amounts, left: Float[Array, " sample"], slopes: bool) -> Amounts:

@@ -8,7 +8,7 @@ from jax.custom_batching import custom_vmap
 
 
 def in_blocks(function: Callable, differentiable: Callable, size: int) -> Callable:
-    """Return a function that `jax.vmap` batches in blocks of at most `size`, one after the other, where it runs on a CPU.
+    """Return a function that `jax.vmap` batches in blocks of at most `size`, one after the other, on a CPU.
 
     Nested batches are joined before they are divided. A derivative is batched as a whole: there the blocks would hide
     the linear part from the transposition.

@@ -19,8 +19,8 @@ _TERMS = 7
 class Differences:
     """Divided differences exp[x0, x1, ...] at the nodes of blocks times one interval, each worked out once.
 
-    By the recursion exp[.., a, .., b] = (exp[.., b] - exp[a, ..]) / (b - a) for two nodes that are apart, and where none
-    are by the series exp(c) sum over j of h_j(x - c) / (j + order)!, with h_j the complete homogeneous polynomials
+    By the recursion exp[.., a, .., b] = (exp[.., b] - exp[a, ..]) / (b - a) for two nodes that are apart, and where
+    none are by the series exp(c) sum over j of h_j(x - c) / (j + order)!, with h_j the complete homogeneous polynomials
     (de Boor 2005, Divided differences, Surveys in Approximation Theory 1). All nodes are real, those of a block ascend.
     """
 

@@ -1,4 +1,4 @@
-"""Any linear model: the matrix exponentials over 1, 2, 4, 8... small steps, applied by the binary digits of an interval."""
+"""Any linear model: matrix exponentials over 1, 2, 4, 8... small steps, applied by the binary digits of an interval."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""What can be read from a linear model's equations once, while tracing: which state drives which, and in what blocks."""
+"""What can be read from a linear model once, while tracing: which state drives which, and in what blocks."""
 
 from typing import NamedTuple
 

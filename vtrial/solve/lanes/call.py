@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from vtrial.solve.lanes.batching import joined
 from vtrial.solve.lanes.emit import type_of
 from vtrial.solve.lanes.engine import address, digest
 from vtrial.solve.lanes.handler import handler
@@ -50,13 +51,19 @@ class Kernel:
         kinds = self._kinds
         expected = [((self.program.fixed,), kinds["f"]), *((None, kinds[kind]) for kind in self.program.tables)]
         _check([fixed, *tables], expected)
-        shapes = (
-            jax.ShapeDtypeStruct((samples, self.program.columns), kinds["f"]),
-            jax.ShapeDtypeStruct((self.program.finals,), kinds["i"]),
-        )
-        call = jax.ffi.ffi_call(self.name, shapes, vmap_method="broadcast_all")
-        rows, finals = call(fixed, *tables)
-        return rows, finals
+        name, columns, finals = self.name, self.program.columns, self.program.finals
+
+        def run(fixed: Array, *tables: Array) -> tuple[Array, Array]:
+            persons = len(fixed)
+            shapes = (
+                jax.ShapeDtypeStruct((persons, samples, columns), kinds["f"]),
+                jax.ShapeDtypeStruct((persons, finals), kinds["i"]),
+            )
+            found = jax.ffi.ffi_call(name, shapes)(fixed, *tables)
+            return found[0], found[1]
+
+        rows, last = joined(run)(fixed[None], *(table[None] for table in tables))
+        return rows[0], last[0]
 
 
 def _check(arrays: list[Any], expected: list[tuple[tuple[int, ...] | None, Any]]) -> None:

@@ -15,7 +15,7 @@ from vtrial.solve.exact.paths import Paths
 from vtrial.solve.lanes.call import Kernel, compile
 from vtrial.solve.lanes.driver import program
 from vtrial.solve.lanes.forward import reach
-from vtrial.solve.lanes.problem import KINDS, SPAN_KINDS, Equations, Settings, Table
+from vtrial.solve.lanes.problem import KINDS, SPAN_KINDS, Equations, Settings, Span, Table
 from vtrial.solve.lanes.sensitivity import sensitivity
 from vtrial.solve.lanes.traced import Traced
 from vtrial.solve.lanes.walk import walk
@@ -29,8 +29,16 @@ class Moving(NamedTuple):
     time: Float[Array, " entry"]
     amount: Float[Array, " entry"]
     rate: Float[Array, " entry"]
+    sample: Float[Array, " sample"]
+    bounds: tuple[Float[Array, " span"], ...] = ()
+    """When the spans of varying parameters start and end, or nothing."""
     ends: tuple[Float[Array, " span"], ...] = ()
     """Left and right values of each varying parameter, in turn."""
+
+
+def _tables(moving: Moving) -> tuple[Any, ...]:
+    """Return all but the initial states: four tables of every person, then those of varying parameters."""
+    return moving.time, moving.amount, moving.rate, moving.sample, *moving.bounds, *moving.ends
 
 
 class Person(NamedTuple):
@@ -41,10 +49,9 @@ class Person(NamedTuple):
     moving: Moving
     state: Int[Array, " entry"]
     reset: Int[Array, " entry"]
-    sample: Float[Array, " sample"]
     after: Int[Array, " sample"]
     spans: tuple[Array, ...]
-    """The tables of `Span`, or none."""
+    """The tables of `Span` that say which, or none."""
     ready: Any
     """Whatever else is to be handed through."""
 
@@ -89,8 +96,8 @@ def _kernel(lane: Lane, wanted: _Derivatives | None = None) -> Kernel | Traced:
 def _arguments(person: Person) -> tuple[list[Array], list[Array]]:
     """Return a person's fixed floats, in parts, and tables."""
     moving = person.moving
-    tables = [moving.time, moving.amount, moving.rate, person.state, person.reset, person.sample, person.after]
-    tables += [*person.spans, *moving.ends]
+    tables = [moving.time, moving.amount, moving.rate, person.state, person.reset, moving.sample, person.after]
+    tables += [*person.spans, *moving.bounds, *moving.ends]
     kinds = KINDS + SPAN_KINDS * bool(person.spans) + ("f",) * len(moving.ends)
     types = {"f": jnp.result_type(float), "i": jnp.int32}
     return [person.parameters, moving.start], [t.astype(types[k]) for t, k in zip(tables, kinds, strict=True)]
@@ -116,7 +123,7 @@ def solve(
     def call(*given: Array):
         person = prepare(*given)
         fixed, tables = _arguments(person)
-        rows, finals = _kernel(lane)(jnp.concatenate(fixed), *tables, samples=len(person.sample))
+        rows, finals = _kernel(lane)(jnp.concatenate(fixed), *tables, samples=len(person.after))
         return rows, finals, person.ready
 
     def rule(primals: tuple, tangents: tuple) -> Any:
@@ -188,18 +195,18 @@ def _by_entries(
 def _slopes(lane: Lane, person: Person, directions: tuple, reached: Moving, tangents: Moving | None) -> tuple:
     """Run the kernel with derivatives in some directions: outputs, derivatives, finals."""
     fixed, tables = _arguments(person)
-    numbers: list[int] = []
+    moved: list[int] = []
     if tangents is not None:
-        named = [(Table.TIME, "time"), (Table.AMOUNT, "amount"), (Table.RATE, "rate")]
-        pairs = [(number, getattr(reached, name), getattr(tangents, name)) for number, name in named]
-        first = len(KINDS) + len(SPAN_KINDS)
-        pairs += [(first + k, *both) for k, both in enumerate(zip(reached.ends, tangents.ends, strict=True))]
+        numbers = (Table.TIME, Table.AMOUNT, Table.RATE, Table.SAMPLE)
+        pairs = list(zip(numbers, _tables(reached), _tables(tangents), strict=False))
+        last = _tables(reached)[4:], _tables(tangents)[4:]
+        pairs += [(Span.LEFT + k, *both) for k, both in enumerate(zip(*last, strict=True))]
         fixed += [tangents.start.ravel()] * reached.start
         tables += [tangent.ravel() for _, needed, tangent in pairs if needed]
-        numbers = [int(number) for number, needed, _ in pairs if needed]
+        moved = [int(number) for number, needed, _ in pairs if needed]
     initial = tangents is not None and bool(reached.start)
-    kernel = _kernel(lane, _Derivatives(directions, initial, tuple(numbers)))
-    rows, finals = _once(kernel, len(person.sample))(jnp.concatenate(fixed), *tables)
+    kernel = _kernel(lane, _Derivatives(directions, initial, tuple(moved)))
+    rows, finals = _once(kernel, len(person.after))(jnp.concatenate(fixed), *tables)
     outputs = lane.equations.outputs
     slopes = rows[:, outputs:].reshape(len(rows), len(directions), outputs)
     return rows[:, :outputs], slopes, finals

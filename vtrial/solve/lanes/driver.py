@@ -5,7 +5,6 @@ cannot be taken inside a step (several samples at one time). A step holds one sa
 second sample ends midway before it.
 """
 
-import functools
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -32,9 +31,8 @@ from vtrial.solve.lanes.stepping import (
     error_square,
     first_length,
     larger,
-    largest,
+    negative,
     next_lengths,
-    smaller,
 )
 from vtrial.solve.lanes.tsit5 import Tsit5
 
@@ -99,7 +97,7 @@ class _Driver:
             sample=lane_load(Table.SAMPLE, 0),
             after=lane_load(Table.AFTER, 0, "i"),
             end=lane_load(Table.SAMPLE, lane_rows(Table.SAMPLE) - 1),
-            largest=self.freeze(largest(y)),
+            largest=tuple(self.freeze(abs(one)) for one in y),
             steps=jnp.int32(0),
             code=jnp.int32(ResultCode.SOLVED),
         )
@@ -135,7 +133,7 @@ class _Driver:
             sample=lax.select(emits, aimed.following[0], state.sample),
             after=lax.select(emits, aimed.following[1], state.after),
             end=state.end,
-            largest=larger(state.largest, self.freeze(largest(y))),
+            largest=tuple(larger(old, self.freeze(abs(one))) for old, one in zip(state.largest, y, strict=True)),
             steps=state.steps + alive.astype(jnp.int32),
             code=lax.select(alive, code, state.code),
         )
@@ -190,11 +188,10 @@ class _Driver:
 
     def _code(self, state: State, aimed: Aim, attempt: Attempt, moved: Any) -> Any:
         """Return why the solve must stop here, if it must."""
-        least = functools.reduce(smaller, attempt.end)
-        negative = moved & (least < -1e-6 * state.largest - 10.0 * self.settings.atol)
+        below = moved & negative(self.freeze(attempt.end), state.largest, 10.0 * self.settings.atol)
         # Time stands still: no step is short enough, for want of finite rates or states.
-        passes = (state.t + aimed.h > state.t) & (aimed.h > 1e-24 * (state.end - state.t))
-        code = lax.select(negative, jnp.int32(ResultCode.NEGATIVE), jnp.int32(ResultCode.SOLVED))
+        passes = (state.t + aimed.h > state.t) & ((aimed.h > 1e-24 * (state.end - state.t)) | aimed.cut)
+        code = lax.select(below, jnp.int32(ResultCode.NEGATIVE), jnp.int32(ResultCode.SOLVED))
         return lax.select(passes | aimed.rests, code, jnp.int32(ResultCode.NOT_FINITE))
 
     def _limited(self, carry: State) -> Any:

@@ -168,6 +168,7 @@ RULES: dict[str, Rule] = {
     "abs": _plain(_absolute),
     "sign": _plain(_sign),
     "square": lambda b, _, x: b.mul(x, x),
+    "one_minus_square": lambda b, _, x: b.sub(b.constant(1.0, x.type), b.mul(x, x)),
     "integer_pow": lambda b, parameters, x: maths.whole_power(b, x, parameters["y"]),
     "pow": _power,
     "sqrt": _intrinsic("sqrt"),

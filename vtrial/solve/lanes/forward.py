@@ -102,9 +102,8 @@ def _log(x, _):
 @rule("select_n")
 def _select(x, _):
     which, *cases = x
-    zero = jnp.zeros((), jnp.result_type(cases[0].value))
     directions = {d: None for case in cases for d in case.tangents}
-    parts = {d: [jnp.asarray(case.tangents.get(d, zero), zero.dtype) for case in cases] for d in directions}
+    parts = {d: [_full(case, d) for case in cases] for d in directions}
     tangents = {d: lax.select_n(which.value, *part) for d, part in parts.items()}
     return [Dual(lax.select_n(which.value, *(case.value for case in cases)), tangents)]
 
@@ -120,8 +119,41 @@ def _bind(equation: Any, values: Sequence[Any]) -> list[Any]:
     return list(found) if equation.primitive.multiple_results else [found]
 
 
+def _full(one: Dual, direction: Any) -> Any:
+    """Return the derivative of an operand in one direction, shaped and typed as the operand."""
+    value = jnp.asarray(one.value)
+    return jnp.broadcast_to(jnp.asarray(one.tangents.get(direction, 0.0), value.dtype), value.shape)
+
+
+def _along(equation: Any, x: Sequence[Dual], direction: Any) -> list[Any]:
+    """Differentiate a primitive of arrays by JAX's rule, in one direction."""
+    varied = [i for i, one in enumerate(x) if direction in one.tangents]
+
+    def moved(*some: Any) -> list[Any]:
+        values = [one.value for one in x]
+        for i, value in zip(varied, some, strict=True):
+            values[i] = value
+        return _bind(equation, values)
+
+    given = tuple(jnp.asarray(x[i].value) for i in varied)
+    return jax.jvp(moved, given, tuple(_full(x[i], direction) for i in varied))[1]
+
+
+def _arrays(equation: Any, x: Sequence[Dual]) -> list[Dual]:
+    """Differentiate a primitive of arrays, direction by direction."""
+    results = [Dual(value, {}) for value in _bind(equation, [one.value for one in x])]
+    floating = [jnp.issubdtype(v.aval.dtype, jnp.floating) for v in equation.outvars]
+    for direction in {d: None for one in x for d in one.tangents}:
+        for one, slope, real in zip(results, _along(equation, x, direction), floating, strict=True):
+            if real:
+                one.tangents[direction] = slope
+    return results
+
+
 def _general(equation: Any, x: Sequence[Dual]) -> list[Dual]:
-    """Differentiate a primitive by JAX's rule, one operand at a time."""
+    """Differentiate a primitive by JAX's rule: of scalars one operand at a time, whatever the number of directions."""
+    if any(v.aval.shape for v in (*equation.invars, *equation.outvars)):
+        return _arrays(equation, x)
     values = [one.value for one in x]
     terms: list[list[tuple[Any, Tangents]]] = [[] for _ in equation.outvars]
     for i, one in enumerate(x):

@@ -52,6 +52,8 @@ def trace(program: Program) -> Traced:
     for what, expected, given in (("emit", program.columns, row), ("finish", program.finals, finals)):
         if len(given) != expected:
             raise TypeError(f"The program's '{what}' returns {len(given)} numbers instead of {expected}.")
+        if any(one.shape for one in given):
+            raise TypeError(f"The program's '{what}' returns arrays, not numbers.")
     return Traced(init, step, emit, finish, jax.tree.leaves(carry))
 
 
@@ -151,7 +153,10 @@ class Block:
         last = b.scalar(f"sub i64 {rows}, 1")
         last = b.scalar(f"select i1 {empty}, i64 0, i64 {last}")
         every = b.splat(rows, "i64")
-        turn = b.remainder(self.person, b.splat(persons, "i64"))
+        # Nobody's table is never read, but a division by 0 would end the process.
+        some = b.scalar(f"call i64 @llvm.smax.i64(i64 {persons}, i64 1)")
+        b.declarations |= {"declare i64 @llvm.smax.i64(i64, i64)"}
+        turn = b.binary("srem", self.person, b.splat(some, "i64"))
         start, length = b.mul(turn, every), convert(b, every, "i32")
         return _Table(address, start, b.splat(last, "i64"), length, self.float if kind == "f" else "i32")
 

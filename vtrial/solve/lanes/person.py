@@ -96,16 +96,17 @@ def _person(
     """Lay one person's steps and parameters out for a kernel."""
     names = tuple(model.parameters)
     spans: tuple[Array, ...] = ()
+    bounds: tuple[Array, ...] = ()
     ends: list[Array] = []
     if varying:
         later = jnp.minimum(jnp.arange(len(steps.span_time)) + 1, len(steps.span_time) - 1)
         right = steps.span_time[later] if steps.linear else steps.span_time
-        spans = (steps.span, steps.sample_span, steps.span_time, right)
+        spans, bounds = (steps.span, steps.sample_span), (steps.span_time, right)
         for i in varying:
             value = p[names[i]]
             ends += [value, value[later] if steps.linear else value]
-    moving = Moving(start, steps.time, steps.amount, steps.rate, tuple(ends))
+    moving = Moving(start, steps.time, steps.amount, steps.rate, steps.sample_time, bounds, tuple(ends))
     scalars = row([jnp.asarray(at_span(p, 0)[name]) for name in names])
     state, reset = steps.state.astype(jnp.int32), steps.reset.astype(jnp.int32)
     ready: tuple[Bool[Array, ""], ...] = (jnp.asarray(steps.steady),)
-    return Person(scalars, moving, state, reset, steps.sample_time, steps.sample_after, spans, ready)
+    return Person(scalars, moving, state, reset, steps.sample_after, spans, ready)

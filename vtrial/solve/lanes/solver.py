@@ -102,10 +102,11 @@ class Lanes(AbstractSolver):
         def prepare(*given: Array) -> Person:
             *values, y, inputs, h = given
             zero = jnp.zeros(len(states))
-            moving = Moving(y, zero, zero, inputs[jnp.asarray(infused, jnp.int32)] if infused else zero)
+            rates = inputs[jnp.asarray(infused, jnp.int32)] if infused else zero
+            moving = Moving(y, zero, zero, rates, h[None])
             whole = jnp.zeros(len(states), jnp.int32)
             last = jnp.asarray([len(states) - 1], jnp.int32)
-            return Person(row(values), moving, states, whole, h[None], last, (), ())
+            return Person(row(values), moving, states, whole, last, (), ())
 
         def advance(p: Named, y: Array, inputs: Array, h: Array) -> Array:
             length = jax.lax.stop_gradient(h)

@@ -36,8 +36,8 @@ class State(NamedTuple):
     """The entry it comes after."""
     end: Any
     """Time of the last sample."""
-    largest: Any
-    """The largest absolute value of a state so far."""
+    largest: tuple[Any, ...]
+    """The largest absolute value of each state so far."""
     steps: Any
     code: Any
 
@@ -79,6 +79,13 @@ def smaller(a: Any, b: Any) -> Any:
 def largest(values: tuple) -> Any:
     """Return the largest of several absolute values."""
     return functools.reduce(larger, (abs(one) for one in values))
+
+
+def negative(y: tuple, sizes: tuple, floor: float) -> Any:
+    """Return whether a state is below zero beyond the rounding that goes with what it, and the largest, once were."""
+    most = functools.reduce(larger, sizes)
+    below = (one < -(1e-6 * size + 1e-9 * most + floor) for one, size in zip(y, sizes, strict=True))
+    return functools.reduce(lambda a, b: a | b, below)
 
 
 def first_length(y: tuple, slopes: tuple) -> Any:

@@ -6,10 +6,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.custom_batching import custom_vmap
 from jax.extend import core
 from jaxtyping import Array, Float, Int
 
+from vtrial.solve.lanes.batching import joined
 from vtrial.solve.lanes.program import Program, Step, lane_load_p, lane_rows_p
 
 
@@ -69,21 +69,10 @@ class Traced:
     ) -> tuple[Float[Array, "sample column"], Int[Array, " final"]]:
         """Return the samples, NaN in rows never written, and what `finish` returned."""
 
-        @custom_vmap
-        def run(*arguments: Array) -> tuple[Array, Array]:
-            return self._run(samples, *arguments)
+        def run(fixed: Array, *tables: Array) -> tuple[Array, Array]:
+            return self._run(samples, fixed, *(jnp.tile(t, (len(fixed) // max(len(t), 1), 1)) for t in tables))
 
-        @run.def_vmap
-        def _(size: int, batched: Sequence[bool], *arguments: Array):
-            # One more axis of persons joins the one there is.
-            spread = [
-                one if already else jnp.broadcast_to(one[None], (size, *one.shape))
-                for one, already in zip(arguments, batched, strict=True)
-            ]
-            found = run(*(one.reshape(size * one.shape[1], *one.shape[2:]) for one in spread))
-            return tuple(one.reshape(size, one.shape[0] // size, *one.shape[1:]) for one in found), (True, True)
-
-        rows, finals = run(fixed[None], *(table[None] for table in tables))
+        rows, finals = joined(run)(fixed[None], *(table[None] for table in tables))
         return rows[0], finals[0]
 
     def _run(self, samples: int, fixed: Array, *tables: Array) -> tuple[Array, Array]:

@@ -1,6 +1,5 @@
 """The program that carries one person of a linear model exactly from entry to entry, and from there to the samples."""
 
-import functools
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -11,7 +10,7 @@ from vtrial.solve.exact.paths import Paths, carry, nodes
 from vtrial.solve.lanes.jacobian import linearise
 from vtrial.solve.lanes.problem import Equations, Settings, Table, clamped, entered
 from vtrial.solve.lanes.program import Program, Step, lane_load, lane_rows
-from vtrial.solve.lanes.stepping import larger, largest, smaller
+from vtrial.solve.lanes.stepping import larger, negative
 
 
 class Place(NamedTuple):
@@ -28,8 +27,8 @@ class Place(NamedTuple):
     """The entry to come."""
     row: Any
     """The sample to come."""
-    largest: Any
-    """The largest absolute value of a state so far."""
+    largest: tuple[Any, ...]
+    """The largest absolute value of each state so far."""
     code: Any
 
 
@@ -39,78 +38,89 @@ def walk(equations: Equations, settings: Settings, paths: Paths) -> Program:
     Fixed floats, tables, columns and finals are those of `vtrial.solve.lanes.driver.program`; parameters do not vary.
     It has no mesh, so that its derivatives are those of the formulas; see `vtrial.solve.lanes.sensitivity`.
     """
-    count, size = equations.parameters, equations.states
+    made = _Walk(equations, settings, paths)
+    return Program(
+        fixed=equations.parameters + equations.states,
+        tables=settings.kinds(),
+        columns=equations.outputs,
+        finals=2,
+        init=made.init,
+        step=made.step,
+        emit=made.emit,
+        finish=lambda fixed, place: (place.code, place.entry),
+    )
 
-    def initial(fixed: tuple) -> tuple:
-        return tuple(fixed[count : count + size])
 
-    def init(fixed: tuple) -> Place:
+class _Walk(NamedTuple):
+    """The parts of the program."""
+
+    equations: Equations
+    settings: Settings
+    paths: Paths
+
+    def init(self, fixed: tuple) -> Place:
+        """Take the first entry; find the rates and their eigenvalues once for all."""
         t, zero = lane_load(Table.TIME, 0), jnp.zeros_like(fixed[0])
-        found = linearise(lambda t, y: equations.rates(t, y, tuple(fixed[:count])), t, (zero,) * size)
-        # A rate that only looks as if it were there is zero.
-        states = [(i, j) for i, j in sorted(paths.links) if j < size] + [(i, i) for i in range(size)]
-        rates = {place: jnp.asarray(found.jacobian.get(place, zero), zero.dtype) for place in dict.fromkeys(states)}
-        rates |= {(i, j): zero for i, j in _empty(paths) if (i, j) not in rates}
-        nothing = (zero,) * len(settings.infused)
-        y, inputs = entered(settings, initial(fixed), jnp.int32(0), initial(fixed), nothing)
-        roots = tuple(tuple(jnp.asarray(x, zero.dtype) for x in block) for block in nodes(paths, rates))
-        code, first = jnp.int32(ResultCode.SOLVED), jnp.int32(1)
-        return Place(t, y, inputs, rates, roots, first, jnp.int32(0), lax.stop_gradient(largest(y)), code)
+        rates = self._rate_matrix(fixed, t, zero)
+        nothing = (zero,) * len(self.settings.infused)
+        initial = self._initial(fixed)
+        y, inputs = entered(self.settings, initial, jnp.int32(0), initial, nothing)
+        roots = tuple(tuple(jnp.asarray(x, zero.dtype) for x in block) for block in nodes(self.paths, rates))
+        code, first, sizes = jnp.int32(ResultCode.SOLVED), jnp.int32(1), _sizes(y)
+        return Place(t, y, inputs, rates, roots, first, jnp.int32(0), sizes, code)
 
-    def step(fixed: tuple, here: Place) -> Step:
+    def step(self, fixed: tuple, here: Place) -> Step:
         """Go to the sample to come, and back, or to the entry to come."""
         samples, entries = lane_rows(Table.SAMPLE), lane_rows(Table.TIME)
-        row = clamped(here.row, Table.SAMPLE)
-        entry = clamped(here.entry, Table.TIME)
+        row, entry = clamped(here.row, Table.SAMPLE), clamped(here.entry, Table.TIME)
         looks = (lane_load(Table.AFTER, row, "i") < here.entry) | (here.entry >= entries)
         sample = lane_load(Table.SAMPLE, row)
         goal = lax.select(looks, sample, lane_load(Table.TIME, entry))
-        there = carry(paths, here.rates, here.roots, goal - here.t, (*here.y, *here.inputs))
-        filled, added = entered(settings, initial(fixed), entry, there, here.inputs)
+        there = carry(self.paths, here.rates, here.roots, goal - here.t, (*here.y, *here.inputs))
+        filled, added = entered(self.settings, self._initial(fixed), entry, there, here.inputs)
         alive = here.row < samples
         stays = looks | ~alive
-        left = Place(
+        left = here._replace(
             t=lax.select(stays, here.t, goal),
             y=_kept(stays, here.y, filled),
             inputs=_kept(stays, here.inputs, added),
-            rates=here.rates,
-            roots=here.roots,
             entry=here.entry + (~stays).astype(jnp.int32),
             row=here.row + (looks & alive).astype(jnp.int32),
-            largest=larger(here.largest, lax.stop_gradient(largest(filled))),
+            largest=tuple(larger(old, new) for old, new in zip(here.largest, _sizes(filled), strict=True)),
             code=_code(alive, here, there),
         )
         return Step(left, left.row < samples, looks & alive, here.row, (sample, there))
 
-    def emit(fixed: tuple, seen: Any) -> tuple:
+    def emit(self, fixed: tuple, seen: Any) -> tuple:
+        """Return the outputs of a sample."""
         sample, there = seen
-        return tuple(equations.observe(sample, there, tuple(fixed[:count])))
+        return tuple(self.equations.observe(sample, there, self._parameters(fixed)))
 
-    return Program(
-        fixed=count + size,
-        tables=settings.kinds(),
-        columns=equations.outputs,
-        finals=2,
-        init=init,
-        step=step,
-        emit=emit,
-        finish=lambda fixed, place: (place.code, place.entry),
-    )
+    def _parameters(self, fixed: tuple) -> tuple:
+        return tuple(fixed[: self.equations.parameters])
+
+    def _initial(self, fixed: tuple) -> tuple:
+        return tuple(fixed[self.equations.parameters : self.equations.parameters + self.equations.states])
+
+    def _rate_matrix(self, fixed: tuple, t: Any, zero: Any) -> dict[tuple[int, int], Any]:
+        """Return the rates that the closed form reads; one that only looks as if it were there is zero."""
+        size, p = self.equations.states, self._parameters(fixed)
+        found = linearise(lambda t, y: self.equations.rates(t, y, p), t, (zero,) * size).jacobian
+        within = [(i, j) for block in self.paths.blocks for i in block.states for j in block.states]
+        wanted = sorted({place for place in (*self.paths.links, *within) if max(place) < size})
+        return {place: jnp.asarray(found.get(place, zero), zero.dtype) for place in wanted}
+
+
+def _sizes(y: tuple) -> tuple:
+    return tuple(lax.stop_gradient(abs(one)) for one in y)
 
 
 def _kept(stays: Any, old: tuple, new: tuple) -> tuple:
     return tuple(lax.select(stays, one, other) for one, other in zip(old, new, strict=True))
 
 
-def _empty(paths: Paths) -> list[tuple[int, int]]:
-    """Return all places within a block, where the eigenvalues ask for every rate."""
-    states = [block.states for block in paths.blocks if block.states[0] < paths.size]
-    return [(i, j) for block in states for i in block for j in block]
-
-
 def _code(alive: Any, here: Place, there: tuple) -> Any:
-    """Return that an amount is negative beyond rounding, if it is."""
-    least = lax.stop_gradient(functools.reduce(smaller, there))
-    negative = alive & (least < -1e-6 * here.largest)
-    found = lax.select(negative, jnp.int32(ResultCode.NEGATIVE), jnp.int32(ResultCode.SOLVED))
+    """Return that an amount is negative beyond rounding, if it is: as `vtrial.solve.base.profile` has it."""
+    below = negative(lax.stop_gradient(there), here.largest, 0.0)
+    found = lax.select(alive & below, jnp.int32(ResultCode.NEGATIVE), jnp.int32(ResultCode.SOLVED))
     return lax.select(here.code == ResultCode.SOLVED, found, here.code)
