@@ -20,7 +20,7 @@ from vtrial.data import NonmemTable
 from vtrial.likelihood import StatisticalModel
 from vtrial.noise import Combined
 from vtrial.population import HalfNormalPrior, LogNormalPrior, Parameter, Population, PowerEffect
-from vtrial.solve import Auto
+from vtrial.solve import AbstractSolver, Auto
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -172,7 +172,9 @@ def half(scale: float) -> HalfNormalPrior:
     return HalfNormalPrior(scale)
 
 
-def theophylline(*, weight: bool = True, correlation: float | None = 2.0) -> StatisticalModel:
+def theophylline(
+    *, weight: bool = True, correlation: float | None = 2.0, solver: AbstractSolver | None = None
+) -> StatisticalModel:
     """The model of studies/theophylline.yaml, or without weight and correlation that of the Stan reference."""
     clearance = {"WT": PowerEffect("WT", "kg", 70.0, 0.75)} if weight else {}
     volume = {"WT": PowerEffect("WT", "kg", 70.0, 1.0)} if weight else {}
@@ -186,7 +188,7 @@ def theophylline(*, weight: bool = True, correlation: float | None = 2.0) -> Sta
     )
     model = OneCompartmentOral()
     noise = {"concentration": Combined(half(1.0), half(0.3))}
-    return StatisticalModel(model, population.for_model(model), Auto(), noise)
+    return StatisticalModel(model, population.for_model(model), solver or Auto(), noise)
 
 
 def table(path: Path | str, **changes) -> NonmemTable:

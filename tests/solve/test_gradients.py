@@ -71,7 +71,10 @@ SLOPES = {
 }
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n == "steady" else n for n in CASES])
+STEADY_SLOWLY = [pytest.param(n, marks=pytest.mark.slow) if n == "steady" else n for n in CASES]
+
+
+@pytest.mark.parametrize("name", STEADY_SLOWLY)
 def test_nonlinear_values_equal_those_of_diffrax(name):
     case = CASES[name]
     solvers = [case.solver, General(case.model.stiff, case.solver.rtol, case.solver.atol)]
@@ -88,7 +91,7 @@ def test_nonlinear_values_equal_those_of_diffrax(name):
     check()
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", STEADY_SLOWLY)
 def test_nonlinear_derivatives_equal_differences(name):
     """In every parameter, in initial states that depend on them, and in every value of one that varies."""
     case = CASES[name]

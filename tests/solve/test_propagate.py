@@ -26,6 +26,13 @@ TIMES = [0.25, 1.0, 4.0, 11.0, 30.0]
 TWO = {"CL": 4.5, "VC": 58.4, "Q": 6.5, "VP": 38.4}
 
 
+@pytest.fixture(autouse=True, params=["compiled", "xla"])
+def both_ways_to_run(request, monkeypatch):
+    """Closed forms run in compiled kernels on a CPU, and by XLA elsewhere: here both."""
+    if request.param == "xla":
+        monkeypatch.setattr(Linear, "_compiles", lambda *_: False)
+
+
 def concentration(model, p, events):
     found = jax.jit(lambda p: Linear()(model, p, events))(p)
     assert found.code == ResultCode.SOLVED

@@ -54,7 +54,7 @@ def test_reference_case(name, solver):
 
 EVERY = [
     pytest.param(Auto(1e-9, 1e-12), id="auto"),
-    pytest.param(Lanes(rtol=1e-9, atol=1e-12), id="lanes"),
+    pytest.param(Lanes(rtol=1e-9, atol=1e-12), id="lanes", marks=pytest.mark.slow),
     pytest.param(General(rtol=1e-9, atol=1e-12), id="general", marks=pytest.mark.slow),
 ]
 

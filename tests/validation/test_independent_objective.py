@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from tests.helpers import theophylline
+from vtrial.solve import Linear
 
 REFERENCE = json.loads((Path(__file__).parent / "data" / "theophylline_objective.json").read_text())
 P = REFERENCE["parameters"]
@@ -29,7 +30,7 @@ NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(11)
 @pytest.fixture(scope="module")
 def joint(data):
     """Log density of each subject's data and etas [subject], given etas [subject effect]."""
-    statistical = theophylline(weight=False, correlation=None)
+    statistical = theophylline(weight=False, correlation=None, solver=Linear(compiled=False))
     seen = data.observations["concentration"]
 
     def density(eta):

@@ -32,6 +32,9 @@ _BLOCK_LADDER = 32
 class Linear(AbstractSolver):
     """Exact solution of a linear model: a closed form where its structure has one, else a ladder of exponentials."""
 
+    compiled: bool = eqx.field(static=True, default=True)
+    """Compile closed forms for the processor: quick to compile, cheap to differentiate, but only once."""
+
     def __call__(self, model: AbstractModel, p: Named, events: EventTable) -> Profile:
         """Carry the amounts from step to step, then from its last step to each sample.
 
@@ -55,10 +58,9 @@ class Linear(AbstractSolver):
         values, slopes = partial(solve, slopes=False), partial(solve, slopes=True)
         return in_blocks(values, slopes, size)({name: jnp.asarray(value, float) for name, value in p.items()}, traced)
 
-    @staticmethod
-    def _compiles(model: AbstractModel, found: Form) -> bool:
+    def _compiles(self, model: AbstractModel, found: Form) -> bool:
         """Return whether a closed form is compiled for this processor; otherwise XLA runs it."""
-        if found.paths is None or jax.default_backend() != "cpu":
+        if not self.compiled or found.paths is None or jax.default_backend() != "cpu":
             return False
         try:
             return not refusal(equations(model), stiff=True)

@@ -221,7 +221,10 @@ def _once(kernel: Kernel | Traced, samples: int) -> Callable[..., tuple[Array, A
 
     def rule(primals: tuple, tangents: tuple):
         if any(not isinstance(t, SymbolicZero) for t in tangents):
-            raise UserError("Compiled solvers have first derivatives only; for second ones use solver=general.")
+            raise UserError(
+                "Compiled solvers have first derivatives only; for second ones use solver=general, "
+                "or solver=linear solver.compiled=false."
+            )
         rows, finals = call(*primals)
         return (rows, finals), (jnp.zeros_like(rows), _nothing(finals))
 
