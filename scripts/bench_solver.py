@@ -34,7 +34,8 @@ from vtrial.models.oral_2cpt_mm import TwoCompartmentOralMichaelisMenten
 from vtrial.models.pbpk15 import WholeBody
 from vtrial.models.tmdd import TargetMediatedDisposition
 
-from vtrial.dosing import Dose, batch, event_table
+from vtrial.dosing import Dose, event_table
+from vtrial.dosing.batch import batch
 from vtrial.model import AbstractModel
 from vtrial.solve import AbstractSolver, Lanes, Linear
 from vtrial.solve.base import initial_state, rate_vector

@@ -5,6 +5,7 @@ cannot be taken inside a step (several samples at one time). A step holds one sa
 second sample ends midway before it.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -31,8 +32,8 @@ from vtrial.solve.lanes.stepping import (
     error_square,
     first_length,
     larger,
-    negative,
     next_lengths,
+    smaller,
 )
 from vtrial.solve.lanes.tsit5 import Tsit5
 
@@ -188,7 +189,9 @@ class _Driver:
 
     def _code(self, state: State, aimed: Aim, attempt: Attempt, moved: Any) -> Any:
         """Return why the solve must stop here, if it must."""
-        below = moved & negative(self.freeze(attempt.end), state.largest, 10.0 * self.settings.atol)
+        # Below zero beyond the rounding that goes with what a state once was, and beyond the error of a step.
+        beyond = (one + 1e-6 * size for one, size in zip(self.freeze(attempt.end), state.largest, strict=True))
+        below = moved & (functools.reduce(smaller, beyond) < -10.0 * self.settings.atol)
         # Time stands still: no step is short enough, for want of finite rates or states.
         passes = (state.t + aimed.h > state.t) & ((aimed.h > 1e-24 * (state.end - state.t)) | aimed.cut)
         code = lax.select(below, jnp.int32(ResultCode.NEGATIVE), jnp.int32(ResultCode.SOLVED))

@@ -81,13 +81,6 @@ def largest(values: tuple) -> Any:
     return functools.reduce(larger, (abs(one) for one in values))
 
 
-def negative(y: tuple, sizes: tuple, floor: float) -> Any:
-    """Return whether a state is below zero beyond the rounding that goes with what it, and the largest, once were."""
-    most = functools.reduce(larger, sizes)
-    below = (one < -(1e-6 * size + 1e-9 * most + floor) for one, size in zip(y, sizes, strict=True))
-    return functools.reduce(lambda a, b: a | b, below)
-
-
 def first_length(y: tuple, slopes: tuple) -> Any:
     """Guess the first step: a hundredth of the time in which the states would change by their own size.
 

@@ -1,5 +1,6 @@
 """The program that carries one person of a linear model exactly from entry to entry, and from there to the samples."""
 
+import functools
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ from vtrial.solve.exact.paths import Paths, carry, nodes
 from vtrial.solve.lanes.jacobian import linearise
 from vtrial.solve.lanes.problem import Equations, Settings, Table, clamped, entered
 from vtrial.solve.lanes.program import Program, Step, lane_load, lane_rows
-from vtrial.solve.lanes.stepping import larger, negative
+from vtrial.solve.lanes.stepping import larger
 
 
 class Place(NamedTuple):
@@ -121,6 +122,8 @@ def _kept(stays: Any, old: tuple, new: tuple) -> tuple:
 
 def _code(alive: Any, here: Place, there: tuple) -> Any:
     """Return that an amount is negative beyond rounding, if it is: as `vtrial.solve.base.profile` has it."""
-    below = negative(lax.stop_gradient(there), here.largest, 0.0)
+    most = functools.reduce(larger, here.largest)
+    pairs = zip(lax.stop_gradient(there), here.largest, strict=True)
+    below = functools.reduce(lambda a, b: a | b, (one < -(1e-6 * size + 1e-9 * most) for one, size in pairs))
     found = lax.select(alive & below, jnp.int32(ResultCode.NEGATIVE), jnp.int32(ResultCode.SOLVED))
     return lax.select(here.code == ResultCode.SOLVED, found, here.code)
