@@ -57,7 +57,7 @@ def _integer_division(b: Builder, x: Value, y: Value) -> tuple[Value, Value, Val
 
 def _divide(b: Builder, x: Value, y: Value) -> Value:
     if x.type in FLOATS:
-        # Numbers over the same one, as by a volume in every stage, may share its inverse: a unit in the last place more.
+        # Numbers over the same one, as by a volume in every stage, may share its inverse: one more rounding.
         return b.binary("fdiv", x, y, "arcp ")
     zero, quotient, _ = _integer_division(b, x, y)
     return b.select(zero, b.constant(-1, x.type), quotient)
