@@ -30,7 +30,7 @@ def test_commands_compose(command, tmp_path, monkeypatch):
 
 
 def test_scripts_named_exist():
-    named = set(re.findall(r"scripts/[a-z]+|\.ci/run", TEXT))
+    named = set(re.findall(r"scripts/[a-z]+(?:_[a-z]+\.py)?|\.ci/run", TEXT))
     assert {"scripts/run", "scripts/test", "scripts/validate", ".ci/run"} <= named
     for name in named:
         assert (ROOT / name).stat().st_mode & 0o100, f"{name} is not executable"
