@@ -83,7 +83,10 @@ class General(AbstractSolver):
         )
         ended = jnp.asarray(solution.ys)[-1]
         failed = jnp.where(solution.result == diffrax.RESULTS.successful, ResultCode.SOLVED, ResultCode.STEP_LIMIT)
-        return jnp.where(empty, y, ended), jnp.where(empty, ResultCode.SOLVED, failed)
+        # Where two events coincide one may still move away from the other, and the states then move along.
+        speed = jax.lax.stop_gradient(rates(t0, y))
+        still = y + (t1 - t0) * jnp.where(jnp.isfinite(speed), speed, 0.0)
+        return jnp.where(empty, still, ended), jnp.where(empty, ResultCode.SOLVED, failed)
 
     def _walk(self, model: AbstractModel, p: Named, steps: Steps, start: Float[Array, " state"]) -> Profile:
         """Integrate from step to step and to the samples between them."""
