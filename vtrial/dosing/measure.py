@@ -52,7 +52,33 @@ class PerCovariate(AbstractMeasure):
         return self.covariate
 
 
-class DuBois(AbstractMeasure):
+class AbstractBodySurface(AbstractMeasure):
+    """Body surface by a formula of weight and height."""
+
+    weight: eqx.AbstractVar[str]
+    """Covariate with the weight."""
+    weight_unit: eqx.AbstractVar[str]
+    height: eqx.AbstractVar[str]
+    """Covariate with the height."""
+    height_unit: eqx.AbstractVar[str]
+
+    @property
+    def unit(self) -> str:
+        """A surface."""
+        return "m^2"
+
+    @property
+    def covariates(self) -> Mapping[str, str]:
+        """Name weight and height."""
+        return {self.weight: self.weight_unit, self.height: self.height_unit}
+
+    def taken(self, covariates: Named) -> tuple[Scalar, Scalar]:
+        """Return weight (kg) and height (cm)."""
+        weight = _taken(covariates, self.weight, self.weight_unit, "kg")
+        return weight, _taken(covariates, self.height, self.height_unit, "cm")
+
+
+class DuBois(AbstractBodySurface):
     """Body surface 0.007184 weight^0.425 height^0.725 (m^2, kg, cm).
 
     Source: Du Bois and Du Bois 1916, doi:10.1001/archinte.1916.00080130010002.
@@ -65,20 +91,9 @@ class DuBois(AbstractMeasure):
     """Covariate with the height."""
     height_unit: str = eqx.field(static=True)
 
-    @property
-    def unit(self) -> str:
-        """A surface."""
-        return "m^2"
-
-    @property
-    def covariates(self) -> Mapping[str, str]:
-        """Name weight and height."""
-        return {self.weight: self.weight_unit, self.height: self.height_unit}
-
     def value(self, covariates: Named) -> Scalar:
         """Return the formula."""
-        weight = _taken(covariates, self.weight, self.weight_unit, "kg")
-        height = _taken(covariates, self.height, self.height_unit, "cm")
+        weight, height = self.taken(covariates)
         return 0.007184 * weight**0.425 * height**0.725
 
     def describe(self) -> str:
@@ -86,7 +101,7 @@ class DuBois(AbstractMeasure):
         return f"body surface (Du Bois, {self.weight} and {self.height})"
 
 
-class Mosteller(AbstractMeasure):
+class Mosteller(AbstractBodySurface):
     """Body surface sqrt(weight height / 3600) (m^2, kg, cm).
 
     Source: Mosteller 1987, doi:10.1056/NEJM198710223171717.
@@ -99,20 +114,9 @@ class Mosteller(AbstractMeasure):
     """Covariate with the height."""
     height_unit: str = eqx.field(static=True)
 
-    @property
-    def unit(self) -> str:
-        """A surface."""
-        return "m^2"
-
-    @property
-    def covariates(self) -> Mapping[str, str]:
-        """Name weight and height."""
-        return {self.weight: self.weight_unit, self.height: self.height_unit}
-
     def value(self, covariates: Named) -> Scalar:
         """Return the formula."""
-        weight = _taken(covariates, self.weight, self.weight_unit, "kg")
-        height = _taken(covariates, self.height, self.height_unit, "cm")
+        weight, height = self.taken(covariates)
         return jnp.sqrt(weight * height / 3600)
 
     def describe(self) -> str:

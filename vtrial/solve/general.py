@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from vtrial._types import Named
-from vtrial.dosing import EventTable, Steps, at_time, resolve
+from vtrial.dosing import EventTable, Steps, at_span, at_time, resolve
 from vtrial.errors import UserError
 from vtrial.model import AbstractModel
 from vtrial.solve.base import AbstractSolver, Profile, ResultCode, initial_state, profile, rate_vector
@@ -42,7 +42,7 @@ class General(AbstractSolver):
                 lambda t, x: rate_vector(model, t, x, p) + inputs, jnp.asarray(0.0), h, y, adjoint
             )[0]
 
-        start = initial_state(model, self._first(p))
+        start = initial_state(model, at_span(p, 0))
         steady = finder(
             way(diffrax.RecursiveCheckpointAdjoint()),
             lambda p: initial_state(model, p),
@@ -53,10 +53,6 @@ class General(AbstractSolver):
         )
         steps = resolve(model, p, events, steady, start)
         return self._walk(model, p, steps, start)
-
-    @staticmethod
-    def _first(p: Named) -> Named:
-        return {name: value[0] if jnp.ndim(value) else value for name, value in p.items()}  # pyright: ignore
 
     def _advance(
         self,

@@ -17,8 +17,7 @@ from vtrial.model import AbstractModel
 from vtrial.solve.base import AbstractSolver, Profile, ResultCode, initial_state, profile, rate_vector
 from vtrial.solve.exact.blocks import in_blocks
 from vtrial.solve.exact.ladder import climb, ladder, matrices, smallest_step
-from vtrial.solve.lanes.dry import refusal
-from vtrial.solve.lanes.person import equations, happening, solved
+from vtrial.solve.lanes.person import happening, solved, uncompilable
 from vtrial.solve.lanes.problem import Settings
 from vtrial.solve.propagate import Amounts, Form, Way, form, propagator, rate_matrix, with_inputs
 from vtrial.solve.steady import finder
@@ -60,12 +59,8 @@ class Linear(AbstractSolver):
 
     def _compiles(self, model: AbstractModel, found: Form) -> bool:
         """Return whether a closed form is compiled for this processor; otherwise XLA runs it."""
-        if not self.compiled or found.paths is None or jax.default_backend() != "cpu":
-            return False
-        try:
-            return not refusal(equations(model), stiff=True)
-        except TypeError:  # a model whose fields are arrays has no hash
-            return False
+        wanted = self.compiled and found.paths is not None and jax.default_backend() == "cpu"
+        return wanted and not uncompilable(model, stiff=True)
 
     def check(self, model: AbstractModel, p: Named) -> str:
         """Compare the rates at arbitrary states and times with those of a constant matrix."""

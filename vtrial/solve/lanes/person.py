@@ -18,6 +18,7 @@ from vtrial.model import AbstractModel
 from vtrial.solve.base import Profile, ResultCode, initial_state
 from vtrial.solve.exact.paths import Paths
 from vtrial.solve.lanes.derivative import Lane, Moving, Person, solve
+from vtrial.solve.lanes.dry import refusal
 from vtrial.solve.lanes.problem import Equations, Settings
 
 
@@ -26,6 +27,18 @@ def happening(settings: Settings, events: EventTable) -> Settings:
     known = isinstance(events.kind, np.ndarray)
     resets = bool(np.any(events.kind == Kind.RESET)) if known else True
     return settings._replace(dosed=events.filled or events.dosed, infused=events.infused, resets=resets)
+
+
+def uncompilable(model: AbstractModel, stiff: bool) -> str:
+    """Say why a model cannot be had as a kernel, or its derivatives; nothing if it can.
+
+    Off a CPU JAX itself runs the program, whatever is in it.
+    """
+    try:
+        found = equations(model)
+    except TypeError:  # a model whose fields are arrays has no hash
+        return f"Lane kernels need a model without arrays as fields, which {type(model).__name__} is not."
+    return refusal(found, stiff) if jax.default_backend() == "cpu" else ""
 
 
 def solved(

@@ -16,8 +16,7 @@ from vtrial.model import AbstractModel
 from vtrial.solve.base import AbstractSolver, Profile, initial_state, rate_vector
 from vtrial.solve.general import General
 from vtrial.solve.lanes.derivative import Lane, Moving, Person, solve
-from vtrial.solve.lanes.dry import refusal
-from vtrial.solve.lanes.person import equations, happening, row, solved
+from vtrial.solve.lanes.person import equations, happening, row, solved, uncompilable
 from vtrial.solve.lanes.problem import Settings
 from vtrial.solve.steady import finder
 
@@ -52,14 +51,14 @@ class Lanes(AbstractSolver):
 
         First derivatives exist in every parameter, entry parameters included, and in the numbers of the event table.
         """
-        if reason := self._refusal(model):
+        if reason := uncompilable(model, self.stiff):
             _warn(type(model).__name__, reason)
             return self._general()(model, p, events)
         return solved(model, p, events, self._settings(events), lambda table: self._steady(model, table))
 
     def check(self, model: AbstractModel, p: Named) -> str:
         """Check that the rates are finite at the start, and say whether the model can be compiled."""
-        if reason := self._refusal(model):
+        if reason := uncompilable(model, self.stiff):
             return f"{self._general().check(model, p)}, for it cannot be compiled: {reason}"
         self._general().check(model, p)
         method = "Rodas5P (stiff)" if self.stiff else "Tsit5 (explicit)"
@@ -68,15 +67,6 @@ class Lanes(AbstractSolver):
 
     def _general(self) -> General:
         return General(self.stiff, self.rtol, self.atol)
-
-    def _refusal(self, model: AbstractModel) -> str:
-        """Say why the model cannot be compiled; nothing if it can."""
-        try:
-            found = equations(model)
-        except TypeError:  # a model whose fields are arrays has no hash
-            return f"Lane kernels need a model without arrays as fields, which {type(model).__name__} is not."
-        # Elsewhere JAX itself runs the program, whatever is in it.
-        return refusal(found, self.stiff) if jax.default_backend() == "cpu" else ""
 
     def _settings(self, events: EventTable) -> Settings:
         method = Settings(self.stiff, self.rtol, self.atol, self.max_steps)
