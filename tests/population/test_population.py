@@ -63,14 +63,14 @@ def test_priors_are_those_of_scipy():
 )
 def test_covariate_effects(effect, factor):
     """Each formula at 140, and 1 at its reference 70; all are hashable, so that `jit` can hold them."""
-    assert effect.factor(jnp.asarray(140.0)) == pytest.approx(factor)
-    assert effect.factor(jnp.asarray(70.0)) == 1.0
+    assert effect.factor(jnp.asarray(140.0), {}) == pytest.approx(factor)
+    assert effect.factor(jnp.asarray(70.0), {}) == 1.0
     assert "WT" in effect.describe()
     assert hash(effect) == hash(effect)
 
 
 def test_a_category_without_a_factor_has_none():
-    assert np.isnan(CategoricalEffect("CYP", "", 0, {0: 1.0, 1: 0.5}).factor(jnp.asarray(2.0)))
+    assert np.isnan(CategoricalEffect("CYP", "", 0, {0: 1.0, 1: 0.5}).factor(jnp.asarray(2.0), {}))
 
 
 def test_individual_is_typical_times_eta_times_covariates():

@@ -86,7 +86,7 @@ def simulate(
     """
     plan = _plan(endpoints, statistical)
     replicates, subjects = next(iter(cohort.parameters.values())).shape
-    noise = {n: jnp.asarray(posterior[n])[cohort.draw] for n in statistical.priors()}
+    noise = {n: jnp.asarray(posterior[n])[cohort.draw] for n in statistical.noise_priors()}
     trial_keys = keys.numbered(key, replicates)
     block = jax.jit(jax.vmap(lambda k, p, c, d: _replicate(k, p, c, d, arms, plan, endpoints, statistical)))
     size = max(1, min(replicates, _PROFILES // (subjects * len(arms))))

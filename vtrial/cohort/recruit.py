@@ -77,7 +77,8 @@ def recruit(
 ) -> Cohort:
     """Draw the virtual patients.
 
-    Levels: posterior draw of the replicate > covariates and etas of the subject. The keys depend on the numbers of
+    Levels: posterior draw of the replicate > its study effects > covariates and etas of the subject > kappas of the
+    one occasion a trial is. The keys depend on the numbers of
     replicate and subject alone, so that a larger cohort contains a smaller one.
 
     Args:
@@ -96,13 +97,18 @@ def recruit(
     picked = jax.random.permutation(keys.named(key, "draw"), count)[: recruitment.replicates]
     chosen = {name: jnp.asarray(value)[picked] for name, value in posterior.items()}
 
-    def patient(key: Key[Array, ""], draw: Mapping[str, Array], factor: Float[Array, "effect effect"]):
-        covariates = recruitment.covariates.draw(keys.named(key, "covariates"), data)
-        return statistical.population.new_subject(keys.named(key, "eta"), draw, factor, covariates), covariates
+    population = statistical.population
+
+    def patient(key: Key[Array, ""], draw: Mapping[str, Array], factor: Float[Array, "effect effect"], study):
+        drawn = recruitment.covariates.draw(keys.named(key, "covariates"), data)
+        covariates = population.complete(keys.named(key, "missing"), drawn)
+        return population.new_subject(keys.named(key, "eta"), draw, factor, covariates, study), covariates
 
     def replicate(key: Key[Array, ""], draw: Mapping[str, Array]):
-        factor = statistical.population.factor(draw)
-        return jax.vmap(patient, in_axes=(0, None, None))(keys.numbered(key, recruitment.subjects), draw, factor)
+        """Each virtual trial is a study of its own."""
+        factor, study = population.factor(draw), population.new_study(keys.named(key, "study"), draw)
+        people = keys.numbered(key, recruitment.subjects)
+        return jax.vmap(patient, in_axes=(0, None, None, None))(people, draw, factor, study)
 
     trial_keys = keys.numbered(keys.named(key, "replicate"), recruitment.replicates)
     parameters, covariates = jax.jit(jax.vmap(replicate))(trial_keys, chosen)

@@ -1,7 +1,5 @@
 """From raw samples to the ArviZ groups of a fit, with names, units and dimensions from `vtrial.schema`."""
 
-from collections.abc import Mapping
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +9,8 @@ from jaxtyping import Array, Key
 from vtrial import keys, schema
 from vtrial._types import Values
 from vtrial.data import Dataset
-from vtrial.likelihood import RAW, StatisticalModel
+from vtrial.likelihood import LIKELIHOOD, MISSING, StatisticalModel
+from vtrial.population.effects import INTERNAL
 from vtrial.population.population import CHOLESKY, CORRELATION
 
 _BATCH = 250
@@ -29,38 +28,72 @@ _STATS = {
 
 
 def posterior(samples: Values, statistical: StatisticalModel, data: Dataset) -> xr.Dataset:
-    """Return the posterior group from samples [chain draw ...] of the joint model."""
-    effects, units = statistical.population.effects, statistical.units()
+    """Return the posterior group from samples [chain draw ...] of the joint model.
+
+    Fixed parameters are in it like the others, the same in every draw.
+    """
     variables = {}
     for name, value in samples.items():
-        if name == RAW:
+        if name in INTERNAL or name.endswith(("_raw", "_phi")) or name == LIKELIHOOD:
             continue
-        dims, attrs = _described(name, statistical, units)
+        dims, attrs = _described(name, statistical, data)
         variables[name] = ((schema.CHAIN, schema.DRAW, *dims), np.asarray(value), attrs)
     shape = np.asarray(next(iter(samples.values()))).shape
-    coords = {schema.CHAIN: np.arange(shape[0]), schema.DRAW: np.arange(shape[1]), schema.SUBJECT: list(data.subjects)}
-    if CORRELATION in samples:
-        coords |= {schema.EFFECT: list(effects), schema.EFFECT_TOO: list(effects)}
-    return xr.Dataset(variables, coords)
+    effects, levels = list(statistical.population.effects), statistical.levels(data)
+    known = {
+        schema.CHAIN: np.arange(shape[0]),
+        schema.DRAW: np.arange(shape[1]),
+        schema.SUBJECT: list(data.subjects),
+        schema.EFFECT: effects,
+        schema.EFFECT_TOO: effects,
+        schema.OCCASION: list(levels.occasions),
+        schema.STUDY: list(levels.studies),
+    }
+    used = {dim for dims, *_ in variables.values() for dim in dims} | {schema.SUBJECT}
+    return xr.Dataset(variables, {dim: value for dim, value in known.items() if dim in used})
 
 
-def _described(
-    name: str, statistical: StatisticalModel, units: Mapping[str, str]
-) -> tuple[tuple[str, ...], dict[str, str]]:
+_SUFFIXES = {
+    "_eta": ((schema.SUBJECT,), "Random effect (eta) of"),
+    "_individual": ((schema.SUBJECT,), "Subjects' own"),
+    "_kappa": ((schema.SUBJECT, schema.OCCASION), "Random effect of occasions (kappa) of"),
+    "_study_eta": ((schema.STUDY,), "Random effect of studies of"),
+}
+_LEVELS = {"_iiv": "Omega of {}: SD of its eta between subjects", "_iov": "SD of the kappa of {} between occasions"}
+_LEVELS |= {"_study": "SD of the random effect of {} between studies"}
+
+
+def _described(name: str, statistical: StatisticalModel, data: Dataset) -> tuple[tuple[str, ...], dict[str, str]]:
     """Return the dimensions of a site behind chain and draw, and its unit and long name."""
     if name in (CHOLESKY, CORRELATION):
         what = "Correlation of the etas" if name == CORRELATION else "Cholesky factor of the correlation of the etas"
         return (schema.EFFECT, schema.EFFECT_TOO), {"units": "", "long_name": what}
-    for suffix, what in (("_eta", "Random effect (eta) of"), ("_individual", "Subjects' own")):
-        if name.endswith(suffix):
-            parameter = name.removesuffix(suffix)
-            unit = units[parameter] if suffix == "_individual" else ""
-            return (schema.SUBJECT,), {"units": unit, "long_name": f"{what} {parameter}"}
-    if name.endswith("_iiv"):
-        return (), {"units": "", "long_name": f"Omega of {name.removesuffix('_iiv')}: SD of its eta between subjects"}
-    if name in statistical.model.parameters:
-        return (), {"units": units[name], "long_name": f"Typical {name}"}
-    return (), {"units": units[name], "long_name": f"Residual error {name}"}
+    if name.startswith(CHOLESKY):
+        what = "Cholesky factor of the correlation of a block of etas"
+        return (f"{name}_row", f"{name}_column"), {"units": "", "long_name": what}
+    if name.endswith(MISSING):
+        covariate = name.removesuffix(MISSING)
+        what = f"Covariate {covariate} of the subjects who lack it, in their order"
+        return (name,), {"units": data.covariate_units[covariate], "long_name": what}
+    population = statistical.population
+    # Longest suffix first: a study's eta is no subject's.
+    for suffix, (dims, what) in sorted(_SUFFIXES.items(), key=lambda item: -len(item[0])):
+        if name.endswith(suffix) and (parameter := name.removesuffix(suffix)) in population.names:
+            scale = population[parameter].scale.omega_unit(population[parameter].unit)
+            unit = population[parameter].unit if suffix == "_individual" else scale
+            return dims, {"units": unit, "long_name": f"{what} {parameter}"}
+    return (), {"units": statistical.units()[name], "long_name": _long_name(name, statistical)}
+
+
+def _long_name(site: str, statistical: StatisticalModel) -> str:
+    """Say what a number of the population level is."""
+    population = statistical.population
+    if site in population.names:
+        return f"Typical {site}"
+    for suffix, what in _LEVELS.items():
+        if (parameter := site.removesuffix(suffix)) in population.names:
+            return what.format(parameter)
+    return f"Covariate coefficient {site}" if site in population.priors() else f"Residual error {site}"
 
 
 def sample_stats(fields: Values) -> xr.Dataset:
@@ -93,13 +126,11 @@ def predictions(
     def one(arguments):
         number, draw = arguments
         predicted, _ = statistical.predict(statistical.same_subjects(draw, data), data)
-        result = {}
-        for output, noise in statistical.noise.items():
-            values = {short: draw[f"{output}_{short}"] for short in noise.priors()}
-            around = noise.distribution(predicted[output], values)
-            observed = jnp.asarray(data.observations[output].value)
+        each, result = statistical.log_likelihood(predicted, draw, data), {}
+        for output in statistical.noise:
             mine = jax.random.fold_in(keys.named(key, output), number)
-            result[output] = (predicted[output], around.sample(mine), around.log_prob(observed))
+            replicated = statistical.measure(mine, output, predicted[output], draw)
+            result[output] = (predicted[output], replicated, each[output])
         return result
 
     found = jax.lax.map(one, (jnp.arange(count), jax.tree.map(jnp.asarray, flat)), batch_size=min(_BATCH, count))
@@ -121,15 +152,11 @@ def predictions(
 
 
 def prior(key: Key[Array, ""], statistical: StatisticalModel) -> xr.Dataset:
-    """Return draws of the population parameters from their priors, as one chain."""
+    """Return draws of the estimated population parameters from their priors, as one chain."""
     units = statistical.units()
     variables = {}
     for name, known in statistical.priors().items():
-        value = known.distribution().sample(keys.named(key, name), (1, _PRIOR_DRAWS))
-        _, attrs = _described(name, statistical, units)
-        variables[name] = (
-            (schema.CHAIN, schema.DRAW),
-            np.asarray(value),
-            attrs | {"prior": known.describe(units[name])},
-        )
+        value = np.asarray(known.distribution().sample(keys.named(key, name), (1, _PRIOR_DRAWS)))
+        attrs = {"units": units[name], "long_name": _long_name(name, statistical), "prior": known.describe(units[name])}
+        variables[name] = ((schema.CHAIN, schema.DRAW), value, attrs)
     return xr.Dataset(variables)

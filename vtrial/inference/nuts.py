@@ -64,7 +64,7 @@ class Nuts(AbstractInference):
         """Sample all chains, chunk by chunk."""
         density = UnconstrainedDensity(statistical.joint(data))
         potential = jax.jit(density.potential)
-        medians = {site: prior.centre() for site, prior in statistical.priors().items()}
+        medians = statistical.starts()
         starts = jax.vmap(lambda k: density.near(k, medians, self.jitter))(
             keys.numbered(keys.named(key, "start"), self.chains)
         )

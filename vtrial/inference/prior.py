@@ -13,7 +13,7 @@ from vtrial.data import Dataset
 from vtrial.errors import UserError
 from vtrial.inference import groups
 from vtrial.inference.base import AbstractInference
-from vtrial.likelihood import StatisticalModel
+from vtrial.likelihood import LIKELIHOOD, StatisticalModel
 
 _CHAINS = 4
 """Independent draws are laid out as chains, so that the health checks of a fit apply to them too."""
@@ -32,12 +32,11 @@ class Prior(AbstractInference):
 
     def __call__(self, key: Key[Array, ""], statistical: StatisticalModel, data: Dataset) -> Mapping[str, xr.Dataset]:
         """Draw."""
-        observed = set(statistical.noise)
         sampled = Predictive(statistical.joint(data), num_samples=_CHAINS * self.draws)(key)
         samples = {
             name: np.asarray(value).reshape(_CHAINS, self.draws, *value.shape[1:])
             for name, value in sampled.items()
-            if name not in observed and name != "failed_solves"
+            if name != LIKELIHOOD
         }
         stats = groups.sample_stats({"diverging": np.zeros((_CHAINS, self.draws), bool)})
         stats.attrs["observations_used"] = 0

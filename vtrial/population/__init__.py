@@ -1,4 +1,4 @@
-"""Parameters of people: typical values with priors, covariate effects, variability between subjects."""
+"""Parameters of people: typical values with priors, covariate effects, variability between subjects and occasions."""
 
 from vtrial.population.covariates import (
     AbstractCovariateEffect,
@@ -6,26 +6,56 @@ from vtrial.population.covariates import (
     CategoricalEffect,
     ExponentialEffect,
     FactorEffect,
+    HockeyStickEffect,
     LinearEffect,
     PowerEffect,
     SigmoidEffect,
 )
 from vtrial.population.parameter import Parameter
-from vtrial.population.population import Population
-from vtrial.population.prior import AbstractPrior, HalfNormalPrior, LogNormalPrior
+from vtrial.population.population import Population, sampled
+from vtrial.population.priors import (
+    AbstractPrior,
+    BetaPrior,
+    Fixed,
+    GammaPrior,
+    HalfNormalPrior,
+    HalfStudentTPrior,
+    LogitNormalPrior,
+    LogNormalPrior,
+    NormalPrior,
+    StudentTPrior,
+    UniformPrior,
+)
+from vtrial.population.scales import AbstractScale, BoxCox, LogitNormal, LogNormal, Normal, ProbitNormal
 
 __all__ = [
     "AbstractCovariateEffect",
     "AbstractPrior",
+    "AbstractScale",
+    "BetaPrior",
+    "BoxCox",
     "CappedPowerEffect",
     "CategoricalEffect",
     "ExponentialEffect",
     "FactorEffect",
+    "Fixed",
+    "GammaPrior",
     "HalfNormalPrior",
+    "HalfStudentTPrior",
+    "HockeyStickEffect",
     "LinearEffect",
+    "LogNormal",
     "LogNormalPrior",
+    "LogitNormal",
+    "LogitNormalPrior",
+    "Normal",
+    "NormalPrior",
     "Parameter",
     "Population",
     "PowerEffect",
+    "ProbitNormal",
     "SigmoidEffect",
+    "StudentTPrior",
+    "UniformPrior",
+    "sampled",
 ]

@@ -1,6 +1,6 @@
 """The population: all parameters together, and how their random effects correlate."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import equinox as eqx
 import jax
@@ -10,13 +10,16 @@ import numpyro
 import numpyro.distributions as dist
 from jaxtyping import Array, Float, Key
 
+from vtrial import keys
 from vtrial import units as units_of
+from vtrial._types import Values
 from vtrial.errors import UserError, nearest
 from vtrial.model import AbstractModel, parameter_units
 from vtrial.population.parameter import Parameter
+from vtrial.population.priors import AbstractPrior, Fixed
 
 CHOLESKY = "iiv_cholesky"
-"""Site of the Cholesky factor of the correlation of the etas."""
+"""Site of the Cholesky factor of the correlation of the etas; of a block of them, with their names behind it."""
 CORRELATION = "iiv_correlation"
 """Site of that correlation matrix."""
 
@@ -24,28 +27,72 @@ CORRELATION = "iiv_correlation"
 class Population(eqx.Module):
     """The distribution of a model's parameters over people.
 
-    Sites, named after the parameters: `CL` (typical value), `CL_iiv` (omega, the SD of its eta), `CL_eta` (by subject).
+    Sites, named after the parameters: `CL` (typical value), `CL_iiv` (omega, the SD of its eta), `CL_iov` (SD of its
+    kappa), `CL_study` (SD of its study effect), `CL_WT_exponent` (a coefficient of its covariate effect WT), `CL_eta`
+    (by subject), `CL_kappa` (by subject and occasion), `CL_study_eta` (by study).
 
     Args:
         parameters: by name, every parameter of the model; and, where doses enter otherwise than as recorded, F, ALAG, D
             and R by state, as `F_depot`.
         correlation: concentration of the LKJ prior of the correlation of the etas: 1 is flat, larger is nearer to
             none; left out, the etas are independent.
+        blocks: lists of parameters whose etas correlate with each other alone (block OMEGA); left out, all do.
+        missing: by covariate, the distribution over subjects of a covariate that some have no value of; their values
+            are then estimated with the rest.
+        occasion: covariate that numbers a subject's occasions, for parameters with `iov`.
+        study: covariate that numbers the studies, for parameters with `study`.
     """
 
     names: tuple[str, ...] = eqx.field(static=True)
     parameters: tuple[Parameter, ...]
     correlation: float | None = eqx.field(static=True)
+    blocks: tuple[tuple[str, ...], ...] | None = eqx.field(static=True)
+    missing: Mapping[str, AbstractPrior]
+    occasion: str = eqx.field(static=True)
+    study: str = eqx.field(static=True)
 
-    def __init__(self, parameters: Mapping[str, Parameter], correlation: float | None = None):
+    def __init__(
+        self,
+        parameters: Mapping[str, Parameter],
+        correlation: float | None = None,
+        blocks: Sequence[Sequence[str]] | None = None,
+        missing: Mapping[str, AbstractPrior] | None = None,
+        occasion: str = "OCC",
+        study: str = "STUDY",
+    ):
         """Keep the parameters as an ordered tuple, for `jit` sorts dictionaries."""
         self.names = tuple(parameters)
         self.parameters = tuple(parameters.values())
         self.correlation = correlation
+        self.blocks = None if blocks is None else tuple(tuple(block) for block in blocks)
+        self.missing = dict(missing or {})
+        self.occasion, self.study = occasion, study
         if correlation is not None and not correlation > 0:
             raise UserError(
                 f"population.correlation is the concentration of an LKJ prior and must be positive, not {correlation}."
             )
+        self._check_blocks()
+
+    def _check_blocks(self) -> None:
+        """Refuse blocks of what does not vary, or without a prior of their correlation; and correlated t etas."""
+        if self.blocks is not None and self.correlation is None:
+            raise UserError("population.blocks needs population.correlation, the concentration of their LKJ prior.")
+        seen = [name for block in self.blocks or () for name in block]
+        for name in seen:
+            if name not in self.effects:
+                raise UserError(f"population.blocks has '{name}', which has no iiv. {nearest(name, self.effects)}")
+            if seen.count(name) > 1:
+                raise UserError(f"population.blocks has '{name}' twice; an eta belongs to one block.")
+        for name in (n for block in self.correlated_blocks() for n in block):
+            if self[name].degrees is not None:
+                raise UserError(
+                    f"Parameter {name} has a Student-t eta, which cannot be correlated with others; leave it out of "
+                    "population.blocks."
+                )
+
+    def __getitem__(self, name: str) -> Parameter:
+        """Return a parameter by name."""
+        return self.parameters[self.names.index(name)]
 
     def for_model(self, model: AbstractModel) -> "Population":
         """Return this population in the model's order and units.
@@ -64,13 +111,37 @@ class Population(eqx.Module):
         for name in model.parameters:
             if name not in given:
                 raise UserError(f"population.parameters lacks '{name}', which model {type(model).__name__} needs.")
-        used = {n: unit for n, unit in known.items() if n in given}
-        return Population({n: given[n].converted(n, unit) for n, unit in used.items()}, self.correlation)
+        used = {n: given[n].converted(n, unit) for n, unit in known.items() if n in given}
+        return Population(used, self.correlation, self.blocks, self.missing, self.occasion, self.study)
+
+    def _with(self, level: str) -> tuple[str, ...]:
+        named = zip(self.names, self.parameters, strict=True)
+        return tuple(n for n, p in named if getattr(p, level) is not None)
 
     @property
     def effects(self) -> tuple[str, ...]:
         """Names of the parameters that vary between subjects: the axis of the etas."""
-        return tuple(n for n, p in zip(self.names, self.parameters, strict=True) if p.iiv is not None)
+        return self._with("iiv")
+
+    @property
+    def occasion_effects(self) -> tuple[str, ...]:
+        """Names of the parameters that vary between a subject's occasions: the axis of the kappas."""
+        return self._with("iov")
+
+    @property
+    def study_effects(self) -> tuple[str, ...]:
+        """Names of the parameters that vary between studies."""
+        return self._with("study")
+
+    def priors(self) -> dict[str, AbstractPrior]:
+        """Return the prior of every number of the population level but the correlation, fixed ones too, by site."""
+        named = zip(self.names, self.parameters, strict=True)
+        return {site: prior for name, parameter in named for site, prior in parameter.priors(name).items()}
+
+    def units(self) -> dict[str, str]:
+        """Return the unit of each of them."""
+        named = zip(self.names, self.parameters, strict=True)
+        return {site: unit for name, parameter in named for site, unit in parameter.units(name).items()}
 
     def check_covariates(
         self, units: Mapping[str, str], values: Mapping[str, np.ndarray], who: tuple[str, ...]
@@ -80,8 +151,9 @@ class Population(eqx.Module):
         Raises:
             UserError: a covariate is missing or in another unit, or makes a parameter 0, negative or not a number.
         """
+        centre = {site: np.asarray(value) for site, value in self.centre().items()}
         for name, parameter in zip(self.names, self.parameters, strict=True):
-            for effect in parameter.covariates.values():
+            for key, effect in parameter.covariates.items():
                 covariate = effect.covariate
                 if covariate not in values:
                     raise UserError(
@@ -94,7 +166,9 @@ class Population(eqx.Module):
                         f"Covariate {covariate} is in '{units[covariate]}' in the data, but its effect on {name} takes "
                         f"'{effect.unit}'; bring the two to one unit."
                     )
-                factor = np.asarray(effect.factor(jnp.asarray(values[covariate])))
+                self._check_known(covariate, values[covariate], who)
+                known = {covariate: self._filled(covariate, values[covariate])}
+                factor = np.asarray(parameter.factor(name, key, centre, known))
                 wrong = np.argwhere(~(np.isfinite(factor) & (factor > 0)))
                 if len(wrong):
                     first = tuple(wrong[0])
@@ -102,62 +176,172 @@ class Population(eqx.Module):
                         f"Covariate {covariate} of ID {who[first[0]]} is {values[covariate][first]:g}, which makes "
                         f"its {name} {factor[first]:g} times the typical value; correct the covariate or the effect."
                     )
+        for level, covariate in (("iov", self.occasion), ("study", self.study)):
+            if self._with(level) and covariate not in values:
+                raise UserError(
+                    f"{self._with(level)[0]} has {level}, which needs covariate {covariate} in the data; add it to "
+                    f"data.covariates, or name another by population.{'occasion' if level == 'iov' else 'study'}."
+                )
+
+    def _check_known(self, covariate: str, value: np.ndarray, who: tuple[str, ...]) -> None:
+        """Refuse a covariate that is missing and has no distribution."""
+        missing = np.argwhere(np.isnan(value))
+        if len(missing) and covariate not in self.missing:
+            raise UserError(
+                f"Covariate {covariate} of ID {who[missing[0][0]]} is missing; give its distribution over subjects as "
+                f"population.missing.{covariate} to estimate it, or fill it in."
+            )
+
+    def _filled(self, covariate: str, value: np.ndarray) -> np.ndarray:
+        return (
+            np.where(np.isnan(value), self.missing[covariate].centre(), value) if covariate in self.missing else value
+        )
+
+    def correlated_blocks(self) -> tuple[tuple[str, ...], ...]:
+        """Return the groups of parameters whose etas have a correlation to estimate."""
+        if self.correlation is None:
+            return ()
+        blocks = (self.effects,) if self.blocks is None else self.blocks
+        return tuple(tuple(n for n in self.effects if n in block) for block in blocks if len(block) > 1)
 
     @property
     def correlated(self) -> bool:
         """Whether the etas have a correlation to estimate."""
-        return self.correlation is not None and len(self.effects) > 1
+        return bool(self.correlated_blocks())
 
     def describe_correlation(self) -> str:
         """Say the prior of the correlation of the etas in words."""
-        return f"LKJ, concentration {self.correlation:g}" if self.correlated else "none"
+        if not self.correlated:
+            return "none"
+        blocks = "" if self.blocks is None else " of " + ", ".join(" and ".join(b) for b in self.correlated_blocks())
+        return f"LKJ{blocks}, concentration {self.correlation:g}"
 
     def typical(self) -> dict[str, float]:
         """Return the prior medians: a typical subject at the reference covariates."""
         return {n: p.prior.centre() for n, p in zip(self.names, self.parameters, strict=True)}
 
-    def sample(self) -> tuple[dict[str, Array], Float[Array, "effect effect"]]:
-        """Sample the population level inside a NumPyro model: typical values, and the Cholesky factor of OMEGA."""
-        typical, omega = {}, []
-        for name, parameter in zip(self.names, self.parameters, strict=True):
-            typical[name] = numpyro.sample(name, parameter.prior.distribution())
-            if parameter.iiv is not None:
-                omega.append(numpyro.sample(f"{name}_iiv", parameter.iiv.distribution()))
-        if not self.correlated:
-            return typical, jnp.diag(jnp.asarray(omega))
-        cholesky = jnp.asarray(numpyro.sample(CHOLESKY, dist.LKJCholesky(len(omega), concentration=self.correlation)))
-        numpyro.deterministic(CORRELATION, cholesky @ cholesky.T)
-        return typical, jnp.asarray(omega)[:, None] * cholesky
+    def centre(self) -> dict[str, float]:
+        """Return the prior median of every number of the population level but the correlation, by site."""
+        return {site: prior.centre() for site, prior in self.priors().items()}
 
-    def factor(self, draw: Mapping[str, Array]) -> Float[Array, "effect effect"]:
+    def sample(self) -> tuple[dict[str, Array], Float[Array, "effect effect"]]:
+        """Sample the population level inside a NumPyro model.
+
+        Returns:
+            The numbers by site, and the Cholesky factor of OMEGA.
+        """
+        draw = {site: sampled(site, prior) for site, prior in self.priors().items()}
+        if self.correlated:
+            for block in self.correlated_blocks():
+                law = dist.LKJCholesky(len(block), concentration=self.correlation)
+                draw[self._site(block)] = jnp.asarray(numpyro.sample(self._site(block), law))
+            cholesky = self._cholesky(draw)
+            numpyro.deterministic(CORRELATION, cholesky @ cholesky.T)
+        return draw, self.factor(draw)
+
+    def _site(self, block: tuple[str, ...]) -> str:
+        return CHOLESKY if block == self.effects else "_".join((CHOLESKY, *block))
+
+    def _cholesky(self, draw: Values) -> Float[Array, "effect effect"]:
+        """Return the Cholesky factor of the correlation of all etas, from those of the blocks.
+
+        A block is in the order of the etas, so its factor stays lower triangular among all.
+        """
+        if self.correlated_blocks() == (self.effects,):
+            return jnp.asarray(draw[CHOLESKY])
+        whole = jnp.eye(len(self.effects))
+        for block in self.correlated_blocks():
+            where = np.array([self.effects.index(name) for name in block])
+            whole = whole.at[np.ix_(where, where)].set(draw[self._site(block)])
+        return whole
+
+    def factor(self, draw: Values) -> Float[Array, "effect effect"]:
         """Return the Cholesky factor of OMEGA at one posterior draw."""
         omega = jnp.asarray([draw[f"{name}_iiv"] for name in self.effects])
-        return omega[:, None] * draw[CHOLESKY] if self.correlated else jnp.diag(omega)
+        return omega[:, None] * self._cholesky(draw) if self.correlated else jnp.diag(omega)
+
+    def spread(self, draw: Values, level: str) -> Float[Array, " effect"]:
+        """Return the standard deviations of the random effects of occasions ("iov") or studies ("study")."""
+        return jnp.asarray([draw[f"{name}_{level}"] for name in self._with(level)])
+
+    def standard(self, name: str) -> dist.Distribution:
+        """Return the distribution of an eta over its omega: normal, or Student t scaled to variance 1."""
+        degrees = self[name].degrees
+        if degrees is None:
+            return dist.Normal(0.0, 1.0)
+        return dist.StudentT(degrees, 0.0, np.sqrt((degrees - 2.0) / degrees))
 
     def individual(
         self,
-        typical: Mapping[str, Array],
+        draw: Values,
         eta: Float[Array, "*any effect"],
-        covariates: Mapping[str, Float[Array, "..."]],
+        covariates: Values,
+        kappa: Float[Array, "... occasion_effect"] | None = None,
+        study: Values | None = None,
     ) -> dict[str, Float[Array, "..."]]:
-        """Return subjects' parameters from typical values, etas (last axis: effect) and covariates.
+        """Return subjects' parameters.
 
         A covariate that varies with time has one axis more, of spans; so have the parameters it acts on.
+
+        Args:
+            draw: the population level, by site.
+            eta: the subjects' random effects, last axis the effect.
+            covariates: by name.
+            kappa: the random effects of their occasions, last axis the effect; one axis more, of spans, where a
+                subject has several occasions. Left out, none.
+            study: random effect of their study by parameter. Left out, none.
         """
-        column = {name: eta[..., i] for i, name in enumerate(self.effects)}
-        none = jnp.zeros(eta.shape[:-1])
-        return {
-            name: parameter.individual(typical[name], column.get(name, none), covariates)
-            for name, parameter in zip(self.names, self.parameters, strict=True)
-        }
+        found = {}
+        for name, parameter in zip(self.names, self.parameters, strict=True):
+            total = eta[..., self.effects.index(name)] if parameter.iiv is not None else jnp.zeros(eta.shape[:-1])
+            if study is not None and parameter.study is not None:
+                total = total + study[name]
+            if kappa is not None and parameter.iov is not None:
+                own = kappa[..., self.occasion_effects.index(name)]
+                total = own + (total[..., None] if own.ndim > total.ndim else total)
+            found[name] = parameter.individual(name, draw, total, covariates)
+        return found
+
+    def new_study(self, key: Key[Array, ""], draw: Values) -> dict[str, Array]:
+        """Draw the random effects of a study the data have not seen, by parameter."""
+        each = zip(self.study_effects, self.spread(draw, "study"), strict=True)
+        return {name: spread * jax.random.normal(keys.named(key, name)) for name, spread in each}
+
+    def complete(self, key: Key[Array, ""], covariates: Values) -> dict[str, Array]:
+        """Return the covariates of one person, missing ones drawn from their distribution."""
+        found = {name: jnp.asarray(value) for name, value in covariates.items()}
+        for name, prior in self.missing.items():
+            drawn = prior.distribution().sample(keys.named(key, name))
+            found[name] = jnp.where(jnp.isnan(found[name]), drawn, found[name])
+        return found
+
+    def new_effects(
+        self, key: Key[Array, ""], draw: Values, factor: Float[Array, "effect effect"], occasions: int
+    ) -> tuple[Float[Array, " effect"], Float[Array, "occasion occasion_effect"]]:
+        """Draw the etas, and the kappas of each occasion, of one person the data have not seen."""
+        raw = jax.random.normal(key, (len(self.effects),))
+        for i, name in enumerate(self.effects):
+            if self[name].degrees is not None:
+                raw = raw.at[i].set(self.standard(name).sample(keys.named(key, name)))
+        spread = self.spread(draw, "iov")
+        kappa = jax.random.normal(keys.named(key, "occasions"), (occasions, len(spread)))
+        return factor @ raw, spread[None, :] * kappa
 
     def new_subject(
         self,
         key: Key[Array, ""],
-        typical: Mapping[str, Array],
+        draw: Values,
         factor: Float[Array, "effect effect"],
-        covariates: Mapping[str, Array],
+        covariates: Values,
+        study: Values | None = None,
     ) -> dict[str, Array]:
-        """Draw the parameters of one person the data have not seen, given a population-level draw."""
-        eta = factor @ jax.random.normal(key, (len(self.effects),))
-        return self.individual(typical, eta, covariates)
+        """Draw the parameters of one person the data have not seen, on one occasion, given a population-level draw."""
+        eta, kappa = self.new_effects(key, draw, factor, 1)
+        return self.individual(draw, eta, covariates, kappa[0], study)
+
+
+def sampled(site: str, prior: AbstractPrior) -> Array:
+    """Sample a number inside a NumPyro model; a fixed one is recorded as it is."""
+    if isinstance(prior, Fixed):
+        return jnp.asarray(numpyro.deterministic(site, jnp.asarray(prior.value)))
+    return jnp.asarray(numpyro.sample(site, prior.distribution()))

@@ -1,0 +1,172 @@
+"""Random effects of observed people: their levels in the data, how they are sampled, and how parameters take them."""
+
+from collections.abc import Mapping
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+from jaxtyping import Array, Float, Int
+
+from vtrial._types import Values
+from vtrial.population.population import Population
+
+RAW = "eta_raw"
+"""Site of standardised etas [subject, effect]: before OMEGA, which makes the fit non-centred."""
+KAPPA_RAW = "kappa_raw"
+"""Site of the standardised kappas [subject, occasion, effect]."""
+INTERNAL = (RAW, KAPPA_RAW)
+"""Sites that only help to sample; sites ending in `_phi` and `_raw` too."""
+
+
+class Levels(eqx.Module):
+    """Which occasion and which study the rows of each observed subject belong to."""
+
+    occasion: Int[np.ndarray, "subject *span"]
+    """Position in `occasions`, by subject, or by row where a subject has several."""
+    occasions: tuple[float, ...] = eqx.field(static=True)
+    """Values of the occasion covariate, ascending."""
+    study: Int[np.ndarray, " subject"]
+    """Position in `studies`."""
+    studies: tuple[float, ...] = eqx.field(static=True)
+    """Values of the study covariate, ascending."""
+
+
+def levels(population: Population, covariates: Mapping[str, np.ndarray], subjects: int) -> Levels:
+    """Return the levels of the data; one occasion and one study where the population has no such effects."""
+
+    def positions(name: str, wanted: bool) -> tuple[np.ndarray, tuple[float, ...]]:
+        if not wanted:
+            return np.zeros(subjects, int), (1.0,)
+        known, where = np.unique(covariates[name], return_inverse=True)
+        return where.reshape(np.shape(covariates[name])), tuple(known.tolist())
+
+    occasion, occasions = positions(population.occasion, bool(population.occasion_effects))
+    study, studies = positions(population.study, bool(population.study_effects))
+    return Levels(occasion, occasions, study if study.ndim == 1 else study[:, 0], studies)
+
+
+def sample_effects(
+    population: Population,
+    draw: Values,
+    factor: Float[Array, "effect effect"],
+    levels: Levels,
+    centred: tuple[str, ...],
+) -> dict[str, Array]:
+    """Sample all random effects inside a NumPyro model.
+
+    An eta is sampled standardised (non-centred), or, if its parameter is in `centred`, as the subject's own value on
+    the parameter's scale around the typical one (site `CL_phi`), which suits subjects with many observations. Source:
+    Papaspiliopoulos, Roberts and Skold 2007, doi:10.1214/088342307000000014.
+
+    Args:
+        population: the population.
+        draw: its numbers, by site.
+        factor: Cholesky factor of OMEGA.
+        levels: of the data.
+        centred: names of parameters.
+
+    Returns:
+        `CL_eta` [subject], `CL_kappa` [subject, occasion] and `CL_study_eta` [study], by site.
+    """
+    subjects = len(levels.study)
+    found = _etas(population, draw, factor, subjects, centred)
+    if population.occasion_effects:
+        shape = (len(levels.occasions), len(population.occasion_effects))
+        with numpyro.plate("subject", subjects):
+            raw = jnp.asarray(numpyro.sample(KAPPA_RAW, dist.Normal(jnp.zeros(shape), 1.0).to_event(2)))
+        found |= _kappas(population, draw, raw)
+    for name, spread in zip(population.study_effects, population.spread(draw, "study"), strict=True):
+        law = dist.Normal(jnp.zeros(len(levels.studies)), 1.0).to_event(1)
+        raw = jnp.asarray(numpyro.sample(f"{name}_study_raw", law))
+        found[f"{name}_study_eta"] = spread * raw
+    for site, value in found.items():
+        numpyro.deterministic(site, value)
+    return found
+
+
+def _kappas(population: Population, draw: Values, raw: Float[Array, "subject occasion effect"]) -> dict[str, Array]:
+    spread = population.spread(draw, "iov")
+    return {f"{name}_kappa": spread[i] * raw[..., i] for i, name in enumerate(population.occasion_effects)}
+
+
+def _etas(
+    population: Population,
+    draw: Values,
+    factor: Float[Array, "effect effect"],
+    subjects: int,
+    centred: tuple[str, ...],
+) -> dict[str, Array]:
+    """Sample the etas one parameter after the other, each given those before it (the rows of the Cholesky factor)."""
+    apart = [n for n in population.effects if n not in centred and population[n].degrees is None]
+    found, standard = {}, []
+    with numpyro.plate("subject", subjects):
+        joint = jnp.zeros((subjects, 0))
+        if apart:
+            joint = jnp.asarray(numpyro.sample(RAW, dist.Normal(jnp.zeros(len(apart)), 1.0).to_event(1)))
+        for i, name in enumerate(population.effects):
+            mean = sum((factor[i, j] * z for j, z in enumerate(standard)), jnp.zeros(subjects))
+            law = population.standard(name).expand((subjects,))
+            if name in centred:
+                location = population[name].scale.location(jnp.asarray(draw[name]))
+                shift = dist.transforms.AffineTransform(location + mean, factor[i, i])
+                around = dist.TransformedDistribution(law, shift)
+                eta = jnp.asarray(numpyro.sample(f"{name}_phi", around)) - location
+                z = (eta - mean) / factor[i, i]
+            else:
+                z = joint[:, apart.index(name)] if name in apart else jnp.asarray(numpyro.sample(f"{name}_raw", law))
+                eta = mean + factor[i, i] * z
+            standard.append(z)
+            found[f"{name}_eta"] = eta
+    return found
+
+
+def latent_size(population: Population, levels: Levels) -> int:
+    """Return how many standardised random effects each subject has: etas, and kappas of every occasion."""
+    return len(population.effects) + len(levels.occasions) * len(population.occasion_effects)
+
+
+def from_latent(
+    population: Population,
+    draw: Values,
+    factor: Float[Array, "effect effect"],
+    levels: Levels,
+    latent: Float[Array, "subject latent"],
+) -> dict[str, Array]:
+    """Return `CL_eta` and `CL_kappa` of standardised random effects."""
+    count, shape = len(population.effects), (-1, len(levels.occasions), len(population.occasion_effects))
+    eta = latent[:, :count] @ factor.T
+    found = {f"{name}_eta": eta[:, i] for i, name in enumerate(population.effects)}
+    return found | _kappas(population, draw, latent[:, count:].reshape(shape))
+
+
+def latent_log_density(population: Population, latent: Float[Array, "subject latent"]) -> Float[Array, " subject"]:
+    """Return the log density of each subject's standardised random effects."""
+    total = jnp.asarray(dist.Normal(0.0, 1.0).log_prob(latent)).sum(-1)
+    for i, name in enumerate(population.effects):
+        if population[name].degrees is not None:
+            column = latent[:, i]
+            total = total + population.standard(name).log_prob(column) - dist.Normal(0.0, 1.0).log_prob(column)
+    return total
+
+
+def individual(
+    population: Population, draw: Values, covariates: Values, levels: Levels
+) -> dict[str, Float[Array, "subject *span"]]:
+    """Return observed subjects' parameters at one draw, from its `CL_eta`, `CL_kappa` and `CL_study_eta`."""
+    subjects = len(levels.study)
+    columns = [draw[f"{name}_eta"] for name in population.effects]
+    eta = jnp.stack(columns, axis=-1) if columns else jnp.zeros((subjects, 0))
+    kappa = None
+    if population.occasion_effects:
+        every = jnp.stack([draw[f"{name}_kappa"] for name in population.occasion_effects], axis=-1)
+        kappa = at_occasion(every, levels)
+    study = {name: jnp.asarray(draw[f"{name}_study_eta"])[levels.study] for name in population.study_effects}
+    return population.individual(draw, eta, covariates, kappa, study)
+
+
+def at_occasion(kappa: Float[Array, "subject occasion effect"], levels: Levels) -> Float[Array, "subject *span effect"]:
+    """Return the kappas of each row's occasion, or of each subject's where it has one."""
+    who = np.arange(len(levels.study))
+    return kappa[who.reshape(-1, *(1,) * (levels.occasion.ndim - 1)), levels.occasion]
