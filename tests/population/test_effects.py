@@ -137,8 +137,7 @@ def test_blocks_correlate_and_others_do_not():
     draw = {"CL_iiv": 0.3, "VC_iiv": 0.4, "E0_iiv": 2.0}
     factor = p.factor({n: jnp.asarray(v) for n, v in draw.items()} | {"iiv_cholesky_CL_E0": cholesky})
     np.testing.assert_allclose(factor @ factor.T, [[0.09, 0, 0.42], [0, 0.16, 0], [0.42, 0, 4.0]], atol=1e-15)
-    assert "CL
-    assert E0" in p.describe_correlation()
+    assert "CL and E0" in p.describe_correlation()
 
 
 def test_student_etas_have_the_variance_and_the_tails():
