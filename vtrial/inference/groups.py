@@ -93,14 +93,9 @@ def predictions(
     def one(arguments):
         number, draw = arguments
         predicted, _ = statistical.predict(statistical.same_subjects(draw, data), data)
-        result = {}
-        for output, noise in statistical.noise.items():
-            values = {short: draw[f"{output}_{short}"] for short in noise.priors()}
-            around = noise.distribution(predicted[output], values)
-            observed = jnp.asarray(data.observations[output].value)
-            mine = jax.random.fold_in(keys.named(key, output), number)
-            result[output] = (predicted[output], around.sample(mine), around.log_prob(observed))
-        return result
+        again = statistical.observe(jax.random.fold_in(key, number), predicted, draw, data)
+        each = statistical.log_likelihood(predicted, draw, data)
+        return {output: (predicted[output], again[output], each[output]) for output in statistical.noise}
 
     found = jax.lax.map(one, (jnp.arange(count), jax.tree.map(jnp.asarray, flat)), batch_size=min(_BATCH, count))
     chains, per_chain = posterior_group.sizes[schema.CHAIN], posterior_group.sizes[schema.DRAW]
