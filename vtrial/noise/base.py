@@ -94,7 +94,7 @@ class AbstractNoise(eqx.Module):
         """
 
 
-type Number = AbstractPrior | float
+Number = AbstractPrior | float
 """A parameter that is estimated, or known."""
 
 

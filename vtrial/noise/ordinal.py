@@ -1,5 +1,7 @@
 """Ordered categories."""
 
+from collections.abc import Sequence
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -13,7 +15,7 @@ from vtrial.noise.law import log1mexp
 from vtrial.population import AbstractPrior
 
 
-def _numbers(value) -> tuple[Number, ...]:
+def _numbers(value: Sequence[Number]) -> tuple[Number, ...]:
     return tuple(value)
 
 
