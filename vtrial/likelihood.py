@@ -14,7 +14,7 @@ from vtrial import keys
 from vtrial._types import Values
 from vtrial.data import Dataset
 from vtrial.model import AbstractModel
-from vtrial.noise import AbstractNoise
+from vtrial.noise import AbstractNoise, Visits
 from vtrial.population import AbstractPrior, Fixed, Population, sampled
 from vtrial.population import effects as random_effects
 from vtrial.solve import AbstractSolver, ResultCode
@@ -79,32 +79,26 @@ class StatisticalModel(eqx.Module):
         """Return each subject's log-likelihood given its parameters; -inf where its solve fails."""
         predicted, code = self.predict(p, data)
         solved = code == ResultCode.SOLVED
-        finite = {o: jnp.where(solved[obs.subject], predicted[o], 1.0) for o, obs in data.observations.items()}
+        # Any number at which every law has a density: the density is -inf already.
+        where = {name: solved[data.observations[o].subject] for name, (o, _) in self._wanted(data).items()}
+        finite = {name: jnp.where(where[name], value, 1.0) for name, value in predicted.items()}
         total = jnp.where(solved, 0.0, -jnp.inf)
         for output, value in self.log_likelihood(finite, draw, data).items():
             total = total.at[data.observations[output].subject].add(value)
         return total
-
-    def log_likelihood(
-        self, predicted: Mapping[str, Float[Array, " obs"]], draw: Values, data: Dataset
-    ) -> dict[str, Float[Array, " obs"]]:
-        """Return the log-likelihood of each observation of each output given the predictions."""
-        found = {}
-        for output, noise in self.noise.items():
-            values = {short: jnp.asarray(draw[f"{output}_{short}"]) for short in noise.priors()}
-            observed = jnp.asarray(data.observations[output].value)
-            found[output] = jnp.asarray(noise.distribution(predicted[output], values).log_prob(observed))
-        return found
 
     def predict(
         self, p: Mapping[str, Float[Array, "subject *span"]], data: Dataset
     ) -> tuple[dict[str, Array], Int[Array, " subject"]]:
         """Return each output's predictions [obs] given the subjects' parameters, and each subject's result code.
 
+        Where the noise of an output asks for another one, this is there too, at the same observations, see `_beside`.
+
         A parameter that varies with time has an axis of spans, the rows of the subject. Subjects are solved in buckets
         of similar numbers of records, one program each.
         """
-        values: dict[str, list[Array]] = {o: [] for o in data.observations}
+        wanted = self._wanted(data)
+        values: dict[str, list[Array]] = {other: [] for _, other in wanted.values()}
         code = jnp.zeros(len(data.subjects), jnp.int32)
         for table, members in zip(data.events.tables, data.events.members, strict=True):
             spans = table.sizes[3]
@@ -116,22 +110,91 @@ class StatisticalModel(eqx.Module):
                 values[o].append(profiles.outputs[o].reshape(-1))
         joined = {o: jnp.concatenate(parts) for o, parts in values.items()}
         where = {o: data.events.positions(obs.subject, obs.sample) for o, obs in data.observations.items()}
-        return {o: joined[o][where[o]] for o in joined}, code
+        return {name: joined[other][where[o]] for name, (o, other) in wanted.items()}, code
+
+    def log_likelihood(
+        self, predicted: Mapping[str, Float[Array, " _"]], draw: Values, data: Dataset
+    ) -> dict[str, Array]:
+        """Return the log-likelihood of each observation [obs], by output, given what `predict` returns.
+
+        It is given the subject's earlier observations of that output where the noise depends on them.
+        """
+        return {
+            o: noise.log_likelihood(
+                predicted[o], self._others(o, predicted), self._values(o, draw), data.observations[o]
+            )
+            for o, noise in self.noise.items()
+        }
 
     def replicate(
-        self, key: Key[Array, ""], p: Mapping[str, Float[Array, "subject *span"]], draw: Values, data: Dataset
+        self,
+        key: Key[Array, ""],
+        p: Mapping[str, Float[Array, "subject *span"]],
+        draw: Values,
+        data: Dataset,
     ) -> dict[str, Array]:
         """Return what would be measured [obs] at the samples of `data` in subjects with parameters `p`."""
         predicted, _ = self.predict(p, data)
-        return {o: self.measure(keys.named(key, o), o, predicted[o], draw) for o in self.noise}
+        return self.observe(key, predicted, draw, data)
+
+    def observe(
+        self, key: Key[Array, ""], predicted: Mapping[str, Float[Array, " _"]], draw: Values, data: Dataset
+    ) -> dict[str, Array]:
+        """Return what would be measured [obs] at the samples of `data`, given what `predict` returns."""
+        result = {}
+        for o in self.noise:
+            seen = data.observations[o]
+            person = keys.numbered(keys.named(key, o), len(data.subjects))[seen.subject]
+            own = jax.vmap(jax.random.fold_in)(person, seen.sample)
+            visits = Visits(seen.time, seen.previous, own, person)
+            result[o] = self._measured(o, predicted[o], self._others(o, predicted), draw, visits)
+        return result
 
     def measure(
-        self, key: Key[Array, ""], output: str, prediction: Float[Array, "*any"], draw: Values
-    ) -> Float[Array, "*any"]:
-        """Add residual error to a prediction, with the noise parameters of one draw."""
-        noise = self.noise[output]
-        values = {short: jnp.asarray(draw[f"{output}_{short}"]) for short in noise.priors()}
-        return jnp.asarray(noise.distribution(prediction, values).sample(key))
+        self,
+        key: Key[Array, ""],
+        output: str,
+        time: Float[np.ndarray, " time"],
+        true: Mapping[str, Float[Array, " time"]],
+        draw: Values,
+    ) -> Float[Array, " time"]:
+        """Return what one person's measurements of an output at ascending times would be.
+
+        Args:
+            key: the person's key.
+            output: what is measured.
+            time: when.
+            true: the model's outputs at those times.
+            draw: one draw of the posterior; gives the parameters of the noise.
+        """
+        own = keys.each_named(key, [f"{output} at {t:.12g}" for t in time.tolist()])
+        person = jnp.broadcast_to(keys.named(key, output), own.shape)
+        visits = Visits(time, np.arange(-1, len(time) - 1), own, person)
+        return self._measured(output, true[output], {name: true[name] for name in self._also(output)}, draw, visits)
+
+    def _wanted(self, data: Dataset) -> dict[str, tuple[str, str]]:
+        """Return what `predict` gives: the observed output and the model's output that each of its entries is."""
+        beside = {_beside(o, other): (o, other) for o in data.observations for other in self._also(o)}
+        return {o: (o, o) for o in data.observations} | beside
+
+    def _measured(
+        self, output: str, prediction: Array, also: Mapping[str, Array], draw: Values, visits: Visits
+    ) -> Array:
+        """Return measurements; not a number where the prediction is none, whatever the noise makes of that."""
+        found = self.noise[output].replicate(prediction, also, self._values(output, draw), visits)
+        return jnp.where(jnp.isnan(prediction), jnp.nan, found)
+
+    def _values(self, output: str, draw: Values) -> dict[str, Array]:
+        """Return the noise parameters of an output by short name."""
+        return {short: jnp.asarray(draw[f"{output}_{short}"]) for short in self.noise[output].priors()}
+
+    def _also(self, output: str) -> tuple[str, ...]:
+        """Return the further outputs that the noise of an output asks for."""
+        return self.noise[output].also if output in self.noise else ()
+
+    def _others(self, output: str, predicted: Mapping[str, Array]) -> dict[str, Array]:
+        """Return the further outputs at the observations of an output, given what `predict` returns."""
+        return {other: predicted[_beside(output, other)] for other in self._also(output)}
 
     def covariates(self, draw: Values, data: Dataset) -> dict[str, Array]:
         """Return the observed subjects' covariates, missing ones as the draw has them."""
@@ -207,5 +270,11 @@ class StatisticalModel(eqx.Module):
         """Return the unit of each number of the population level; of most standard deviations of etas, none."""
         found = self.population.units()
         for output, noise in self.noise.items():
-            found |= {f"{output}_{short}": unit for short, unit in noise.units(self.model.outputs[output]).items()}
+            own = noise.units(self.model.outputs[output], self.model.time)
+            found |= {f"{output}_{short}": unit for short, unit in own.items()}
         return found
+
+
+def _beside(output: str, other: str) -> str:
+    """Return under which name `predict` has another output at the observations of an output."""
+    return f"{other} at {output}"

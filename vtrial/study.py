@@ -81,6 +81,12 @@ class Study(eqx.Module):
                 raise UserError(
                     f"noise has '{output}', which is no output of the model. {nearest(output, self.model.outputs)}"
                 )
+            for other in self.noise[output].also:
+                if other not in self.model.outputs:
+                    raise UserError(
+                        f"noise.{output} needs output '{other}', which the model does not have. "
+                        f"{nearest(other, self.model.outputs)}"
+                    )
         if not self.endpoints:
             raise UserError("endpoints is empty; a trial needs at least one, for example endpoints.cmax.")
         if self.primary not in self.endpoints:
@@ -135,6 +141,7 @@ class Study(eqx.Module):
                 raise UserError(
                     f"noise has '{output}', which the data do not observe; remove it, or add it to data.outputs."
                 )
+            self.noise[output].check(output, data)
         return StatisticalModel(self.model, population, self.solver, self.noise)
 
     def check_doses(self, covariates: Values) -> None:

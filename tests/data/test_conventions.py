@@ -270,7 +270,7 @@ def test_molar_masses(tmp_path):
     ("changes", "said"),
     [
         ({"covariate_interpolation": "spline"}, "data.covariate_interpolation is 'spline'; it may be locf or nocb or"),
-        ({"censored": "m3"}, "data.censored is 'm3'; it may be refuse or drop"),
+        ({"censored": "m3"}, "data.censored is 'm3'; it may be refuse or drop or use"),
         ({"outputs": {}}, "data.outputs is empty"),
         ({"columns": {"CONC": "Y"}}, "data.columns has 'CONC', which is no column of this reader"),
         ({"columns": {"DV": "CONCE"}}, "d.csv has no column CONCE"),

@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -90,7 +92,7 @@ def test_vpc_covers_data_replicated_from_the_model_itself(statistical, data):
     one = {n: jnp.asarray(v[0]) for n, v in draw.items()}
     fake = statistical.replicate(jax.random.key(7), statistical.new_subjects(jax.random.key(8), one, data), one, data)
     seen = data.observations["concentration"]
-    made = type(seen)(np.asarray(fake["concentration"]), seen.time, seen.subject, seen.sample)
+    made = dataclasses.replace(seen, value=np.asarray(fake["concentration"]))
     settings = {f: getattr(data, f) for f in data.__dataclass_fields__}
     check = visual_predictive_check(
         jax.random.key(9),

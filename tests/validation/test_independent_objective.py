@@ -22,7 +22,10 @@ from vtrial.solve import Linear
 REFERENCE = json.loads((Path(__file__).parent / "data" / "theophylline_objective.json").read_text())
 P = REFERENCE["parameters"]
 TYPICAL = {"CL": jnp.asarray(P["CL"]), "VC": jnp.asarray(P["V"]), "KA": jnp.asarray(P["KA"])}
-NOISE = {"sigma_add": jnp.asarray(P["sd_add"]), "sigma_prop": jnp.asarray(P["sd_prop"])}
+NOISE = {
+    "concentration_sigma_add": jnp.asarray(P["sd_add"]),
+    "concentration_sigma_prop": jnp.asarray(P["sd_prop"]),
+}
 OMEGA = np.sqrt(P["omega_var"])
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(11)
 
@@ -36,7 +39,7 @@ def joint(data):
     def density(eta):
         p = statistical.population.individual(TYPICAL, eta, {"WT": jnp.asarray(data.covariates["WT"])})
         predicted, _ = statistical.predict(p, data)
-        each = statistical.noise["concentration"].distribution(predicted["concentration"], NOISE).log_prob(seen.value)
+        each = statistical.log_likelihood(predicted, NOISE, data)["concentration"]
         z = eta / OMEGA
         prior = (-0.5 * z**2 - jnp.log(OMEGA * np.sqrt(2 * np.pi))).sum(1)
         return jax.ops.segment_sum(each, seen.subject, len(data.subjects)) + prior

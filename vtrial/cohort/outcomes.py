@@ -46,6 +46,8 @@ class _Plan(eqx.Module):
     index: Mapping[str, Int[np.ndarray, " point"]]
     rows: tuple[After | float, ...] = eqx.field(static=True)
     """The same times as the samples of an event table."""
+    measured: Mapping[str, Int[np.ndarray, " sample"]]
+    """By output: which of the times an endpoint measures it at."""
 
 
 def _plan(endpoints: Mapping[str, AbstractEndpoint], statistical: StatisticalModel) -> _Plan:
@@ -54,7 +56,12 @@ def _plan(endpoints: Mapping[str, AbstractEndpoint], statistical: StatisticalMod
     every = sorted({sample for samples in wanted.values() for sample in samples})
     index = {name: np.array([every.index(sample) for sample in samples]) for name, samples in wanted.items()}
     rows = tuple(After(time) if after else time for time, after in every)
-    return _Plan(np.array([time for time, _ in every]), index, rows)
+    by_output: dict[str, list[np.ndarray]] = {}
+    for name, endpoint in endpoints.items():
+        if endpoint.measured:
+            by_output.setdefault(endpoint.window.output, []).append(index[name])
+    measured = {output: np.unique(np.concatenate(parts)) for output, parts in by_output.items()}
+    return _Plan(np.array([time for time, _ in every]), index, rows, measured)
 
 
 def _samples(endpoint: AbstractEndpoint, model: AbstractModel) -> list[tuple[float, bool]]:
@@ -129,12 +136,12 @@ def _replicate(
         profile = statistical.solver(statistical.model, p, events)
         solved = profile.code == ResultCode.SOLVED
         true = {o: jnp.where(solved, y, jnp.nan) for o, y in profile.outputs.items()}
+        measured = _measured(key, true, plan, statistical, noise)
         found = {}
         for name, endpoint in endpoints.items():
             at, output = plan.index[name], endpoint.window.output
-            course = Course(plan.time[at], true[output][at], true[output][at])
-            if endpoint.measured:
-                course = _measured(key, course, output, statistical, noise)
+            seen = measured[output] if endpoint.measured else true[output]
+            course = Course(plan.time[at], true[output][at], seen[at])
             found[name] = endpoint.value(course, statistical.model)
         return found, profile.code, true
 
@@ -146,11 +153,20 @@ def _replicate(
 
 
 def _measured(
-    key: Key[Array, ""], course: Course, output: str, statistical: StatisticalModel, noise: Mapping[str, Array]
-) -> Course:
-    """Add residual error to a course; its keys are of output and time, so that other endpoints do not change it."""
-    each = [
-        statistical.measure(keys.named(key, f"{output} at {time:.12g}"), output, course.true[i], noise)
-        for i, time in enumerate(course.time.tolist())
-    ]
-    return Course(course.time, course.true, jnp.stack(each))
+    key: Key[Array, ""],
+    true: Mapping[str, Float[Array, " time"]],
+    plan: _Plan,
+    statistical: StatisticalModel,
+    noise: Mapping[str, Array],
+) -> dict[str, Float[Array, " time"]]:
+    """Return the measured outputs at every time, not a number where nobody measures.
+
+    Its keys are of output and time, so that other endpoints do not change it, but for errors that are correlated in
+    time: these are drawn over all times at which an output is measured.
+    """
+    result = {}
+    for output, at in plan.measured.items():
+        there = {o: y[at] for o, y in true.items()}
+        found = statistical.measure(key, output, plan.time[at], there, noise)
+        result[output] = jnp.full(len(plan.time), jnp.nan).at[at].set(found)
+    return result

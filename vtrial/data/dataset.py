@@ -3,24 +3,36 @@
 from collections.abc import Mapping
 
 import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Array, Float, Int
 
 from vtrial._types import Values
 from vtrial.dosing.batch import Batch
 
 
 class Observations(eqx.Module):
-    """The observations of one output in long form, one entry a measurement."""
+    """The observations of one output in long form, one entry a measurement; a subject's stand in order of time."""
 
     value: Float[np.ndarray, " obs"]
-    """Measured value, in the output's unit."""
+    """Measured value, in the output's unit; of a censored one the limit that DV says."""
+    lower: Float[np.ndarray, " obs"]
+    """Of a censored value the lower end of the interval it is in, -inf if there is none; NaN of a measured value."""
+    upper: Float[np.ndarray, " obs"]
+    """Of a censored value the upper end of the interval it is in, inf if there is none; NaN of a measured value."""
     time: Float[np.ndarray, " obs"]
     """Time since the subject's time 0, in the model's time unit."""
     subject: Int[np.ndarray, " obs"]
     """Position of the subject in `Dataset.subjects`."""
     sample: Int[np.ndarray, " obs"]
     """Position of the sample in that subject's event table."""
+    previous: Int[np.ndarray, " obs"]
+    """Position, among these entries, of the same subject's entry before; -1 for its first."""
+
+    @property
+    def censored(self) -> np.ndarray | Array:
+        """Whether each value is known only to be in its interval."""
+        return ~np.isnan(self.lower) if isinstance(self.lower, np.ndarray) else ~jnp.isnan(self.lower)
 
 
 class Doses(eqx.Module):

@@ -8,13 +8,14 @@ import equinox as eqx
 import numpy as np
 
 from vtrial.data.base import AbstractData
+from vtrial.data.censoring import CENSORED
 from vtrial.data.clock import check_ascending, check_dates, read_times
 from vtrial.data.columns import UNDERSTOOD, named, report_unused
 from vtrial.data.conversion import Conversion
 from vtrial.data.covariates import INTERPOLATIONS, read_covariates
 from vtrial.data.dataset import Dataset, Doses
 from vtrial.data.doses import read_doses, states_dosed
-from vtrial.data.observations import CENSORED, Seen, long_form, read_observations
+from vtrial.data.observations import Seen, long_form, read_observations
 from vtrial.data.rows import event_codes, refuse_duplicates
 from vtrial.data.table import Table, key
 from vtrial.dosing import Dose, Mark, Reset, event_table
@@ -47,7 +48,9 @@ class NonmemTable(AbstractData):
     - CMT: number or name of the compartment dosed into, see `compartments`.
     - DV, MDV: value of an observation; MDV 1: there is none. Without column MDV, EVID 0 without DV is no observation.
     - DVID: number or name of what is observed, see `outputs`.
-    - CENS (0, 1 below DV, -1 above DV), LIMIT (the other end of a censored interval), BLQ (0, 1), LLOQ: censoring.
+    - CENS: 0 a measured value, 1 one below the limit in DV, -1 one above it. LIMIT: the other end of the interval.
+    - BLQ: 1 a value below the limit of quantification. LLOQ: that limit, for CENS and BLQ in place of the one in DV,
+      which may then be missing; a DV below it is censored too.
     - OCC: occasion, a whole number; listed in `covariates`, it is read as one.
 
     Other names: AMOUNT for AMT, Y for DV, YTYPE for DVID, ADM and ADMID for CMT (ROUTE too, if `compartments` knows its
@@ -66,7 +69,8 @@ class NonmemTable(AbstractData):
         columns: where a file has other names: the name above -> the name in the file.
         dates: how DATE is written: "ymd", "mdy", "dmy" or "days". Given, DATE is used with a number in TIME too, which
             then counts from the midnight of DATE.
-        censored: "refuse" censored observations, or "drop" them (their rows then only carry covariates).
+        censored: "refuse" censored observations; "drop" them (method M1: their rows then only carry covariates); or
+            "use" the probability of their interval in the likelihood (method M3, or M4 with noise `Positive`).
         molar_mass: for example "180.2 g/mol", or one for each output and state, where data and model have amounts of
             substance on one side and masses on the other.
     """

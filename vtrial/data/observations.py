@@ -5,17 +5,15 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from vtrial.data.censoring import read_marks
 from vtrial.data.dataset import Observations
 from vtrial.data.table import Table, key
 from vtrial.errors import UserError
 
 log = logging.getLogger(__name__)
 
-CENSORED = ("refuse", "drop")
-"""What `data.censored` may say."""
-
-type Seen = dict[int, tuple[str, float]]
-"""Position of a row -> output observed there, and its value in the output's unit."""
+type Seen = dict[int, tuple[str, float, float, float]]
+"""Position of a row -> output observed there, its value and the ends of its interval, all in the output's unit."""
 
 
 def read_observations(
@@ -38,14 +36,25 @@ def read_observations(
     Raises:
         UserError: an observation has no value, no output, or is censored.
     """
-    value = table.numbers("DV", missing=np.nan)
+    marks = read_marks(table)
+    value = marks.filled(table.numbers("DV", missing=np.nan))
     rows = _observed(table, event, value)
     if not rows.any():
         raise UserError(f"{table.name} has no observation (EVID 0 with MDV 0); there is nothing to calibrate with.")
     which = _outputs(table, rows, outputs)
-    rows &= ~_censored(table, rows, value, censored)
+    columns = marks.intervals(table, rows, value)
+    dropped = marks.judge(table, rows, value, censored)
     scale = {output: factor(output) for output in outputs}
-    return {r: (which[r], float(value[r] * scale[which[r]])) for r in np.flatnonzero(rows).tolist()}
+    found: Seen = {}
+    for r in np.flatnonzero(rows & ~dropped).tolist():
+        shown, lower, upper = (float(column[r] * scale[which[r]]) for column in columns)
+        found[r] = (which[r], shown, lower, upper)
+    for output in {which[r] for r in np.flatnonzero(dropped).tolist()} - {entry[0] for entry in found.values()}:
+        raise UserError(
+            f"{table.name}: every observation of output '{output}' is censored, and data.censored: drop leaves none; "
+            "leave the output out of data.outputs."
+        )
+    return found
 
 
 def _observed(table: Table, event: np.ndarray, value: np.ndarray) -> np.ndarray:
@@ -90,45 +99,6 @@ def _refuse_mixed(table: Table, rows: np.ndarray) -> None:
     table.refuse(rows & (cells != first) & (cells != ""), "CMT", reason)
 
 
-def _censored(table: Table, rows: np.ndarray, value: np.ndarray, censored: str) -> np.ndarray:
-    """Return which observations are censored, if they are to be dropped.
-
-    Raises:
-        UserError: one is censored and they are not to be dropped, or the columns contradict each other.
-    """
-    code = table.numbers("CENS", missing=0.0)
-    table.refuse(
-        rows & ~np.isin(code, (-1, 0, 1)),
-        "CENS",
-        "only 0 (a value), 1 (below the value in DV) and -1 (above it) are understood",
-    )
-    blq = table.numbers("BLQ", missing=0.0)
-    table.refuse(rows & ~np.isin(blq, (0, 1)), "BLQ", "only 0 and 1 (below the limit of quantification) are understood")
-    limit, lloq = table.numbers("LIMIT", missing=np.nan), table.numbers("LLOQ", missing=-np.inf)
-    low, high = rows & (code == 1) & (limit >= value), rows & (code == -1) & (limit <= value)
-    table.refuse(low, "LIMIT", "a value censored below DV (CENS 1) needs its lower limit below DV")
-    table.refuse(high, "LIMIT", "a value censored above DV (CENS -1) needs its upper limit above DV")
-    reason = (
-        ": censored observations are not used in the likelihood by this version; leave the rows out by data.censored: "
-        "drop (which biases estimates if they are many), or set MDV to 1"
-    )
-    wrong = {
-        "CENS": (rows & (code != 0), "the value is censored"),
-        "BLQ": (rows & (blq != 0), "the value is below the limit of quantification"),
-        "LLOQ": (rows & (value < lloq), "DV is below this limit of quantification"),
-    }
-    dropped = np.any([mask for mask, _ in wrong.values()], axis=0)
-    if censored == "drop":
-        if dropped.any():
-            log.info("%s: %d of %d observations are censored and dropped", table.name, dropped.sum(), rows.sum())
-        if dropped.sum() == rows.sum():
-            raise UserError(f"{table.name} has only censored observations; there is nothing to calibrate with.")
-        return dropped
-    for column, (mask, what) in wrong.items():
-        table.refuse(mask, column, what + reason)
-    return dropped
-
-
 def long_form(
     order: Mapping[str, np.ndarray], time: np.ndarray, seen: Seen, outputs: Mapping[str, int | str]
 ) -> dict[str, Observations]:
@@ -147,6 +117,22 @@ def long_form(
         mine = [e[1:] for e in entries if e[0] == output]
         if not mine:
             raise UserError(f"The data have no observation of output '{output}'; leave it out of data.outputs.")
-        value, at, subject, sample = (np.array(column) for column in zip(*mine, strict=True))
-        result[output] = Observations(value, at, subject, sample)
+        value, lower, upper, at, subject, sample = (np.array(column) for column in zip(*mine, strict=True))
+        result[output] = Observations(value, lower, upper, at, subject, sample, _previous(subject))
+    _report_unobserved(order, entries)
     return result
+
+
+def _previous(subject: np.ndarray) -> np.ndarray:
+    """Return the position of the entry before, -1 where it is another subject's; a subject's entries are together."""
+    before = np.arange(-1, len(subject) - 1)
+    return np.where(subject == subject[before], before, -1)
+
+
+def _report_unobserved(order: Mapping[str, np.ndarray], entries: list[tuple]) -> None:
+    """Log the subjects without an observation: they say nothing about the parameters."""
+    observed = {entry[5] for entry in entries}
+    idle = [name for i, name in enumerate(order) if i not in observed]
+    if idle:
+        more = ", ..." if len(idle) > 5 else ""
+        log.warning("%d subject(s) have no observation in use: ID %s", len(idle), ", ".join(idle[:5]) + more)

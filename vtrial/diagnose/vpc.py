@@ -7,8 +7,9 @@ import xarray as xr
 from jaxtyping import Array, Key
 
 from vtrial import schema
-from vtrial.data import Dataset
+from vtrial.data import Dataset, Observations
 from vtrial.likelihood import StatisticalModel
+from vtrial.noise import AbstractContinuous
 
 QUANTILES = (0.1, 0.5, 0.9)
 """Quantiles compared: with a dozen subjects the 5th and 95th percentile are the extremes themselves."""
@@ -37,7 +38,8 @@ def visual_predictive_check(
     """Compare quantiles of the data, bin by bin, with those of datasets replicated with new subjects.
 
     Each replicate takes one posterior draw, new etas for subjects with the observed doses, covariates and sampling
-    times, and residual error. Source: Bergstrand et al. 2011, doi:10.1208/s12248-011-9255-z.
+    times, and residual error. Values beyond a limit of quantification of the data are set to it, observed and simulated
+    ones alike. Source: Bergstrand et al. 2011, doi:10.1208/s12248-011-9255-z.
 
     Args:
         key: random key.
@@ -59,18 +61,31 @@ def visual_predictive_check(
         return statistical.replicate(jax.random.fold_in(mine, 1), patients, draw, data)
 
     simulated = jax.lax.map(one, (jnp.arange(len(picked)), chosen), batch_size=min(50, len(picked)))
-    parts = [
-        _one_output(o, obs, np.asarray(simulated[o]), statistical.model.outputs[o], statistical.model.time, bins)
-        for o, obs in data.observations.items()
-    ]
-    return xr.merge(parts)
+    units, time = statistical.model.outputs, statistical.model.time
+    parts = []
+    for o, obs in data.observations.items():
+        limits = _limits(obs) if isinstance(statistical.noise[o], AbstractContinuous) else (-np.inf, np.inf)
+        seen, made = (np.clip(values, *limits) for values in (obs.value, np.asarray(simulated[o])))
+        parts.append(_one_output(o, obs.time, seen, made, units[o], time, bins))
+    return xr.Dataset(xr.merge(parts))
 
 
-def _one_output(output: str, obs, simulated: np.ndarray, unit: str, time_unit: str, wanted: int) -> xr.Dataset:
-    """Return the check of one output; `simulated` is [replicate obs]."""
-    member = _bins(obs.time, wanted)
+def _limits(seen: Observations) -> tuple[float, float]:
+    """Return the limits of quantification: the highest that a value is below and the lowest that one is above.
+
+    Beyond them the data have no quantiles, so that observed and simulated values are set to the limit alike.
+    """
+    low, high = seen.upper[np.isneginf(seen.lower)], seen.lower[np.isposinf(seen.upper)]
+    return float(max(low, default=-np.inf)), float(min(high, default=np.inf))
+
+
+def _one_output(
+    output: str, at: np.ndarray, seen: np.ndarray, simulated: np.ndarray, unit: str, time_unit: str, wanted: int
+) -> xr.Dataset:
+    """Return the check of one output, seen [obs] at times; `simulated` is [replicate obs]."""
+    member = _bins(at, wanted)
     groups = [np.flatnonzero(member == b) for b in np.unique(member)]
-    observed = np.stack([np.quantile(obs.value[g], QUANTILES) for g in groups])
+    observed = np.stack([np.quantile(seen[g], QUANTILES) for g in groups])
     spread = np.stack([np.quantile(simulated[:, g], QUANTILES, axis=1).T for g in groups])
     band = np.quantile(spread, INTERVAL, axis=1)
     bin_dim = f"{schema.BIN}_{output}"
@@ -88,7 +103,7 @@ def _one_output(output: str, obs, simulated: np.ndarray, unit: str, time_unit: s
             ),
             f"{output}_time": (
                 bin_dim,
-                np.array([np.median(obs.time[g]) for g in groups]),
+                np.array([np.median(at[g]) for g in groups]),
                 {"units": time_unit, "long_name": "Median time of the bin"},
             ),
             f"{output}_count": (

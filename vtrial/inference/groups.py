@@ -126,12 +126,9 @@ def predictions(
     def one(arguments):
         number, draw = arguments
         predicted, _ = statistical.predict(statistical.same_subjects(draw, data), data)
-        each, result = statistical.log_likelihood(predicted, draw, data), {}
-        for output in statistical.noise:
-            mine = jax.random.fold_in(keys.named(key, output), number)
-            replicated = statistical.measure(mine, output, predicted[output], draw)
-            result[output] = (predicted[output], replicated, each[output])
-        return result
+        again = statistical.observe(jax.random.fold_in(key, number), predicted, draw, data)
+        each = statistical.log_likelihood(predicted, draw, data)
+        return {output: (predicted[output], again[output], each[output]) for output in statistical.noise}
 
     found = jax.lax.map(one, (jnp.arange(count), jax.tree.map(jnp.asarray, flat)), batch_size=min(_BATCH, count))
     chains, per_chain = posterior_group.sizes[schema.CHAIN], posterior_group.sizes[schema.DRAW]

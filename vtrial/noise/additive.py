@@ -1,16 +1,14 @@
 """Additive residual error."""
 
-from collections.abc import Mapping
-
 import jax.numpy as jnp
-import numpyro.distributions as dist
 from jaxtyping import Array, Float
 
-from vtrial.noise.base import AbstractNoise
+from vtrial._types import Values
+from vtrial.noise.continuous import AbstractNormal
 from vtrial.population import AbstractPrior
 
 
-class Additive(AbstractNoise):
+class Additive(AbstractNormal):
     """Normal with the same standard deviation everywhere."""
 
     additive: AbstractPrior
@@ -20,13 +18,13 @@ class Additive(AbstractNoise):
         """Return the prior of `sigma_add`."""
         return {"sigma_add": self.additive}
 
-    def units(self, output: str) -> dict[str, str]:
+    def units(self, output: str, time: str) -> dict[str, str]:
         """Return the unit of the output."""
         return {"sigma_add": output}
 
-    def distribution(self, prediction: Float[Array, "..."], values: Mapping[str, Array]) -> dist.Distribution:
-        """Return Normal(f, sigma_add)."""
-        return dist.Normal(prediction, jnp.broadcast_to(values["sigma_add"], prediction.shape))
+    def spread(self, prediction: Float[Array, " obs"], values: Values) -> Float[Array, " obs"]:
+        """Return sigma_add."""
+        return jnp.broadcast_to(jnp.asarray(values["sigma_add"]), prediction.shape)
 
     def describe(self) -> str:
         """Write the formula."""

@@ -1,16 +1,14 @@
 """Combined additive and proportional residual error."""
 
-from collections.abc import Mapping
-
 import jax.numpy as jnp
-import numpyro.distributions as dist
 from jaxtyping import Array, Float
 
-from vtrial.noise.base import AbstractNoise
+from vtrial._types import Values
+from vtrial.noise.continuous import AbstractNormal
 from vtrial.population import AbstractPrior
 
 
-class Combined(AbstractNoise):
+class Combined(AbstractNormal):
     """Normal whose variance is the sum of an additive and a proportional part ("combined 2")."""
 
     additive: AbstractPrior
@@ -22,14 +20,15 @@ class Combined(AbstractNoise):
         """Return the priors of `sigma_add` and `sigma_prop`."""
         return {"sigma_add": self.additive, "sigma_prop": self.proportional}
 
-    def units(self, output: str) -> dict[str, str]:
+    def units(self, output: str, time: str) -> dict[str, str]:
         """Return the unit of each part."""
         return {"sigma_add": output, "sigma_prop": ""}
 
-    def distribution(self, prediction: Float[Array, "..."], values: Mapping[str, Array]) -> dist.Distribution:
-        """Return Normal(f, sqrt(sigma_add^2 + (sigma_prop f)^2))."""
+    def spread(self, prediction: Float[Array, " obs"], values: Values) -> Float[Array, " obs"]:
+        """Return sqrt(sigma_add^2 + (sigma_prop f)^2)."""
         variance = values["sigma_add"] ** 2 + (values["sigma_prop"] * prediction) ** 2
-        return dist.Normal(prediction, jnp.sqrt(variance))
+        # The root of exactly 0 has no derivative.
+        return jnp.sqrt(jnp.maximum(variance, jnp.finfo(prediction.dtype).tiny))
 
     def describe(self) -> str:
         """Write the formula."""

@@ -1,18 +1,16 @@
 """Proportional residual error."""
 
-from collections.abc import Mapping
-
 import equinox as eqx
 import jax.numpy as jnp
-import numpyro.distributions as dist
 from jaxtyping import Array, Float
 
+from vtrial._types import Values
 from vtrial.errors import UserError
-from vtrial.noise.base import AbstractNoise
+from vtrial.noise.continuous import AbstractNormal
 from vtrial.population import AbstractPrior
 
 
-class Proportional(AbstractNoise):
+class Proportional(AbstractNormal):
     """Normal with a standard deviation proportional to the prediction."""
 
     proportional: AbstractPrior
@@ -29,13 +27,13 @@ class Proportional(AbstractNoise):
         """Return the prior of `sigma_prop`."""
         return {"sigma_prop": self.proportional}
 
-    def units(self, output: str) -> dict[str, str]:
+    def units(self, output: str, time: str) -> dict[str, str]:
         """Return no unit."""
         return {"sigma_prop": ""}
 
-    def distribution(self, prediction: Float[Array, "..."], values: Mapping[str, Array]) -> dist.Distribution:
-        """Return Normal(f, sigma_prop |f|), its SD not below `least`."""
-        return dist.Normal(prediction, jnp.maximum(values["sigma_prop"] * jnp.abs(prediction), self.least))
+    def spread(self, prediction: Float[Array, " obs"], values: Values) -> Float[Array, " obs"]:
+        """Return sigma_prop |f|, not below `least`."""
+        return jnp.maximum(values["sigma_prop"] * jnp.abs(prediction), self.least)
 
     def describe(self) -> str:
         """Write the formula."""

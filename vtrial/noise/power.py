@@ -1,0 +1,45 @@
+"""Residual error with a power of the prediction."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from vtrial._types import Values
+from vtrial.errors import UserError
+from vtrial.noise.base import Number, estimated, known, written
+from vtrial.noise.continuous import AbstractNormal
+from vtrial.population import AbstractPrior
+
+
+class Power(AbstractNormal):
+    """Normal with a standard deviation proportional to a power of the prediction."""
+
+    factor: AbstractPrior
+    """Prior of the standard deviation where the prediction is 1, in the unit of the output."""
+    exponent: Number
+    """The power, or its prior: 0 is an additive error, 1 a proportional one."""
+    least: float = eqx.field(static=True, default=1e-3)
+    """Least standard deviation, in the unit of the output: a prediction of 0 would otherwise have no density."""
+
+    def __check_init__(self):
+        """Refuse a floor that is none."""
+        if not self.least > 0:
+            raise UserError(f"The least standard deviation of a power error must be positive, not {self.least}.")
+
+    def priors(self) -> dict[str, AbstractPrior]:
+        """Return the priors of `sigma_pow` and, if it is estimated, `exponent`."""
+        return {"sigma_pow": self.factor} | estimated({"exponent": self.exponent})
+
+    def units(self, output: str, time: str) -> dict[str, str]:
+        """Return the unit of each."""
+        return {name: output if name == "sigma_pow" else "" for name in self.priors()}
+
+    def spread(self, prediction: Float[Array, " obs"], values: Values) -> Float[Array, " obs"]:
+        """Return sigma_pow |f|^exponent, not below `least`."""
+        size = jnp.maximum(jnp.abs(prediction), jnp.finfo(prediction.dtype).tiny)
+        power = jnp.exp(known(self.exponent, "exponent", values) * jnp.log(size))
+        return jnp.maximum(values["sigma_pow"] * power, self.least)
+
+    def describe(self) -> str:
+        """Write the formula."""
+        return f"sigma_pow · f^{written(self.exponent, 'exponent')}, at least {self.least:g}"
