@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key
 from numpyro import handlers
 from numpyro.distributions import biject_to
@@ -16,14 +17,24 @@ from vtrial import keys
 type Point = dict[str, Array]
 """Values of the sampled sites on the unconstrained scale."""
 
+_BATCH = 250
+"""Draws mapped back to named parameters at once."""
+_LARGEST_BLOCK = 200
+"""More population-level coordinates than this get a diagonal mass matrix."""
+
 
 class UnconstrainedDensity:
-    """What samplers need of a model: where to start, the potential, and the way back to named parameters."""
+    """What samplers need of a model: where to start, the potential, and the way back to named parameters.
+
+    `sites` are the sampled sites with their transforms and unconstrained shapes; `population` names those outside every
+    plate, which no subject owns: few, and correlated with one another.
+    """
 
     def __init__(self, model: Callable[[], None]):
         """Find the sampled sites by tracing the model abstractly: nothing is computed or compiled."""
         self._model = model
         self.sites: dict[str, tuple[Transform, tuple[int, ...]]] = {}
+        self.population: tuple[str, ...] = ()
 
         def visit(key: Key[Array, ""]) -> None:
             sites = handlers.trace(handlers.seed(model, key)).get_trace()
@@ -31,16 +42,51 @@ class UnconstrainedDensity:
                 if site["type"] == "sample" and not site["is_observed"]:
                     transform = biject_to(site["fn"].support)
                     self.sites[name] = (transform, transform.inverse_shape(jnp.shape(site["value"])))
+                    if not site["cond_indep_stack"]:
+                        self.population = (*self.population, name)
 
         jax.eval_shape(visit, jax.random.key(0))
+        self.potential = jax.jit(self._potential)
 
-    def potential(self, point: Point) -> Float[Array, ""]:
-        """Return minus the log density, up to a constant."""
+    def _potential(self, point: Point) -> Float[Array, ""]:
+        """Return minus the log density, up to a constant; compiled, and traced only once, as `potential`."""
         return jnp.asarray(potential_energy(self._model, (), {}, point))
 
     def constrain(self, point: Point) -> dict[str, Array]:
         """Return every site in its own scale, deterministic ones included."""
         return constrain_fn(self._model, (), {}, point, return_deterministic=True)
+
+    def named(self, points: Mapping[str, Array | np.ndarray]) -> dict[str, np.ndarray]:
+        """Return points [chain draw ...] of the sampled sites as every site in its own scale."""
+        chains, draws = next(iter(points.values())).shape[:2]
+        flat = {name: jnp.asarray(x).reshape(-1, *x.shape[2:]) for name, x in points.items()}
+        found = jax.jit(lambda x: jax.lax.map(self.constrain, x, batch_size=min(_BATCH, chains * draws)))(flat)
+        return {name: np.asarray(x).reshape(chains, draws, *x.shape[1:]) for name, x in found.items()}
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The sites in the order of a vector: the population level first, then the subjects."""
+        return (*self.population, *(name for name in self.sites if name not in self.population))
+
+    @property
+    def dense(self) -> int:
+        """How many leading coordinates of a vector are worth a dense mass matrix: those of the population level."""
+        size = sum(int(np.prod(self.sites[name][1])) for name in self.population)
+        return size if size <= _LARGEST_BLOCK else 0
+
+    def vector(self, point: Point) -> Float[Array, " coordinate"]:
+        """Return a point as one vector, in the order of `order`."""
+        return jnp.concatenate([jnp.reshape(point[name], -1) for name in self.order])
+
+    def point(self, vector: Float[Array, " coordinate"]) -> Point:
+        """Return a vector as a point."""
+        result, at = {}, 0
+        for name in self.order:
+            shape = self.sites[name][1]
+            size = int(np.prod(shape))
+            result[name] = vector[at : at + size].reshape(shape)
+            at += size
+        return result
 
     def near(self, key: Key[Array, ""], medians: Mapping[str, float], jitter: float) -> Point:
         """Return a starting point: each site at its median, or 0 unconstrained if it has none, plus normal jitter.
