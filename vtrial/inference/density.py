@@ -88,15 +88,33 @@ class UnconstrainedDensity:
             at += size
         return result
 
+    def centre(self, medians: Mapping[str, float]) -> Point:
+        """Return the typical point: each site at its median; subjects' sites at the mean they have given those."""
+
+        def typical(site: dict[str, Any]) -> Array | None:
+            if site["type"] != "sample" or site["is_observed"]:
+                return None
+            name = site["name"]
+            transform, shape = self.sites[name]
+            if name in medians:
+                return jnp.full(transform.forward_shape(shape), medians[name])
+            if name in self.population:
+                return transform(jnp.zeros(shape))
+            return jnp.broadcast_to(site["fn"].mean, transform.forward_shape(shape))
+
+        @jax.jit
+        def found() -> Point:
+            model = handlers.substitute(handlers.seed(self._model, 0), substitute_fn=typical)
+            sites = handlers.trace(model).get_trace()
+            return {name: transform.inv(sites[name]["value"]) for name, (transform, _) in self.sites.items()}
+
+        return found()
+
     def near(self, key: Key[Array, ""], medians: Mapping[str, float], jitter: float) -> Point:
-        """Return a starting point: each site at its median, or 0 unconstrained if it has none, plus normal jitter.
+        """Return a starting point: the typical point plus normal jitter on the unconstrained scale.
 
         One-compartment oral models have a mirror mode with KA and CL/VC exchanged (flip-flop); chains that start at
         random fall into it and never leave. Chains that start near the prior medians begin on the side the priors mean.
         """
-
-        def start(name: str, transform: Any, shape: tuple[int, ...]) -> Array:
-            centre = transform.inv(jnp.full(shape, medians[name])) if name in medians else jnp.zeros(shape)
-            return centre + jitter * jax.random.normal(keys.named(key, name), shape)
-
-        return {name: start(name, *site) for name, site in self.sites.items()}
+        centre = self.centre(medians)
+        return {n: x + jitter * jax.random.normal(keys.named(key, n), x.shape) for n, x in centre.items()}
