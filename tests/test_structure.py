@@ -36,7 +36,7 @@ OWNERS = {
     "zarr": ("store",),
     "matplotlib": ("report",),
     "jinja2": ("report",),
-    "scipy": ("report",),
+    "scipy": ("inference", "report"),
     "pint": ("units",),
     "tqdm": ("inference", "cohort"),
 }

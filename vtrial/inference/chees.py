@@ -4,12 +4,13 @@ Source: Hoffman, Radul and Sountsov 2021, An adaptive-MCMC scheme for setting tr
 Carlo, AISTATS (ChEES); step size by dual averaging, Hoffman and Gelman 2014, arXiv:1111.4246.
 """
 
+import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Float, Int, Key
 from numpyro.infer.hmc_util import dual_averaging
 
 from vtrial.inference.density import Point, UnconstrainedDensity
@@ -17,10 +18,14 @@ from vtrial.inference.walk import Draw, Kernel
 
 _DIVERGENCE = 1000.0
 """Energy error from which a trajectory counts as divergent; Stan's."""
+_PRICE = 0.3
+"""What the criterion must gain by a doubled trajectory, relative to the doubling, to be worth its cost."""
+_LENGTHS = (0.5 * math.pi, 4.0 * math.pi)
+"""Bounds of the mean trajectory length: a whitened normal posterior swings to its centre in pi/2."""
 _LEARNING = 0.05
-"""Step of Adam on the logarithm of the trajectory length."""
-_FORGET = (0.5, 0.95)
-"""Adam's decay of the mean and of the mean square of the gradient."""
+"""Greatest change of the logarithm of the trajectory length in one iteration."""
+_FORGET = 0.95
+"""Memory of the slope of the criterion."""
 _BURN = 10
 """Iterations before anything is learnt of mass and length: the chains still run to the typical set."""
 
@@ -61,12 +66,14 @@ class Moments(NamedTuple):
 
 
 class Length(NamedTuple):
-    """The logarithm of the mean trajectory length, Adam's two moments of its gradient, and its running average."""
+    """The logarithm of the mean trajectory length, its running average, and what its slope is estimated from."""
 
     log: Float[Array, ""]
-    mean: Float[Array, ""]
-    square: Float[Array, ""]
     average: Float[Array, ""]
+    gain: Float[Array, ""]
+    """Running mean of the derivative of the criterion in `log`."""
+    level: Float[Array, ""]
+    """Running mean of the criterion."""
 
 
 class State(NamedTuple):
@@ -99,6 +106,7 @@ def kernel(
 ) -> Kernel:
     """Return the sampler of all chains of a density."""
     dense = density.dense if dense_mass else 0
+    watched = density.dense or density.size
     both = jax.vmap(jax.value_and_grad(lambda v: density.potential(density.point(v))))
 
     def init(each: Key[Array, " chain"], points: Point) -> State:
@@ -107,7 +115,8 @@ def kernel(
         # A tenth of a unit in every coordinate: chains start close together, and priors are about that wide.
         mass = Mass(0.1 * jnp.eye(dense), jnp.full(rest, 0.1))
         moments = Moments(zero, x.mean(0), jnp.zeros((dense, dense)), jnp.zeros(rest))
-        length = Length(zero, zero, zero, zero)
+        begin = jnp.log(2.0 * _LENGTHS[0])
+        length = Length(begin, begin, zero, zero)
         first = jnp.zeros((), int)
         return State(each[0], first, x, *both(x), _begin_step(jnp.log(0.1)), length, moments, mass)
 
@@ -125,7 +134,7 @@ def kernel(
         error = jnp.where(jnp.isfinite(after), after - before, jnp.inf)
         accept = jnp.minimum(1.0, jnp.exp(-error))
         taken = jax.random.uniform(chance, accept.shape) < accept
-        learnt = _learn(state, end, accept, part, size, target_accept, max_steps)
+        learnt = _learn(state, end, accept, size * steps, target_accept, watched)
         keep = jax.tree.map(lambda new, old: jnp.where(learning, new, old), learnt, learnt_of(state))
         x, gradient = (
             jnp.where(taken[:, None], new, old) for new, old in ((end.x, state.x), (end.gradient, state.gradient))
@@ -150,7 +159,7 @@ def learnt_of(state: State) -> tuple[tuple[Array, ...], Length, Moments, Mass]:
 
 
 def _halton(i: Int[Array, ""]) -> Float[Array, ""]:
-    """Return element i of the van der Corput sequence in base 2: fills (0, 1) evenly, so trajectories never resonate."""
+    """Return element i of the van der Corput sequence: it fills (0, 1) evenly, so trajectories never resonate."""
     digits = jnp.arange(30)
     return (((i + 1) >> digits) % 2 * 0.5 ** (digits + 1.0)).sum()
 
@@ -169,12 +178,12 @@ def _integrate(both, state: State, r: Array, size: Array, steps: Array) -> Traje
 
 
 def _learn(
-    state: State, end: Trajectory, accept: Array, part: Array, size: Array, target: float, max_steps: int
+    state: State, end: Trajectory, accept: Array, time: Array, target: float, watched: int
 ) -> tuple[tuple[Array, ...], Length, Moments, Mass]:
     """Return what all chains together have learnt: step size, trajectory length, moments and mass."""
     harmonic = 1.0 / jnp.mean(1.0 / jnp.maximum(accept, 1e-3))
     step = _next_step(target - harmonic, state.step)
-    length = _lengthen(state, end, accept, part, size, max_steps)
+    length = _lengthen(state, end, accept, time, watched)
     moments = _gather_moments(state.moments, state.x, state.iteration)
     mass = _mass(moments, state.mass)
     late = state.iteration >= _BURN
@@ -182,26 +191,26 @@ def _learn(
     return step, length, moments, mass
 
 
-def _lengthen(state: State, end: Trajectory, accept: Array, part: Array, size: Array, max_steps: int) -> Length:
-    """Climb the expected change of the squared distance from the centre (ChEES), in whitened coordinates."""
+def _lengthen(state: State, end: Trajectory, accept: Array, time: Array, watched: int) -> Length:
+    """Climb the change of the squared distance from the centre (ChEES) that a unit of trajectory buys.
+
+    Distances are those of the leading coordinates, whitened: subjects, who mix fast, would only add noise.
+    """
     good = jnp.isfinite(end.x).all(1) & jnp.isfinite(end.momentum).all(1) & (accept > 1e-4)
     x = jnp.where(good[:, None], end.x, state.x)
     weight = jnp.where(good, accept, 0.0)
     total = jnp.maximum(weight.sum(), 1e-9)
-    z = state.mass.whiten(state.x - state.x.mean(0, keepdims=True))
-    ends = state.mass.whiten(x - (weight[:, None] * x).sum(0, keepdims=True) / total)
-    along = jnp.where(good, (ends * jnp.where(good[:, None], end.momentum, 0.0)).sum(1), 0.0)
+    z = state.mass.whiten(state.x - state.x.mean(0, keepdims=True))[:, :watched]
+    ends = state.mass.whiten(x - (weight[:, None] * x).sum(0, keepdims=True) / total)[:, :watched]
+    along = (ends * jnp.where(good[:, None], end.momentum, 0.0)[:, :watched]).sum(1)
     change = (ends**2).sum(1) - (z**2).sum(1)
-    old, time = state.length, (state.iteration - _BURN + 1).astype(float)
-    slope = (weight * change * along).sum() / total * part * jnp.exp(old.log)
-    slope = jnp.where(weight.sum() > 0, slope, 0.0)
-    mean = _FORGET[0] * old.mean + (1 - _FORGET[0]) * slope
-    square = _FORGET[1] * old.square + (1 - _FORGET[1]) * slope**2
-    scale = jnp.sqrt(square / (1 - _FORGET[1] ** time)) + 1e-12
-    log = old.log + _LEARNING * mean / (1 - _FORGET[0] ** time) / scale
-    log = jnp.clip(log, jnp.log(size), jnp.log(size * max_steps / 2))
-    share = jnp.maximum(1.0 / time, 0.02)
-    return Length(log, mean, square, (1 - share) * old.average + share * log)
+    old, number = state.length, (state.iteration - _BURN + 1).astype(float)
+    gain = _FORGET * old.gain + (1 - _FORGET) * (weight * change * along).sum() / total * time
+    level = _FORGET * old.level + (1 - _FORGET) * (weight * change**2).sum() / total / 4
+    slope = jnp.clip(gain / jnp.maximum(level, 1e-12) - _PRICE, -1.0, 1.0)
+    log = jnp.clip(old.log + _LEARNING * slope, *(math.log(bound) for bound in _LENGTHS))
+    share = jnp.maximum(1.0 / number, 0.01)
+    return Length(log, (1 - share) * old.average + share * log, gain, level)
 
 
 def _gather_moments(old: Moments, x: Array, iteration: Array) -> Moments:

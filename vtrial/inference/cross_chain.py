@@ -12,8 +12,10 @@ from vtrial.errors import UserError
 from vtrial.inference import chees
 from vtrial.inference.base import AbstractInference
 from vtrial.inference.checkpoint import Checkpoint, identity
+from vtrial.inference.density import UnconstrainedDensity
 from vtrial.inference.mcmc import sample
 from vtrial.inference.start import check_start
+from vtrial.inference.walk import Kernel
 from vtrial.likelihood import StatisticalModel
 
 
@@ -30,7 +32,7 @@ class CrossChain(AbstractInference):
     """Warm-up iterations of each chain; dropped."""
     draws: int = eqx.field(static=True, default=400)
     """Draws kept of each chain."""
-    target_accept: float = eqx.field(static=True, default=0.9)
+    target_accept: float = eqx.field(static=True, default=0.8)
     """Harmonic mean of the acceptance probabilities of all chains that the step size is tuned to."""
     max_steps: int = eqx.field(static=True, default=1000)
     """At most so many leapfrog steps an iteration."""
@@ -72,17 +74,20 @@ class CrossChain(AbstractInference):
             draws=self.draws,
             start=self.start,
             jitter=self.jitter,
-            kernel=lambda density: chees.kernel(
-                density,
-                warmup=self.warmup,
-                target_accept=self.target_accept,
-                max_steps=self.max_steps,
-                dense_mass=self.dense_mass,
-            ),
+            kernel=self._kernel,
             checkpoint=checkpoint,
         )
         found[schema.SAMPLE_STATS].attrs.update(target_accept=self.target_accept)
         return found
+
+    def _kernel(self, density: UnconstrainedDensity) -> Kernel:
+        return chees.kernel(
+            density,
+            warmup=self.warmup,
+            target_accept=self.target_accept,
+            max_steps=self.max_steps,
+            dense_mass=self.dense_mass,
+        )
 
     def count(self) -> int | None:
         """Return chains times draws."""

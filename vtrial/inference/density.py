@@ -19,6 +19,8 @@ type Point = dict[str, Array]
 
 _BATCH = 250
 """Draws mapped back to named parameters at once."""
+_FEW = 25
+"""Vectors whose density is computed at once."""
 _LARGEST_BLOCK = 200
 """More population-level coordinates than this get a diagonal mass matrix."""
 
@@ -47,6 +49,9 @@ class UnconstrainedDensity:
 
         jax.eval_shape(visit, jax.random.key(0))
         self.potential = jax.jit(self._potential)
+        self.slope = jax.jit(jax.value_and_grad(lambda vector: self.potential(self.point(vector))))
+        """Potential and gradient of a vector."""
+        self._many = jax.jit(lambda x: jax.lax.map(lambda v: self.potential(self.point(v)), x, batch_size=_FEW))
 
     def _potential(self, point: Point) -> Float[Array, ""]:
         """Return minus the log density, up to a constant; compiled, and traced only once, as `potential`."""
@@ -74,6 +79,11 @@ class UnconstrainedDensity:
         size = sum(int(np.prod(self.sites[name][1])) for name in self.population)
         return size if size <= _LARGEST_BLOCK else 0
 
+    @property
+    def size(self) -> int:
+        """Length of a vector."""
+        return sum(int(np.prod(shape)) for _, shape in self.sites.values())
+
     def vector(self, point: Point) -> Float[Array, " coordinate"]:
         """Return a point as one vector, in the order of `order`."""
         return jnp.concatenate([jnp.reshape(point[name], -1) for name in self.order])
@@ -87,6 +97,11 @@ class UnconstrainedDensity:
             result[name] = vector[at : at + size].reshape(shape)
             at += size
         return result
+
+    def log_density(self, vectors: np.ndarray) -> np.ndarray:
+        """Return the log densities [draw] of vectors [draw coordinate] up to a constant; -inf where there is none."""
+        found = -np.asarray(self._many(jnp.asarray(vectors)))
+        return np.where(np.isfinite(found), found, -np.inf)
 
     def centre(self, medians: Mapping[str, float]) -> Point:
         """Return the typical point: each site at its median; subjects' sites at the mean they have given those."""

@@ -32,15 +32,16 @@ def sample(
 ) -> Mapping[str, xr.Dataset]:
     """Return the groups of a fit by the kernel made for the joint density."""
     density = UnconstrainedDensity(statistical.joint(data))
-    like = {name: jnp.zeros((chains, *shape)) for name, (_, shape) in density.sites.items()}
+    like = {
+        name: jax.ShapeDtypeStruct((chains, *shape), jnp.result_type(float))
+        for name, (_, shape) in density.sites.items()
+    }
     points, fields = walk(
         kernel(density),
         Plan(warmup, draws, density.population),
         keys.numbered(keys.named(key, "chains"), chains),
-        lambda: starts(
-            keys.named(key, "start"), density, statistical, data, chains=chains, kind=start, jitter=jitter
-        ),
-        jax.eval_shape(lambda: like),
+        lambda: starts(keys.named(key, "start"), density, statistical, data, chains=chains, kind=start, jitter=jitter),
+        like,
         checkpoint,
     )
     posterior = groups.posterior(density.named(points), statistical, data)

@@ -1,12 +1,11 @@
 """The way up a density by L-BFGS, and the normal approximations along it.
 
-Source: Zhang, Carpenter, Gelman and Vehtari 2022, Pathfinder: parallel quasi-Newton variational inference, JMLR 23(306).
+Source: Zhang, Carpenter, Gelman and Vehtari 2022, Pathfinder: parallel quasi-Newton variational inference,
+JMLR 23(306).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.linalg import cholesky, qr, solve_triangular
@@ -52,24 +51,12 @@ class Path:
     gradients: np.ndarray
 
 
-def log_density(density: UnconstrainedDensity) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the compiled log density of many vectors [draw coordinate]; -inf where there is none."""
-    many = jax.jit(lambda x: jax.lax.map(lambda v: -density.potential(density.point(v)), x, batch_size=_ELBO_DRAWS))
-
-    def evaluate(x: np.ndarray) -> np.ndarray:
-        found = np.asarray(many(jnp.asarray(x)))
-        return np.where(np.isfinite(found), found, -np.inf)
-
-    return evaluate
-
-
 def climb(density: UnconstrainedDensity, start: np.ndarray) -> Path:
     """Minimise the potential from a vector; return every point on the way."""
-    both = jax.jit(jax.value_and_grad(lambda x: density.potential(density.point(x))))
     seen: dict[bytes, np.ndarray] = {}
 
     def value(x: np.ndarray) -> tuple[float, np.ndarray]:
-        u, g = (np.asarray(part, np.float64) for part in both(jnp.asarray(x)))
+        u, g = (np.asarray(part, np.float64) for part in density.slope(jnp.asarray(x)))
         if not (np.isfinite(u) and np.isfinite(g).all()):
             return _NOWHERE, np.zeros_like(x)
         seen[np.asarray(x).tobytes()] = g
@@ -125,10 +112,10 @@ def _normal(x: np.ndarray, g: np.ndarray, a: np.ndarray, history: list[tuple[np.
 
 def best(density: UnconstrainedDensity, path: Path, random: np.random.Generator) -> Normal | None:
     """Return the approximation with the greatest evidence lower bound; None if none has any density."""
-    evaluate, found, most = log_density(density), None, -np.inf
+    found, most = None, -np.inf
     for normal in normals(path):
         x, log_q = normal.draw(random, _ELBO_DRAWS)
-        if (bound := float(np.mean(evaluate(x) - log_q))) > most:
+        if (bound := float(np.mean(density.log_density(x) - log_q))) > most:
             found, most = normal, bound
     return found
 

@@ -51,5 +51,7 @@ def least_ess(columns: np.ndarray) -> float:
     """Return the least bulk effective sample size of columns [chain draw column]; NaN while there are few draws."""
     if columns.shape[1] < 8 or columns.shape[2] == 0:
         return float("nan")
-    found = [array_stats.ess(columns[..., i], chain_axis=0, draw_axis=1, method="bulk") for i in range(columns.shape[2])]
+    found = [
+        array_stats.ess(columns[..., i], chain_axis=0, draw_axis=1, method="bulk") for i in range(columns.shape[2])
+    ]
     return float(np.min(found))

@@ -1,6 +1,6 @@
 """Where chains start: near the prior medians, or drawn from a normal approximation found from there."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp

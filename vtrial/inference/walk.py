@@ -39,6 +39,28 @@ class Plan(NamedTuple):
     """Sites whose effective sample size is shown."""
 
 
+class Record:
+    """What the chunks gave, those saved already and those not yet; chains first, iterations second."""
+
+    def __init__(self, kept: list[Any]):
+        """Begin with the parts of a saved state."""
+        self._kept, self._fresh = list(kept), []
+
+    def add(self, found: Any) -> None:
+        """Keep what a chunk gave."""
+        self._fresh.append(found)
+
+    def save(self, checkpoint: Checkpoint, done: int, state: Any) -> None:
+        """Save the state, and all that has come since the last time."""
+        checkpoint.save(done, state, _joined(self._fresh) if self._fresh else None)
+        self._kept, self._fresh = self._kept + self._fresh, []
+
+    def all(self) -> Any:
+        """Return everything in one piece; None if there is nothing."""
+        parts = self._kept + self._fresh
+        return _joined(parts) if parts else None
+
+
 def one_after_the_other(run: Callable[..., Any], in_axes: tuple[int | None, ...]) -> Callable[..., Any]:
     """Map over the first argument like `jax.vmap`, in turn: no chain waits for the longest tree of the others."""
     assert in_axes == (0, None)
@@ -46,7 +68,7 @@ def one_after_the_other(run: Callable[..., Any], in_axes: tuple[int | None, ...]
 
 
 def walk(
-    kernel: Kernel, plan: Plan, keys: Array, starts: Callable[[], Point], like: Point, checkpoint: Checkpoint | None
+    kernel: Kernel, plan: Plan, keys: Array, starts: Callable[[], Point], like: Any, checkpoint: Checkpoint | None
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Run warm-up and sampling; return the points and statistics of the draws [chain draw ...].
 
@@ -64,7 +86,7 @@ def walk(
     made = jax.eval_shape(advance, shapes, jax.ShapeDtypeStruct((), jnp.int32))[1]
     saved = checkpoint.load(shapes, made) if checkpoint else None
     done, state, kept = saved or (0, init(keys, starts()), [])
-    fresh: list[Any] = []
+    record = Record(kept)
     total = plan.warmup + plan.draws
     with Progress(total, done) as progress:
         while done < total:
@@ -72,26 +94,25 @@ def walk(
             length = min(_CHUNK, (plan.warmup if done < plan.warmup else total) - done)
             state, found = advance(state, jnp.asarray(length, jnp.int32))
             if done >= plan.warmup:
-                fresh.append(jax.tree.map(lambda x, n=length: np.asarray(x)[:, :n], found))
+                record.add(jax.tree.map(lambda x, n=length: np.asarray(x)[:, :n], found))
             done += length
             phase = "warm-up" if done <= plan.warmup else "sampling"
-            progress.advance(length, phase, lambda: _detail(kept + fresh, plan.watched))
+            progress.advance(length, phase, lambda: _detail(record.all(), plan.watched))
             if checkpoint and checkpoint.due():
-                checkpoint.save(done, state, _joined(fresh) if fresh else None)
-                kept, fresh = kept + fresh, []
-    return _joined(kept + fresh)
+                record.save(checkpoint, done, state)
+    return record.all()
 
 
 def _joined(parts: list[Any]) -> Any:
     return jax.tree.map(lambda *each: np.concatenate(each, axis=1), *parts)
 
 
-def _detail(parts: list[Any], watched: tuple[str, ...]) -> str:
+def _detail(draws: Any, watched: tuple[str, ...]) -> str:
     """Say how many divergences there were, and the least effective sample size so far."""
-    if not parts:
+    if draws is None:
         return ""
-    points, fields = _joined([({n: p[n] for n in watched}, {"diverging": f["diverging"]}) for p, f in parts])
-    columns = [x.reshape(*x.shape[:2], -1) for x in points.values()]
+    points, fields = draws
+    columns = [points[n].reshape(*points[n].shape[:2], -1) for n in watched]
     said = f"{int(fields['diverging'].sum())} divergent"
     ess = least_ess(np.concatenate(columns, axis=-1)) if columns else float("nan")
     return said if np.isnan(ess) else f"{said}, least ESS {ess:.0f}"
