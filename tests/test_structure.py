@@ -36,7 +36,7 @@ OWNERS = {
     "zarr": ("store",),
     "matplotlib": ("report",),
     "jinja2": ("report",),
-    "scipy": ("population", "report"),
+    "scipy": ("population", "inference", "report"),
     "pint": ("units",),
     "tqdm": ("inference", "cohort"),
 }

@@ -132,7 +132,12 @@ class Store:
             self._write(name, groups)
             spent, compiling = time.perf_counter() - begin, self._compiled() - before
             self._mark(name, groups, {name: spent, f"{name}, compiling": compiling})
+            shutil.rmtree(self.unfinished(name), ignore_errors=True)
         log.info("%-10s done in %.1f s", name, spent)
+
+    def unfinished(self, stage: str) -> Path:
+        """Return the folder where a stage may keep the state of its work; it goes once the stage is complete."""
+        return self._marks / f"{stage}.unfinished"
 
     def _write(self, stage: str, groups: Groups) -> None:
         for group, dataset in groups.items():

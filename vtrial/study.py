@@ -23,7 +23,7 @@ from vtrial.design import AbstractDesign
 from vtrial.endpoint import AbstractEndpoint
 from vtrial.errors import UserError, nearest, within
 from vtrial.hashes import digest
-from vtrial.inference import AbstractInference, groups
+from vtrial.inference import AbstractInference, Checkpoint, groups
 from vtrial.likelihood import StatisticalModel
 from vtrial.model import AbstractModel, check_equations
 from vtrial.noise import AbstractNoise
@@ -226,7 +226,8 @@ def _stages(study: Study, statistical: StatisticalModel, data: Dataset, store: S
     key = jax.random.key(study.seed)
     observed = {schema.OBSERVED_DATA: tree.observed(data), schema.CONSTANT_DATA: tree.constant(data, study.model)}
     store.stage("data", lambda: observed)
-    store.stage("calibrate", lambda: _calibrate(keys.named(key, "calibrate"), study, statistical, data))
+    unfinished = Checkpoint(store.unfinished("calibrate"))
+    store.stage("calibrate", lambda: _calibrate(keys.named(key, "calibrate"), study, statistical, data, unfinished))
     posterior = groups.draws(store.group(schema.POSTERIOR))
     store.stage("gate", lambda: _gate(keys.named(key, "gate"), study, statistical, data, store, posterior))
     store.stage("recruit", lambda: _recruit(keys.named(key, "recruit"), study, statistical, data, store, posterior))
@@ -236,8 +237,10 @@ def _stages(study: Study, statistical: StatisticalModel, data: Dataset, store: S
     store.stage("report", lambda: _report(store))
 
 
-def _calibrate(key, study: Study, statistical: StatisticalModel, data: Dataset) -> dict[str, xr.Dataset]:
-    fitted = dict(study.inference(keys.named(key, "sample"), statistical, data))
+def _calibrate(
+    key, study: Study, statistical: StatisticalModel, data: Dataset, unfinished: Checkpoint
+) -> dict[str, xr.Dataset]:
+    fitted = dict(study.inference(keys.named(key, "sample"), statistical, data, checkpoint=unfinished))
     predicted = groups.predictions(keys.named(key, "predict"), fitted[schema.POSTERIOR], statistical, data)
     return fitted | predicted | {schema.PRIOR: groups.prior(keys.named(key, "prior"), statistical)}
 

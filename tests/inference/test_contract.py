@@ -6,16 +6,12 @@ import pytest
 from scipy import stats
 
 from tests.helpers import finished, half, theophylline
+from tests.inference.cases import MAKE
 from vtrial import schema
+from vtrial.diagnose import Gate, fit_health
 from vtrial.errors import UserError
-from vtrial.inference import AbstractInference, Nuts, Prior, Saved, groups
+from vtrial.inference import AbstractInference, CrossChain, Nuts, Pathfinder, Prior, Saved, Svi, groups
 from vtrial.noise import Additive
-
-MAKE = {
-    "Nuts": lambda quick: Nuts(chains=2, warmup=20, draws=10),
-    "Prior": lambda quick: Prior(draws=10),
-    "Saved": lambda quick: Saved(str(quick / "result.zarr")),
-}
 
 
 @pytest.mark.parametrize("kind", finished(AbstractInference))
@@ -32,6 +28,13 @@ def test_contract(kind, statistical, data, quick):
     assert posterior["iiv_correlation"].dims == (schema.CHAIN, schema.DRAW, schema.EFFECT, schema.EFFECT_TOO)
     assert tuple(posterior[schema.SUBJECT].to_numpy()) == data.subjects
     assert stats_group["diverging"].dims == (schema.CHAIN, schema.DRAW)
+    if (count := inference.count()) is not None:
+        assert count == posterior.sizes[schema.CHAIN] * posterior.sizes[schema.DRAW]
+    health = fit_health(posterior, stats_group, groups.prior(jax.random.key(2), statistical), statistical)
+    assert set(Gate().judge(health)["check"].to_numpy()) >= {"R-hat", "divergences", "modes"}
+    if "pareto_k" in stats_group.attrs:
+        assert "Pareto k" in Gate().judge(health)["check"].to_numpy()
+        assert "may" in stats_group.attrs["verdict"]
     predicted = groups.predictions(jax.random.key(1), posterior, statistical, data)
     assert predicted[schema.LOG_LIKELIHOOD][schema.DV].sizes[schema.OBS] == 132
     assert np.isfinite(predicted[schema.POSTERIOR_PREDICTIVE][schema.IPRED]).all()
@@ -55,6 +58,14 @@ def test_prior_draws_have_the_prior_distribution(data):
         (lambda q: Saved("nowhere.zarr"), "holds no posterior"),
         (lambda q: Nuts(chains=1), "chains >= 2"),
         (lambda q: Nuts(target_accept=1.0), "between 0 and 1"),
+        (lambda q: Nuts(start="mediens"), "Did you mean 'medians'"),
+        (lambda q: Nuts(chain_method="parallel"), "Known: auto, sequential, vectorized"),
+        (lambda q: CrossChain(chains=2), "chains >= 4"),
+        (lambda q: CrossChain(target_accept=0.0), "between 0 and 1"),
+        (lambda q: Pathfinder(draws=50), "at least 100 and a multiple of 4"),
+        (lambda q: Pathfinder(paths=0), "paths >= 1"),
+        (lambda q: Svi(guide="multivariat"), "Did you mean 'multivariate'"),
+        (lambda q: Svi(steps=1), "steps >= 8"),
         (lambda q: Prior(draws=1), "at least 4"),
     ],
 )

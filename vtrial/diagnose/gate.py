@@ -22,6 +22,8 @@ class Gate(eqx.Module):
     """At most so many divergent transitions."""
     e_bfmi: float = eqx.field(static=True, default=0.3)
     """E-BFMI of every chain must be above this."""
+    pareto_k: float = eqx.field(static=True, default=0.7)
+    """Pareto k of an approximation must be at most this (Vehtari et al. 2024, JMLR 25(72))."""
     force: bool = eqx.field(static=True, default=False)
     """Go on with a fit that fails; the report says so in red."""
 
@@ -39,6 +41,9 @@ class Gate(eqx.Module):
         rows.append(("divergences", count, "", f"at most {self.divergences}", count <= self.divergences))
         if not np.isnan(energy):
             rows.append(("E-BFMI", energy, "", f"above {self.e_bfmi:g}", energy > self.e_bfmi))
+        rows.append(("modes", float(health["modes"]), "", "1", float(health["modes"]) == 1))
+        if not np.isnan(k := float(health["pareto_k"])):
+            rows.append(("Pareto k", k, "", f"at most {self.pareto_k:g}", k <= self.pareto_k))
         check, value, culprit, rule, passed = zip(*rows, strict=True)
         judged = health.assign_coords(check=list(check)).assign(
             worst=("check", np.array(value), {"long_name": "Worst value of the check", "units": ""}),
@@ -77,8 +82,10 @@ class Gate(eqx.Module):
                 strict=True,
             )
         )
+        reasons = (judged.attrs.get(why) for why in ("modes", "approximation"))
+        more = "".join(f" {reason}" for reason in reasons if reason)
         raise UserError(
-            f"The fit did not pass the gate: {said}. Sample longer or raise the target acceptance (inference), or "
-            "reconsider the model and priors. gate.force=true goes on regardless, and the report says so; to spare "
+            f"The fit did not pass the gate: {said}.{more} Sample longer or raise the target acceptance (inference), "
+            "or reconsider the model and priors. gate.force=true goes on regardless, and the report says so; to spare "
             "the fit, add inference=saved inference.path=THIS_DIRECTORY/result.zarr."
         )

@@ -1,12 +1,11 @@
 """The health of a fit: convergence, effective sample size, what the data taught, and shrinkage."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import xarray as xr
 from arviz_stats import bfmi, ess, rhat  # not arviz itself: its plots take seconds to import
 
 from vtrial import schema
+from vtrial.diagnose.modes import modes
 from vtrial.likelihood import StatisticalModel
 from vtrial.population.population import CORRELATION
 
@@ -58,7 +57,10 @@ def fit_health(
         },
         {schema.PARAMETER: names, "unit": (schema.PARAMETER, [units.get(n, "") for n in names])},
     )
-    return health.assign(_sampler(sample_stats))
+    found = modes(columns, sample_stats)
+    health.attrs |= {"modes": found.sentence, "approximation": str(sample_stats.attrs.get("verdict", ""))}
+    apart = {"modes": ((), float(found.count), {"long_name": "Modes the chains sit in", "units": ""})}
+    return health.assign(_sampler(sample_stats) | apart)
 
 
 def _statistic(found: xr.DataArray | xr.Dataset) -> np.ndarray:
@@ -85,7 +87,7 @@ def _shrinkage(names: list[str], posterior: xr.Dataset) -> np.ndarray:
     return np.array(found)
 
 
-def _sampler(stats: xr.Dataset) -> Mapping[str, tuple]:
+def _sampler(stats: xr.Dataset) -> dict[str, tuple]:
     """Return the totals of the sampler; statistics a method does not have are NaN."""
     depth = stats.attrs.get("max_tree_depth")
     full = float((stats["n_steps"] >= 2**depth - 1).sum()) if depth and "n_steps" in stats else np.nan
@@ -94,4 +96,9 @@ def _sampler(stats: xr.Dataset) -> Mapping[str, tuple]:
         "divergences": ((), float(stats["diverging"].sum()), {"long_name": "Divergent transitions", "units": ""}),
         "tree_depth_hits": ((), full, {"long_name": "Iterations that reached the greatest tree depth", "units": ""}),
         "e_bfmi": ((), energy, {"long_name": "Least E-BFMI of any chain", "units": ""}),
+        "pareto_k": (
+            (),
+            float(stats.attrs.get("pareto_k", np.nan)),
+            {"long_name": "Pareto k of the importance weights of an approximation", "units": ""},
+        ),
     }

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key
 from numpyro import handlers
 from numpyro.distributions import biject_to
@@ -16,14 +17,26 @@ from vtrial import keys
 type Point = dict[str, Array]
 """Values of the sampled sites on the unconstrained scale."""
 
+_BATCH = 250
+"""Draws mapped back to named parameters at once."""
+_FEW = 25
+"""Vectors whose density is computed at once."""
+_LARGEST_BLOCK = 200
+"""More population-level coordinates than this get a diagonal mass matrix."""
+
 
 class UnconstrainedDensity:
-    """What samplers need of a model: where to start, the potential, and the way back to named parameters."""
+    """What samplers need of a model: where to start, the potential, and the way back to named parameters.
+
+    `sites` are the sampled sites with their transforms and unconstrained shapes; `population` names those outside every
+    plate, which no subject owns: few, and correlated with one another.
+    """
 
     def __init__(self, model: Callable[[], None]):
         """Find the sampled sites by tracing the model abstractly: nothing is computed or compiled."""
         self._model = model
         self.sites: dict[str, tuple[Transform, tuple[int, ...]]] = {}
+        self.population: tuple[str, ...] = ()
 
         def visit(key: Key[Array, ""]) -> None:
             sites = handlers.trace(handlers.seed(model, key)).get_trace()
@@ -31,26 +44,92 @@ class UnconstrainedDensity:
                 if site["type"] == "sample" and not site["is_observed"]:
                     transform = biject_to(site["fn"].support)
                     self.sites[name] = (transform, transform.inverse_shape(jnp.shape(site["value"])))
+                    if not site["cond_indep_stack"]:
+                        self.population = (*self.population, name)
 
         jax.eval_shape(visit, jax.random.key(0))
+        self.potential = jax.jit(self._potential)
+        self.slope = jax.jit(jax.value_and_grad(lambda vector: self.potential(self.point(vector))))
+        """Potential and gradient of a vector."""
+        self._many = jax.jit(lambda x: jax.lax.map(lambda v: self.potential(self.point(v)), x, batch_size=_FEW))
 
-    def potential(self, point: Point) -> Float[Array, ""]:
-        """Return minus the log density, up to a constant."""
+    def _potential(self, point: Point) -> Float[Array, ""]:
+        """Return minus the log density, up to a constant; compiled, and traced only once, as `potential`."""
         return jnp.asarray(potential_energy(self._model, (), {}, point))
 
     def constrain(self, point: Point) -> dict[str, Array]:
         """Return every site in its own scale, deterministic ones included."""
         return constrain_fn(self._model, (), {}, point, return_deterministic=True)
 
+    def named(self, points: Mapping[str, Array | np.ndarray]) -> dict[str, np.ndarray]:
+        """Return points [chain draw ...] of the sampled sites as every site in its own scale."""
+        chains, draws = next(iter(points.values())).shape[:2]
+        flat = {name: jnp.asarray(x).reshape(-1, *x.shape[2:]) for name, x in points.items()}
+        found = jax.jit(lambda x: jax.lax.map(self.constrain, x, batch_size=min(_BATCH, chains * draws)))(flat)
+        return {name: np.asarray(x).reshape(chains, draws, *x.shape[1:]) for name, x in found.items()}
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The sites in the order of a vector: the population level first, then the subjects."""
+        return (*self.population, *(name for name in self.sites if name not in self.population))
+
+    @property
+    def dense(self) -> int:
+        """How many leading coordinates of a vector are worth a dense mass matrix: those of the population level."""
+        size = sum(int(np.prod(self.sites[name][1])) for name in self.population)
+        return size if size <= _LARGEST_BLOCK else 0
+
+    @property
+    def size(self) -> int:
+        """Length of a vector."""
+        return sum(int(np.prod(shape)) for _, shape in self.sites.values())
+
+    def vector(self, point: Point) -> Float[Array, " coordinate"]:
+        """Return a point as one vector, in the order of `order`."""
+        return jnp.concatenate([jnp.reshape(point[name], -1) for name in self.order])
+
+    def point(self, vector: Float[Array, " coordinate"]) -> Point:
+        """Return a vector as a point."""
+        result, at = {}, 0
+        for name in self.order:
+            shape = self.sites[name][1]
+            size = int(np.prod(shape))
+            result[name] = vector[at : at + size].reshape(shape)
+            at += size
+        return result
+
+    def log_density(self, vectors: np.ndarray) -> np.ndarray:
+        """Return the log densities [draw] of vectors [draw coordinate] up to a constant; -inf where there is none."""
+        found = -np.asarray(self._many(jnp.asarray(vectors)))
+        return np.where(np.isfinite(found), found, -np.inf)
+
+    def centre(self, medians: Mapping[str, float]) -> Point:
+        """Return the typical point: each site at its median; subjects' sites at the mean they have given those."""
+
+        def typical(site: dict[str, Any]) -> Array | None:
+            if site["type"] != "sample" or site["is_observed"]:
+                return None
+            name = site["name"]
+            transform, shape = self.sites[name]
+            if name in medians:
+                return jnp.full(transform.forward_shape(shape), medians[name])
+            if name in self.population:
+                return transform(jnp.zeros(shape))
+            return jnp.broadcast_to(site["fn"].mean, transform.forward_shape(shape))
+
+        @jax.jit
+        def found() -> Point:
+            model = handlers.substitute(handlers.seed(self._model, 0), substitute_fn=typical)
+            sites = handlers.trace(model).get_trace()
+            return {name: transform.inv(sites[name]["value"]) for name, (transform, _) in self.sites.items()}
+
+        return found()
+
     def near(self, key: Key[Array, ""], medians: Mapping[str, float], jitter: float) -> Point:
-        """Return a starting point: each site at its median, or 0 unconstrained if it has none, plus normal jitter.
+        """Return a starting point: the typical point plus normal jitter on the unconstrained scale.
 
         One-compartment oral models have a mirror mode with KA and CL/VC exchanged (flip-flop); chains that start at
         random fall into it and never leave. Chains that start near the prior medians begin on the side the priors mean.
         """
-
-        def start(name: str, transform: Any, shape: tuple[int, ...]) -> Array:
-            centre = transform.inv(jnp.full(shape, medians[name])) if name in medians else jnp.zeros(shape)
-            return centre + jitter * jax.random.normal(keys.named(key, name), shape)
-
-        return {name: start(name, *site) for name, site in self.sites.items()}
+        centre = self.centre(medians)
+        return {n: x + jitter * jax.random.normal(keys.named(key, n), x.shape) for n, x in centre.items()}

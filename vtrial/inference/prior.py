@@ -13,6 +13,7 @@ from vtrial.data import Dataset
 from vtrial.errors import UserError
 from vtrial.inference import groups
 from vtrial.inference.base import AbstractInference
+from vtrial.inference.checkpoint import Checkpoint
 from vtrial.likelihood import LIKELIHOOD, StatisticalModel
 
 _CHAINS = 4
@@ -30,8 +31,15 @@ class Prior(AbstractInference):
         if self.draws < 4:
             raise UserError(f"inference.draws must be at least 4, not {self.draws}.")
 
-    def __call__(self, key: Key[Array, ""], statistical: StatisticalModel, data: Dataset) -> Mapping[str, xr.Dataset]:
-        """Draw."""
+    def __call__(
+        self,
+        key: Key[Array, ""],
+        statistical: StatisticalModel,
+        data: Dataset,
+        *,
+        checkpoint: Checkpoint | None = None,
+    ) -> Mapping[str, xr.Dataset]:
+        """Draw; nothing worth saving on the way."""
         sampled = Predictive(statistical.joint(data), num_samples=_CHAINS * self.draws)(key)
         samples = {
             name: np.asarray(value).reshape(_CHAINS, self.draws, *value.shape[1:])

@@ -12,6 +12,7 @@ from vtrial.data import Dataset
 from vtrial.errors import UserError
 from vtrial.hashes import digest
 from vtrial.inference.base import AbstractInference
+from vtrial.inference.checkpoint import Checkpoint
 from vtrial.likelihood import StatisticalModel
 
 
@@ -21,7 +22,14 @@ class Saved(AbstractInference):
     path: str = eqx.field(static=True)
     """The result.zarr."""
 
-    def __call__(self, key: Key[Array, ""], statistical: StatisticalModel, data: Dataset) -> Mapping[str, xr.Dataset]:
+    def __call__(
+        self,
+        key: Key[Array, ""],
+        statistical: StatisticalModel,
+        data: Dataset,
+        *,
+        checkpoint: Checkpoint | None = None,
+    ) -> Mapping[str, xr.Dataset]:
         """Open it, and check that it is a fit of the same model, population, priors, residual error and data."""
         try:
             names = (schema.POSTERIOR, schema.SAMPLE_STATS)

@@ -1,0 +1,233 @@
+"""Hamiltonian Monte Carlo with many chains in lock step, which tune step size, mass and trajectory length together.
+
+Source: Hoffman, Radul and Sountsov 2021, An adaptive-MCMC scheme for setting trajectory lengths in Hamiltonian Monte
+Carlo, AISTATS (ChEES); step size by dual averaging, Hoffman and Gelman 2014, arXiv:1111.4246.
+"""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.linalg import solve_triangular
+from jaxtyping import Array, Float, Int, Key
+from numpyro.infer.hmc_util import dual_averaging
+
+from vtrial.inference.density import Point, UnconstrainedDensity
+from vtrial.inference.walk import Draw, Kernel
+
+_DIVERGENCE = 1000.0
+"""Energy error from which a trajectory counts as divergent; Stan's."""
+_PRICE = 0.3
+"""What the criterion must gain by a doubled trajectory, relative to the doubling, to be worth its cost."""
+_LENGTHS = (0.5 * math.pi, 4.0 * math.pi)
+"""Bounds of the mean trajectory length: a whitened normal posterior swings to its centre in pi/2."""
+_LEARNING = 0.05
+"""Greatest change of the logarithm of the trajectory length in one iteration."""
+_FORGET = 0.95
+"""Memory of the slope of the criterion."""
+_BURN = 10
+"""Iterations before anything is learnt of mass and length: the chains still run to the typical set."""
+
+_begin_step, _next_step = dual_averaging()
+
+
+class Mass(NamedTuple):
+    """A covariance of the coordinates as its square root: a dense block first, a diagonal after it."""
+
+    block: Float[Array, "dense dense"]
+    """Lower Cholesky factor."""
+    scale: Float[Array, " rest"]
+
+    def spread(self, r: Float[Array, "chain coordinate"]) -> Float[Array, "chain coordinate"]:
+        """Multiply by the root."""
+        n = len(self.block)
+        return jnp.concatenate([r[:, :n] @ self.block.T, r[:, n:] * self.scale[None]], axis=1)
+
+    def gather(self, g: Float[Array, "chain coordinate"]) -> Float[Array, "chain coordinate"]:
+        """Multiply by the transpose of the root."""
+        n = len(self.block)
+        return jnp.concatenate([g[:, :n] @ self.block, g[:, n:] * self.scale[None]], axis=1)
+
+    def whiten(self, x: Float[Array, "chain coordinate"]) -> Float[Array, "chain coordinate"]:
+        """Multiply by the inverse of the root."""
+        n = len(self.block)
+        dense = solve_triangular(self.block, x[:, :n].T, lower=True).T
+        return jnp.concatenate([dense, x[:, n:] / self.scale[None]], axis=1)
+
+
+class Moments(NamedTuple):
+    """Mean and covariance of all chains, the past slowly forgotten."""
+
+    weight: Float[Array, ""]
+    mean: Float[Array, " coordinate"]
+    block: Float[Array, "dense dense"]
+    square: Float[Array, " rest"]
+
+
+class Length(NamedTuple):
+    """The logarithm of the mean trajectory length, its running average, and what its slope is estimated from."""
+
+    log: Float[Array, ""]
+    average: Float[Array, ""]
+    gain: Float[Array, ""]
+    """Running mean of the derivative of the criterion in `log`."""
+    level: Float[Array, ""]
+    """Running mean of the criterion."""
+
+
+class State(NamedTuple):
+    """Everything the next iteration needs."""
+
+    key: Key[Array, ""]
+    iteration: Int[Array, ""]
+    x: Float[Array, "chain coordinate"]
+    potential: Float[Array, " chain"]
+    gradient: Float[Array, "chain coordinate"]
+    step: tuple[Array, ...]
+    """Dual averaging of the logarithm of the step size."""
+    length: Length
+    moments: Moments
+    mass: Mass
+
+
+class Trajectory(NamedTuple):
+    """Where the trajectories of all chains end."""
+
+    x: Float[Array, "chain coordinate"]
+    momentum: Float[Array, "chain coordinate"]
+    """Whitened: standard normal."""
+    gradient: Float[Array, "chain coordinate"]
+    potential: Float[Array, " chain"]
+
+
+def kernel(
+    density: UnconstrainedDensity, *, warmup: int, target_accept: float, max_steps: int, dense_mass: bool
+) -> Kernel:
+    """Return the sampler of all chains of a density."""
+    dense = density.dense if dense_mass else 0
+    watched = density.dense or density.size
+    both = jax.vmap(jax.value_and_grad(lambda v: density.potential(density.point(v))))
+
+    def init(each: Key[Array, " chain"], points: Point) -> State:
+        x = jax.vmap(density.vector)(points)
+        zero, rest = jnp.zeros(()), x.shape[1] - dense
+        # A tenth of a unit in every coordinate: chains start close together, and priors are about that wide.
+        mass = Mass(0.1 * jnp.eye(dense), jnp.full(rest, 0.1))
+        moments = Moments(zero, x.mean(0), jnp.zeros((dense, dense)), jnp.zeros(rest))
+        begin = jnp.log(2.0 * _LENGTHS[0])
+        length = Length(begin, begin, zero, zero)
+        first = jnp.zeros((), int)
+        return State(each[0], first, x, *both(x), _begin_step(jnp.log(0.1)), length, moments, mass)
+
+    def step(state: State) -> tuple[State, Draw]:
+        key, kick, chance = jax.random.split(state.key, 3)
+        learning = state.iteration < warmup
+        size = jnp.exp(jnp.where(learning, state.step[0], state.step[1]))
+        mean_length = jnp.exp(jnp.where(learning, state.length.log, state.length.average))
+        part = _halton(state.iteration)
+        steps = jnp.clip(jnp.ceil(2.0 * part * mean_length / size), 1, max_steps).astype(int)
+        r = jax.random.normal(kick, state.x.shape)
+        end = _integrate(both, state, r, size, steps)
+        before = state.potential + 0.5 * (r**2).sum(1)
+        after = end.potential + 0.5 * (end.momentum**2).sum(1)
+        error = jnp.where(jnp.isfinite(after), after - before, jnp.inf)
+        accept = jnp.minimum(1.0, jnp.exp(-error))
+        taken = jax.random.uniform(chance, accept.shape) < accept
+        learnt = _learn(state, end, accept, size * steps, target_accept, watched)
+        keep = jax.tree.map(lambda new, old: jnp.where(learning, new, old), learnt, learnt_of(state))
+        x, gradient = (
+            jnp.where(taken[:, None], new, old) for new, old in ((end.x, state.x), (end.gradient, state.gradient))
+        )
+        potential = jnp.where(taken, end.potential, state.potential)
+        fields = {
+            "diverging": error > _DIVERGENCE,
+            "energy": jnp.where(taken, after, before),
+            "num_steps": jnp.broadcast_to(steps, accept.shape),
+            "accept_prob": accept,
+            "potential_energy": potential,
+        }
+        new = State(key, state.iteration + 1, x, potential, gradient, *keep)
+        return new, (jax.vmap(density.point)(x), fields)
+
+    return Kernel(init, step)
+
+
+def learnt_of(state: State) -> tuple[tuple[Array, ...], Length, Moments, Mass]:
+    """Return the part of the state that the warm-up tunes."""
+    return state.step, state.length, state.moments, state.mass
+
+
+def _halton(i: Int[Array, ""]) -> Float[Array, ""]:
+    """Return element i of the van der Corput sequence: it fills (0, 1) evenly, so trajectories never resonate."""
+    digits = jnp.arange(30)
+    return (((i + 1) >> digits) % 2 * 0.5 ** (digits + 1.0)).sum()
+
+
+def _integrate(both, state: State, r: Array, size: Array, steps: Array) -> Trajectory:
+    """Leapfrog all chains together, in whitened momenta."""
+    mass = state.mass
+
+    def leap(_: Array, at: Trajectory) -> Trajectory:
+        half = at.momentum - 0.5 * size * mass.gather(at.gradient)
+        x = at.x + size * mass.spread(half)
+        potential, gradient = both(x)
+        return Trajectory(x, half - 0.5 * size * mass.gather(gradient), gradient, potential)
+
+    return jax.lax.fori_loop(0, steps, leap, Trajectory(state.x, r, state.gradient, state.potential))
+
+
+def _learn(
+    state: State, end: Trajectory, accept: Array, time: Array, target: float, watched: int
+) -> tuple[tuple[Array, ...], Length, Moments, Mass]:
+    """Return what all chains together have learnt: step size, trajectory length, moments and mass."""
+    harmonic = 1.0 / jnp.mean(1.0 / jnp.maximum(accept, 1e-3))
+    step = _next_step(target - harmonic, state.step)
+    length = _lengthen(state, end, accept, time, watched)
+    moments = _gather_moments(state.moments, state.x, state.iteration)
+    mass = _mass(moments, state.mass)
+    late = state.iteration >= _BURN
+    length, mass = jax.tree.map(lambda a, b: jnp.where(late, a, b), (length, mass), (state.length, state.mass))
+    return step, length, moments, mass
+
+
+def _lengthen(state: State, end: Trajectory, accept: Array, time: Array, watched: int) -> Length:
+    """Climb the change of the squared distance from the centre (ChEES) that a unit of trajectory buys.
+
+    Distances are those of the leading coordinates, whitened: subjects, who mix fast, would only add noise.
+    """
+    good = jnp.isfinite(end.x).all(1) & jnp.isfinite(end.momentum).all(1) & (accept > 1e-4)
+    x = jnp.where(good[:, None], end.x, state.x)
+    weight = jnp.where(good, accept, 0.0)
+    total = jnp.maximum(weight.sum(), 1e-9)
+    z = state.mass.whiten(state.x - state.x.mean(0, keepdims=True))[:, :watched]
+    ends = state.mass.whiten(x - (weight[:, None] * x).sum(0, keepdims=True) / total)[:, :watched]
+    along = (ends * jnp.where(good[:, None], end.momentum, 0.0)[:, :watched]).sum(1)
+    change = (ends**2).sum(1) - (z**2).sum(1)
+    old, number = state.length, (state.iteration - _BURN + 1).astype(float)
+    gain = _FORGET * old.gain + (1 - _FORGET) * (weight * change * along).sum() / total * time
+    level = _FORGET * old.level + (1 - _FORGET) * (weight * change**2).sum() / total / 4
+    slope = jnp.clip(gain / jnp.maximum(level, 1e-12) - _PRICE, -1.0, 1.0)
+    log = jnp.clip(old.log + _LEARNING * slope, *(math.log(bound) for bound in _LENGTHS))
+    share = jnp.maximum(1.0 / number, 0.01)
+    return Length(log, (1 - share) * old.average + share * log, gain, level)
+
+
+def _gather_moments(old: Moments, x: Array, iteration: Array) -> Moments:
+    """Add all chains to the moments; the memory reaches back over a fraction of the iterations."""
+    forget = 1.0 - 1.0 / (10.0 + 0.3 * iteration)
+    weight = forget * old.weight + len(x)
+    away = x - old.mean[None]
+    mean = old.mean + away.sum(0) / weight
+    now, n = x - mean[None], len(old.block)
+    block = forget * old.block + away[:, :n].T @ now[:, :n]
+    return Moments(weight, mean, (block + block.T) / 2, forget * old.square + (away[:, n:] * now[:, n:]).sum(0))
+
+
+def _mass(moments: Moments, old: Mass) -> Mass:
+    """Return the square root of the covariance, shrunk a little towards a thousandth as Stan does."""
+    share = moments.weight / (moments.weight + 5.0)
+    block = share * moments.block / moments.weight + (1 - share) * 1e-3 * jnp.eye(len(moments.block))
+    root = jnp.linalg.cholesky(block)
+    root = jnp.where(jnp.isfinite(root).all(), root, old.block)
+    return Mass(root, jnp.sqrt(share * moments.square / moments.weight + (1 - share) * 1e-3))

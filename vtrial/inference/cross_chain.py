@@ -1,0 +1,105 @@
+"""Hamiltonian Monte Carlo across chains: many short chains in lock step, on a CPU or a GPU."""
+
+from collections.abc import Mapping
+
+import equinox as eqx
+import xarray as xr
+from jaxtyping import Array, Key
+
+from vtrial import schema
+from vtrial.data import Dataset
+from vtrial.errors import UserError
+from vtrial.inference import chees
+from vtrial.inference.base import AbstractInference
+from vtrial.inference.checkpoint import Checkpoint, identity
+from vtrial.inference.density import UnconstrainedDensity
+from vtrial.inference.mcmc import sample
+from vtrial.inference.start import check_start
+from vtrial.inference.walk import Kernel
+from vtrial.likelihood import StatisticalModel
+
+
+class CrossChain(AbstractInference):
+    """ChEES-HMC: chains tune one step size, one mass matrix and one jittered trajectory length together.
+
+    Every chain takes the same number of leapfrog steps, so none waits for another, and warm-up learns from all at once.
+    More chains shorten it; a GPU carries hundreds.
+    """
+
+    chains: int = eqx.field(static=True, default=16)
+    """How many chains."""
+    warmup: int = eqx.field(static=True, default=600)
+    """Warm-up iterations of each chain; dropped."""
+    draws: int = eqx.field(static=True, default=400)
+    """Draws kept of each chain."""
+    target_accept: float = eqx.field(static=True, default=0.8)
+    """Harmonic mean of the acceptance probabilities of all chains that the step size is tuned to."""
+    max_steps: int = eqx.field(static=True, default=1000)
+    """At most so many leapfrog steps an iteration."""
+    start: str = eqx.field(static=True, default="medians")
+    """`medians`: near the prior medians; `pathfinder` or `laplace`: drawn from an approximation found from there."""
+    jitter: float = eqx.field(static=True, default=0.1)
+    """SD of the starting points around the prior medians, on the unconstrained scale."""
+    dense_mass: bool = eqx.field(static=True, default=True)
+    """Mass matrix dense over the population level; false is diagonal throughout."""
+
+    def __check_init__(self):
+        """Refuse chains that cannot tune one another."""
+        if self.chains < 4 or self.warmup < 20 or self.draws < 4 or self.max_steps < 1:
+            raise UserError(
+                f"Cross-chain sampling needs chains >= 4 (they tune one another), warmup >= 20, draws >= 4 and "
+                f"max_steps >= 1; got {self.chains}, {self.warmup}, {self.draws}, {self.max_steps}."
+            )
+        if not 0 < self.target_accept < 1:
+            raise UserError(f"inference.target_accept is a probability between 0 and 1, not {self.target_accept}.")
+        check_start(self.start)
+
+    def __call__(
+        self,
+        key: Key[Array, ""],
+        statistical: StatisticalModel,
+        data: Dataset,
+        *,
+        checkpoint: Checkpoint | None = None,
+    ) -> Mapping[str, xr.Dataset]:
+        """Sample all chains, chunk by chunk."""
+        if checkpoint:
+            checkpoint.claim(identity(self, key, statistical, data))
+        found = sample(
+            key,
+            statistical,
+            data,
+            chains=self.chains,
+            warmup=self.warmup,
+            draws=self.draws,
+            start=self.start,
+            jitter=self.jitter,
+            kernel=self._kernel,
+            checkpoint=checkpoint,
+        )
+        found[schema.SAMPLE_STATS].attrs.update(target_accept=self.target_accept)
+        return found
+
+    def _kernel(self, density: UnconstrainedDensity) -> Kernel:
+        return chees.kernel(
+            density,
+            warmup=self.warmup,
+            target_accept=self.target_accept,
+            max_steps=self.max_steps,
+            dense_mass=self.dense_mass,
+        )
+
+    def count(self) -> int | None:
+        """Return chains times draws."""
+        return self.chains * self.draws
+
+    def inputs(self) -> dict[str, str]:
+        """Return none."""
+        return {}
+
+    def describe(self) -> str:
+        """Say how many chains and draws."""
+        return (
+            f"Cross-chain HMC (ChEES), {self.chains} chains x ({self.warmup} warm-up + {self.draws} draws), target "
+            f"acceptance {self.target_accept:g}"
+        )

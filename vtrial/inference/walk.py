@@ -1,0 +1,142 @@
+"""Sampling in chunks: progress between them, the state saved now and then, and the same draws however often resumed."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int
+
+from vtrial.inference.checkpoint import Checkpoint
+from vtrial.inference.density import Point
+from vtrial.inference.progress import Progress, least_ess
+
+_CHUNK = 50
+"""Iterations between two looks at the clock."""
+
+type Draw = tuple[Point, dict[str, Array]]
+"""A point of every chain and the sampler's statistics there."""
+
+
+class Kernel(NamedTuple):
+    """A sampler of many chains. Its state holds all it needs, random keys and adaptation included."""
+
+    init: Callable[[Array, Point], Any]
+    """From a key and a starting point for each chain [chain ...] to the state."""
+    step: Callable[[Any], tuple[Any, Draw]]
+    """One iteration: of one chain if `over` is given, else of all of them [chain ...]."""
+    over: Callable[..., Any] | None = None
+    """How an iteration of one chain becomes one of all: `jax.vmap`, or one chain after the other."""
+
+
+class Plan(NamedTuple):
+    """How long to sample, and what to watch meanwhile."""
+
+    warmup: int
+    draws: int
+    watched: tuple[str, ...]
+    """Sites whose effective sample size is shown."""
+
+
+class Record:
+    """What the chunks gave, those saved already and those not yet; chains first, iterations second."""
+
+    def __init__(self, kept: list[Any]):
+        """Begin with the parts of a saved state."""
+        self._kept, self._fresh = list(kept), []
+
+    def add(self, found: Any) -> None:
+        """Keep what a chunk gave."""
+        self._fresh.append(found)
+
+    def save(self, checkpoint: Checkpoint, done: int, state: Any) -> None:
+        """Save the state, and all that has come since the last time."""
+        checkpoint.save(done, state, _joined(self._fresh) if self._fresh else None)
+        self._kept, self._fresh = self._kept + self._fresh, []
+
+    def all(self) -> Any:
+        """Return everything in one piece; None if there is nothing."""
+        parts = self._kept + self._fresh
+        return _joined(parts) if parts else None
+
+
+def one_after_the_other(run: Callable[..., Any], in_axes: tuple[int | None, ...]) -> Callable[..., Any]:
+    """Map over the first argument like `jax.vmap`, in turn: no chain waits for the longest tree of the others."""
+    assert in_axes == (0, None)
+    return lambda state, length: jax.lax.map(lambda s: run(s, length), state)
+
+
+def walk(
+    kernel: Kernel, plan: Plan, keys: Array, starts: Callable[[], Point], like: Any, checkpoint: Checkpoint | None
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Run warm-up and sampling; return the points and statistics of the draws [chain draw ...].
+
+    Args:
+        kernel: the sampler.
+        plan: the number of iterations.
+        keys: a random key for each chain.
+        starts: gives the starting points; not asked when a saved state is resumed.
+        like: shapes of those.
+        checkpoint: where the state is saved, and whence it is resumed.
+    """
+    init = jax.jit(lambda *given: jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), kernel.init(*given)))
+    shapes = jax.eval_shape(init, keys, like)
+    advance = _chunk(kernel)
+    made = jax.eval_shape(advance, shapes, jax.ShapeDtypeStruct((), jnp.int32))[1]
+    saved = checkpoint.load(shapes, made) if checkpoint else None
+    done, state, kept = saved or (0, init(keys, starts()), [])
+    record = Record(kept)
+    total = plan.warmup + plan.draws
+    with Progress(total, done) as progress:
+        while done < total:
+            # A chunk never straddles the end of the warm-up; its length is data, so there is one compilation.
+            length = min(_CHUNK, (plan.warmup if done < plan.warmup else total) - done)
+            state, found = advance(state, jnp.asarray(length, jnp.int32))
+            if done >= plan.warmup:
+                record.add(jax.tree.map(lambda x, n=length: np.asarray(x)[:, :n], found))
+            done += length
+            phase = "warm-up" if done <= plan.warmup else "sampling"
+            progress.advance(length, phase, lambda: _detail(record.all(), plan.watched))
+            if checkpoint and checkpoint.due():
+                record.save(checkpoint, done, state)
+    return record.all()
+
+
+def _joined(parts: list[Any]) -> Any:
+    return jax.tree.map(lambda *each: np.concatenate(each, axis=1), *parts)
+
+
+def _detail(draws: Any, watched: tuple[str, ...]) -> str:
+    """Say how many divergences there were, and the least effective sample size so far."""
+    if draws is None:
+        return ""
+    points, fields = draws
+    columns = [points[n].reshape(*points[n].shape[:2], -1) for n in watched]
+    said = f"{int(fields['diverging'].sum())} divergent"
+    ess = least_ess(np.concatenate(columns, axis=-1)) if columns else float("nan")
+    return said if np.isnan(ess) else f"{said}, least ESS {ess:.0f}"
+
+
+def _chunk(kernel: Kernel) -> Callable[[Any, Array], tuple[Any, Draw]]:
+    """Return the compiled function that advances all chains by at most `_CHUNK` iterations and keeps every draw."""
+
+    def run(state: Any, length: Int[Array, ""]):
+        shape = jax.eval_shape(kernel.step, state)[1]
+        room = jax.tree.map(lambda x: jnp.zeros((_CHUNK, *x.shape), x.dtype), shape)
+
+        def body(i, carry):
+            state, kept = carry
+            state, draw = kernel.step(state)
+            return state, jax.tree.map(lambda all_, one: all_.at[i].set(one), kept, draw)
+
+        return jax.lax.fori_loop(0, length, body, (state, room))
+
+    if kernel.over is not None:
+        return jax.jit(kernel.over(run, (0, None)))
+
+    def together(state: Any, length: Int[Array, ""]):
+        state, kept = run(state, length)
+        return state, jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), kept)
+
+    return jax.jit(together)
