@@ -62,7 +62,7 @@ def visual_predictive_check(
 
     simulated = jax.lax.map(one, (jnp.arange(len(picked)), chosen), batch_size=min(50, len(picked)))
     units, time = statistical.model.outputs, statistical.model.time
-    parts = []
+    parts: list[xr.Dataset] = []
     for o, obs in data.observations.items():
         limits = _limits(obs) if isinstance(statistical.noise[o], AbstractContinuous) else (-np.inf, np.inf)
         seen, made = (np.clip(values, *limits) for values in (obs.value, np.asarray(simulated[o])))
