@@ -43,22 +43,36 @@ class StatisticalModel(eqx.Module):
         A subject whose solve fails makes the log density -inf, so that no sampler accepts it.
         """
         levels = self.levels(data)
+        population_level = self.population_level(data)
 
         def numpyro_model() -> None:
-            draw, factor = self.population.sample()
+            draw, factor = population_level()
             draw = draw | random_effects.sample_effects(self.population, draw, factor, levels, self.centred)
+            p = self.same_subjects(draw, data)
+            for site, value in self.individual_values(draw, data).items():
+                numpyro.deterministic(site, value)
+            # One program even where NumPyro runs the model eagerly, at initialisation.
+            found = jax.jit(lambda p, draw: self.subject_log_likelihood(p, draw, data))(p, draw)
+            numpyro.factor(LIKELIHOOD, found.sum())
+
+        return numpyro_model
+
+    def population_level(self, data: Dataset) -> Callable[[], tuple[dict[str, Array], Float[Array, "effect effect"]]]:
+        """Return the NumPyro model of what subjects share, which gives its numbers by site and the factor of OMEGA.
+
+        It also has the missing covariates, each of which is one subject's, but outside its random effects.
+        """
+        levels = self.levels(data)
+
+        def numpyro_model() -> tuple[dict[str, Array], Float[Array, "effect effect"]]:
+            draw, factor = self.population.sample()
+            draw = draw | random_effects.sample_studies(self.population, draw, levels)
             for covariate, prior in self.population.missing.items():
                 if count := int(np.isnan(data.covariates[covariate]).sum()):
                     law = prior.distribution().expand((count,)).to_event(1)
                     draw[covariate + MISSING] = jnp.asarray(numpyro.sample(covariate + MISSING, law))
             draw |= {site: sampled(site, prior) for site, prior in self.noise_priors().items()}
-            p = self.same_subjects(draw, data)
-            for name in self.varying:
-                # Of a parameter that varies with time, the value at the subject's first row.
-                numpyro.deterministic(f"{name}_individual", p[name] if p[name].ndim == 1 else p[name][:, 0])
-            # One program even where NumPyro runs the model eagerly, at initialisation.
-            found = jax.jit(lambda p, draw: self.subject_log_likelihood(p, draw, data))(p, draw)
-            numpyro.factor(LIKELIHOOD, found.sum())
+            return draw, factor
 
         return numpyro_model
 
@@ -121,7 +135,7 @@ class StatisticalModel(eqx.Module):
         """
         return {
             o: noise.log_likelihood(
-                predicted[o], self._others(o, predicted), self._values(o, draw), data.observations[o]
+                predicted[o], self._others(o, predicted), self.noise_values(o, draw), data.observations[o]
             )
             for o, noise in self.noise.items()
         }
@@ -172,6 +186,10 @@ class StatisticalModel(eqx.Module):
         visits = Visits(time, np.arange(-1, len(time) - 1), own, person)
         return self._measured(output, true[output], {name: true[name] for name in self._also(output)}, draw, visits)
 
+    def observed_at(self, name: str, data: Dataset) -> str:
+        """Return the output at whose observations an entry of what `predict` returns is given."""
+        return self._wanted(data)[name][0]
+
     def _wanted(self, data: Dataset) -> dict[str, tuple[str, str]]:
         """Return what `predict` gives: the observed output and the model's output that each of its entries is."""
         beside = {_beside(o, other): (o, other) for o in data.observations for other in self._also(o)}
@@ -181,10 +199,10 @@ class StatisticalModel(eqx.Module):
         self, output: str, prediction: Array, also: Mapping[str, Array], draw: Values, visits: Visits
     ) -> Array:
         """Return measurements; not a number where the prediction is none, whatever the noise makes of that."""
-        found = self.noise[output].replicate(prediction, also, self._values(output, draw), visits)
+        found = self.noise[output].replicate(prediction, also, self.noise_values(output, draw), visits)
         return jnp.where(jnp.isnan(prediction), jnp.nan, found)
 
-    def _values(self, output: str, draw: Values) -> dict[str, Array]:
+    def noise_values(self, output: str, draw: Values) -> dict[str, Array]:
         """Return the noise parameters of an output by short name."""
         return {short: jnp.asarray(draw[f"{output}_{short}"]) for short in self.noise[output].priors()}
 
@@ -208,6 +226,14 @@ class StatisticalModel(eqx.Module):
     def same_subjects(self, draw: Values, data: Dataset) -> dict[str, Array]:
         """Return the observed subjects' parameters at one posterior draw, from their sampled random effects."""
         return random_effects.individual(self.population, draw, self.covariates(draw, data), self.levels(data))
+
+    def individual_values(self, draw: Values, data: Dataset) -> dict[str, Float[Array, " subject"]]:
+        """Return the observed subjects' values of the parameters that vary between them, by site `CL_individual`.
+
+        Of a parameter that varies with time it is the value at the subject's first row.
+        """
+        p = self.same_subjects(draw, data)
+        return {f"{n}_individual": p[n] if p[n].ndim == 1 else p[n][:, 0] for n in self.varying}
 
     def new_subjects(self, key: Key[Array, ""], draw: Values, data: Dataset) -> dict[str, Array]:
         """Return parameters of new subjects with the covariates of the observed ones, at one posterior draw.

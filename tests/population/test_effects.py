@@ -96,6 +96,7 @@ def density(p, centred, values, levels):
 
     def model():
         draw, factor = p.sample()
+        draw = draw | random_effects.sample_studies(p, draw, levels)
         return random_effects.sample_effects(p, draw, factor, levels, centred)
 
     trace = handlers.trace(handlers.substitute(model, values)).get_trace()

@@ -3,10 +3,11 @@
 from vtrial.inference.base import AbstractInference
 from vtrial.inference.checkpoint import Checkpoint
 from vtrial.inference.cross_chain import CrossChain
+from vtrial.inference.laplace import Laplace
 from vtrial.inference.nuts import Nuts
 from vtrial.inference.pathfinder import Pathfinder
 from vtrial.inference.prior import Prior
 from vtrial.inference.saved import Saved
 from vtrial.inference.svi import Svi
 
-__all__ = ["AbstractInference", "Checkpoint", "CrossChain", "Nuts", "Pathfinder", "Prior", "Saved", "Svi"]
+__all__ = ["AbstractInference", "Checkpoint", "CrossChain", "Laplace", "Nuts", "Pathfinder", "Prior", "Saved", "Svi"]

@@ -6,7 +6,7 @@ from vtrial.noise.base import AbstractNoise, Visits
 from vtrial.noise.bernoulli import Bernoulli
 from vtrial.noise.combined import Combined
 from vtrial.noise.combined1 import Combined1
-from vtrial.noise.continuous import AbstractContinuous
+from vtrial.noise.continuous import AbstractContinuous, AbstractGaussian
 from vtrial.noise.event import RepeatedEvents, TimeToEvent
 from vtrial.noise.log_normal import LogNormal
 from vtrial.noise.negative_binomial import NegativeBinomial
@@ -21,6 +21,7 @@ from vtrial.noise.zero_inflated import ZeroInflatedPoisson
 
 __all__ = [
     "AbstractContinuous",
+    "AbstractGaussian",
     "AbstractNoise",
     "Additive",
     "Autoregressive",

@@ -54,7 +54,7 @@ def sample_effects(
     levels: Levels,
     centred: tuple[str, ...],
 ) -> dict[str, Array]:
-    """Sample all random effects inside a NumPyro model.
+    """Sample the random effects of subjects and their occasions inside a NumPyro model.
 
     An eta is sampled standardised (non-centred), or, if its parameter is in `centred`, as the subject's own value on
     the parameter's scale around the typical one (site `CL_phi`), which suits subjects with many observations. Source:
@@ -68,7 +68,7 @@ def sample_effects(
         centred: names of parameters.
 
     Returns:
-        `CL_eta` [subject], `CL_kappa` [subject, occasion] and `CL_study_eta` [study], by site.
+        `CL_eta` [subject] and `CL_kappa` [subject, occasion], by site.
     """
     subjects = len(levels.study)
     found = _etas(population, draw, factor, subjects, centred)
@@ -77,12 +77,18 @@ def sample_effects(
         with numpyro.plate("subject", subjects):
             raw = jnp.asarray(numpyro.sample(KAPPA_RAW, dist.Normal(jnp.zeros(shape), 1.0).to_event(2)))
         found |= _kappas(population, draw, raw)
+    for site, value in found.items():
+        numpyro.deterministic(site, value)
+    return found
+
+
+def sample_studies(population: Population, draw: Values, levels: Levels) -> dict[str, Array]:
+    """Sample the random effects of studies inside a NumPyro model, non-centred: `CL_study_eta` [study], by site."""
+    found = {}
     for name, spread in zip(population.study_effects, population.spread(draw, "study"), strict=True):
         law = dist.Normal(jnp.zeros(len(levels.studies)), 1.0).to_event(1)
         raw = jnp.asarray(numpyro.sample(f"{name}_study_raw", law))
-        found[f"{name}_study_eta"] = spread * raw
-    for site, value in found.items():
-        numpyro.deterministic(site, value)
+        found[f"{name}_study_eta"] = jnp.asarray(numpyro.deterministic(f"{name}_study_eta", spread * raw))
     return found
 
 
@@ -135,7 +141,8 @@ def from_latent(
     latent: Float[Array, "subject latent"],
 ) -> dict[str, Array]:
     """Return `CL_eta` and `CL_kappa` of standardised random effects."""
-    count, shape = len(population.effects), (-1, len(levels.occasions), len(population.occasion_effects))
+    count = len(population.effects)
+    shape = (len(levels.study), len(levels.occasions), len(population.occasion_effects))
     eta = latent[:, :count] @ factor.T
     found = {f"{name}_eta": eta[:, i] for i, name in enumerate(population.effects)}
     return found | _kappas(population, draw, latent[:, count:].reshape(shape))

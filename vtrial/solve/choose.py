@@ -38,3 +38,19 @@ class Auto(AbstractSolver):
             return f"auto chose the {choice.check(model, p)}"
         declared = "not linear" if not model.stiff else "not linear, and stiff"
         return f"auto, for a model declared {declared}, chose the {choice.check(model, p)}"
+
+
+_FEW_STATES = 4
+"""Models of more states have no closed form that is quick to differentiate again and again."""
+
+
+def in_every_order(solver: AbstractSolver, model: AbstractModel, carried: str) -> AbstractSolver | None:
+    """Return the solver that gives the same numbers and has derivatives of every order; None if there is none.
+
+    Args:
+        solver: the solver in use.
+        model: what is solved.
+        carried: how parameters that vary go on between rows, as event tables say.
+    """
+    exact = isinstance(solver, Linear) or (isinstance(solver, Auto) and model.linear)
+    return Linear(compiled=False) if exact and len(model.states) <= _FEW_STATES and carried != "linear" else None

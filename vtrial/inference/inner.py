@@ -1,0 +1,193 @@
+"""The subjects' own problem: the density of their random effects given the population level, its modes and curvature.
+
+Random effects are standardised: before OMEGA, with mean 0 and SD 1. All subjects are treated at once.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from vtrial._types import Values
+from vtrial.data import Dataset
+from vtrial.likelihood import StatisticalModel
+from vtrial.noise import AbstractGaussian
+from vtrial.population import effects as random_effects
+from vtrial.solve import ResultCode, in_every_order
+
+log = logging.getLogger(__name__)
+
+CURVATURES = ("interaction", "laplace")
+"""How the curvature at a mode is found: see `Inner`."""
+_ITERATIONS, _HALVINGS = 60, 12
+_CLOSE = 1e-9
+"""A mode is found where a Newton step changes the log density by less than this."""
+
+
+class Modes(NamedTuple):
+    """The mode of each subject's random effects, and the shape of the density there."""
+
+    latent: Float[Array, "subject latent"]
+    curvature: Float[Array, "subject latent latent"]
+    """Minus the second derivative of the log density, or what stands for it."""
+    height: Float[Array, " subject"]
+    """Log density there."""
+    found: Bool[Array, " subject"]
+    """Whether the search ended at a mode."""
+
+
+class Inner:
+    """Each subject's log density of its data and standardised random effects, given the population level.
+
+    The curvature is either the exact second derivative (`laplace`), or made of the first derivatives of the predictions
+    and the information that one measurement has of its prediction (`interaction`, NONMEM's FOCE with interaction). For
+    normal errors the information is the expected one, which NONMEM takes too, else the observed one.
+
+    Source: Wang 2007, doi:10.1007/s10928-007-9060-6.
+    """
+
+    def __init__(self, statistical: StatisticalModel, data: Dataset, curvature: str):
+        """Prepare for a model and its data; `laplace` needs a solver with second derivatives."""
+        self.statistical, self.data, self.kind = statistical, data, curvature
+        self.levels = statistical.levels(data)
+        self.size = random_effects.latent_size(statistical.population, self.levels)
+
+    def named(self, draw: Values, latent: Float[Array, "subject latent"]) -> dict[str, Array]:
+        """Return a draw of the population level together with these random effects, by site."""
+        population = self.statistical.population
+        factor = population.factor(draw)
+        own = random_effects.from_latent(population, draw, factor, self.levels, latent)
+        return {name: jnp.asarray(value) for name, value in draw.items()} | own
+
+    def _predict(self, draw: Values, latent: Float[Array, "subject latent"]):
+        p = self.statistical.same_subjects(self.named(draw, latent), self.data)
+        return self.statistical.predict(p, self.data)
+
+    def _subject(self, name: str) -> np.ndarray:
+        """Return the subject of each entry of a prediction, by its name in what `predict` returns."""
+        return self.data.observations[self.statistical.observed_at(name, self.data)].subject
+
+    def log_density(self, draw: Values, latent: Float[Array, "subject latent"]) -> Float[Array, " subject"]:
+        """Return log p(data of the subject, random effects | population level); -inf where the solve fails."""
+        whole = self.named(draw, latent)
+        p = self.statistical.same_subjects(whole, self.data)
+        each = self.statistical.subject_log_likelihood(p, whole, self.data)
+        return each + random_effects.latent_log_density(self.statistical.population, latent)
+
+    def shape(
+        self, draw: Values, latent: Float[Array, "subject latent"]
+    ) -> tuple[Float[Array, "subject latent"], Float[Array, "subject latent latent"]]:
+        """Return gradient and curvature of the log density."""
+        if self.kind == "laplace":
+            return self._exact(draw, latent)
+        (predicted, code), push = jax.linearize(lambda z: self._predict(draw, z), latent)
+        solved = code == ResultCode.SOLVED
+        safe = {n: jnp.where(solved[self._subject(n)], value, 1.0) for n, value in predicted.items()}
+        sides = jnp.eye(self.size)
+        columns = [push(jnp.broadcast_to(side, latent.shape))[0] for side in sides]
+        columns = [{n: jnp.where(solved[self._subject(n)], c[n], 0.0) for n in safe} for c in columns]
+        slope, information = self._information(draw, safe)
+        own, curve = self._prior(latent)
+        gradient = jnp.stack([self._sum(slope, column) for column in columns], -1) + own
+        weighted = [information(column) for column in columns]
+        products = [jnp.stack([self._sum(w, column) for column in columns], -1) for w in weighted]
+        return gradient, jnp.stack(products, -2) + curve
+
+    def _exact(self, draw: Values, latent: Float[Array, "subject latent"]):
+        slope = jax.grad(lambda z: self.log_density(draw, z).sum())
+        gradient, push = jax.linearize(slope, latent)
+        rows = [push(jnp.broadcast_to(side, latent.shape)) for side in jnp.eye(self.size)]
+        return gradient, -jnp.stack(rows, -2)
+
+    def _prior(self, latent: Float[Array, "subject latent"]):
+        """Return gradient and curvature of the log density of the random effects themselves."""
+        density = random_effects.latent_log_density
+        slope, bend = jax.jvp(
+            jax.grad(lambda z: density(self.statistical.population, z).sum()), (latent,), (jnp.ones_like(latent),)
+        )
+        return slope, -bend[..., None] * jnp.eye(self.size)
+
+    def _sum(self, weight: dict[str, Array], column: dict[str, Array]) -> Float[Array, " subject"]:
+        total = jnp.zeros(len(self.data.subjects))
+        for name, value in weight.items():
+            total = total.at[self._subject(name)].add(value * column[name])
+        return total
+
+    def _information(
+        self, draw: Values, predicted: dict[str, Array]
+    ) -> tuple[dict[str, Array], Callable[[dict[str, Array]], dict[str, Array]]]:
+        """Return the log-likelihood's gradient in the predictions, and their information as a linear map."""
+
+        def total(predicted: dict[str, Array]) -> Float[Array, ""]:
+            found = self.statistical.log_likelihood(predicted, draw, self.data)
+            return jnp.asarray(sum(each.sum() for each in found.values()))
+
+        slope, push = jax.linearize(jax.grad(total), predicted)
+        expected = {o: self._expected(o, draw, predicted[o]) for o in self.statistical.noise}
+
+        def information(column: dict[str, Array]) -> dict[str, Array]:
+            observed = push(column)
+            known = {o: e * column[o] for o, e in expected.items() if e is not None}
+            return {name: known.get(name, -value) for name, value in observed.items()}
+
+        return slope, information
+
+    def _expected(self, output: str, draw: Values, prediction: Float[Array, " obs"]) -> Float[Array, " obs"] | None:
+        """Return the expected information of each measurement; None where it is not simply normal."""
+        noise, seen = self.statistical.noise[output], self.data.observations[output]
+        if not isinstance(noise, AbstractGaussian) or np.any(seen.censored):
+            return None
+        values = self.statistical.noise_values(output, draw)
+
+        def parts(f: Float[Array, " obs"]) -> tuple[Array, Array]:
+            law = noise.law(f, values)
+            return law.location, law.scale
+
+        (_, scale), (location_slope, scale_slope) = jax.jvp(parts, (prediction,), (jnp.ones_like(prediction),))
+        return (location_slope / scale) ** 2 + 2.0 * (scale_slope / scale) ** 2
+
+    def modes(self, draw: Values, start: Float[Array, "subject latent"]) -> Modes:
+        """Climb to the mode of each subject by Newton's steps, damped where they do not climb."""
+        eye = jnp.eye(self.size)
+
+        def search(carry):
+            latent, height, damping, found, count = carry
+            gradient, curvature = self.shape(draw, latent)
+            usable = jnp.where(jnp.isfinite(curvature), curvature, 0.0) + damping[:, None, None] * eye
+            factor = jnp.linalg.cholesky(usable)
+            step = jax.vmap(lambda c, g: jax.scipy.linalg.cho_solve((c, True), g))(factor, gradient)
+            positive = jnp.isfinite(step).all(-1)
+            step = jnp.where(positive[:, None], step, gradient / (1.0 + jnp.abs(gradient).max(-1, keepdims=True)))
+            there = latent + step
+            new = self.log_density(draw, there)
+            up = new >= height - 1e-12 * jnp.abs(height)
+            gain = jnp.einsum("ij,ij->i", gradient, step)
+            small = (gain < _CLOSE) & positive & (damping < 1e-3)
+            ok = up & ~found & jnp.isfinite(new)
+            latent = jnp.where(ok[:, None], there, latent)
+            height = jnp.where(ok, new, height)
+            damping = jnp.where(ok, jnp.where(damping < 1e-6, 0.0, damping / 10.0), jnp.maximum(4.0 * damping, 0.1))
+            return latent, height, damping, found | small, count + 1
+
+        def going(carry):
+            *_, found, count = carry
+            return (count < _ITERATIONS) & ~found.all()
+
+        people = len(self.data.subjects)
+        height = self.log_density(draw, start)
+        first = (start, height, jnp.zeros(people), jnp.zeros(people, bool), 0)
+        latent, height, _, found, _ = jax.lax.while_loop(going, search, first)
+        latent = jax.lax.stop_gradient(latent)
+        _, curvature = self.shape(draw, latent)
+        return Modes(latent, curvature, height, found & jnp.isfinite(height))
+
+
+def differentiable(statistical: StatisticalModel, data: Dataset) -> StatisticalModel | None:
+    """Return the same model with a solver that has derivatives of every order; None if there is none as exact."""
+    solver = in_every_order(statistical.solver, statistical.model, data.events.tables[0].carried)
+    return None if solver is None else eqx.tree_at(lambda s: s.solver, statistical, solver)

@@ -1,0 +1,165 @@
+"""The first look: Laplace's approximation of the population level, put right by importance sampling."""
+
+import logging
+from collections.abc import Mapping
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jax.scipy.special import logsumexp
+from jaxtyping import Array, Key
+from scipy.stats import multivariate_t
+
+from vtrial import keys, schema
+from vtrial.data import Dataset
+from vtrial.errors import UserError, nearest
+from vtrial.inference import groups
+from vtrial.inference.approximation import GOOD, check_draws, smoothed
+from vtrial.inference.base import AbstractInference
+from vtrial.inference.checkpoint import Checkpoint
+from vtrial.inference.inner import CURVATURES
+from vtrial.inference.marginal import Fit, Marginal
+from vtrial.likelihood import StatisticalModel
+
+log = logging.getLogger(__name__)
+
+_CHAINS = 4
+"""Independent draws are laid out as chains, so that the health checks of a fit apply to them too."""
+_TAILS = 8.0
+"""Degrees of freedom of the t distribution that draws of the population level are proposed from."""
+_BATCH = 8
+"""Proposals treated at once; bounds the memory."""
+
+
+class Laplace(AbstractInference):
+    """Laplace-marginal fit, the Bayesian counterpart of FOCE and LAPLACE, with importance sampling on two levels.
+
+    The population level is maximised with each subject's random effects integrated out at their modes. Draws of it come
+    from a t distribution around the maximum; for each, every subject's random effects are sampled around their mode,
+    which gives the likelihood without Laplace's error. Pareto k of the population level says whether the weights can be
+    trusted, and of each subject whether its sampling can.
+
+    Sources: Tierney and Kadane 1986, doi:10.1080/01621459.1986.10478240; Vehtari et al. 2024, JMLR 25(72).
+    """
+
+    draws: int = eqx.field(static=True, default=1000)
+    """Draws kept of each of four nominal chains."""
+    curvature: str = eqx.field(static=True, default="interaction")
+    """`interaction` (first derivatives of the predictions, as FOCE with interaction) or `laplace` (exact)."""
+    samples: int = eqx.field(static=True, default=32)
+    """Samples of each subject's random effects for each draw."""
+    proposals: int = eqx.field(static=True, default=2)
+    """Proposed draws for each one kept."""
+
+    def __check_init__(self):
+        """Refuse what is no approximation."""
+        check_draws(_CHAINS * self.draws)
+        if self.curvature not in CURVATURES:
+            raise UserError(f"inference.curvature is '{self.curvature}'. {nearest(self.curvature, CURVATURES)}")
+        if self.samples < 8 or self.proposals < 1:
+            raise UserError(
+                f"inference.samples must be at least 8 and inference.proposals at least 1, not {self.samples} and "
+                f"{self.proposals}."
+            )
+
+    def __call__(
+        self,
+        key: Key[Array, ""],
+        statistical: StatisticalModel,
+        data: Dataset,
+        *,
+        checkpoint: Checkpoint | None = None,
+    ) -> Mapping[str, xr.Dataset]:
+        """Fit, propose, weigh, and draw by the weights; a few seconds, so that no state is saved."""
+        marginal = Marginal(statistical, data, self.curvature)
+        fit = first_look(marginal)
+        random = np.random.default_rng(np.asarray(jax.random.key_data(keys.named(key, "propose"))))
+        law = multivariate_t(fit.vector, fit.covariance, df=_TAILS, allow_singular=True)
+        vectors = np.atleast_2d(law.rvs(self.proposals * _CHAINS * self.draws, random_state=random))
+        each = keys.numbered(keys.named(key, "subjects"), len(vectors))
+        weights, latent, prior = _weigh(marginal, each, vectors, fit, self.samples)
+        subjects = np.asarray(logsumexp(jnp.asarray(weights), axis=2)) - np.log(self.samples)
+        ratio = prior + subjects.sum(1) - law.logpdf(vectors)
+        outer, k = smoothed(np.where(np.isnan(ratio), -np.inf, ratio))
+        chosen = random.choice(len(vectors), _CHAINS * self.draws, p=outer)
+        samples = _named(marginal, vectors[chosen], latent[chosen], self.draws)
+        stats = _stats(outer, k, weights, data, fit)
+        return {schema.POSTERIOR: groups.posterior(samples, statistical, data), schema.SAMPLE_STATS: stats(self.draws)}
+
+    def count(self) -> int | None:
+        """Return chains times draws."""
+        return _CHAINS * self.draws
+
+    def inputs(self) -> dict[str, str]:
+        """Return none."""
+        return {}
+
+    def describe(self) -> str:
+        """Say the approximation and the correction."""
+        return (
+            f"Laplace-marginal fit ({self.curvature}), {_CHAINS * self.draws} draws by importance sampling of the "
+            f"population level and of each subject ({self.samples} samples)"
+        )
+
+
+def first_look(marginal: Marginal) -> Fit:
+    """Return the maximum from the prior medians, and say what it is in the log."""
+    start = marginal.density.vector(marginal.density.centre(marginal.statistical.starts()))
+    fit = marginal.fit(np.asarray(start))
+    log.info("           Laplace fit: objective %.2f after %d evaluations", fit.objective, fit.evaluations)
+    return fit
+
+
+def _weigh(
+    marginal: Marginal, each: Key[Array, " proposal"], vectors: np.ndarray, fit: Fit, samples: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return log weights [proposal subject sample], chosen random effects and log prior of each proposal."""
+    start = jnp.asarray(fit.latent)
+
+    def one(given):
+        key, vector = given
+        weights, chosen = marginal.importance(key, vector, start, samples)
+        return weights, chosen, -marginal.density.potential(marginal.density.point(vector))
+
+    found = jax.jit(lambda given: jax.lax.map(one, given, batch_size=_BATCH))((each, jnp.asarray(vectors)))
+    weights, latent, prior = (np.asarray(part) for part in found)
+    return np.where(np.isnan(weights), -np.inf, weights), latent, prior
+
+
+def _named(marginal: Marginal, vectors: np.ndarray, latent: np.ndarray, draws: int) -> dict[str, np.ndarray]:
+    """Return the draws [chain draw ...] of every site."""
+
+    def one(given):
+        vector, own = given
+        draw = marginal.inner.named(marginal.draw(vector), own)
+        return draw | marginal.statistical.individual_values(draw, marginal.data)
+
+    found = jax.jit(lambda given: jax.lax.map(one, given, batch_size=250))((jnp.asarray(vectors), jnp.asarray(latent)))
+    return {name: np.asarray(x).reshape(_CHAINS, draws, *x.shape[1:]) for name, x in found.items()}
+
+
+def _stats(outer: np.ndarray, k: float, weights: np.ndarray, data: Dataset, fit: Fit):
+    """Return what makes the group of statistics: how good the approximation is, as a whole and by subject."""
+    # Each subject's worst would be judged on a handful of samples: all proposals' together are.
+    centred = weights - weights.max(axis=2, keepdims=True)
+    every = np.random.default_rng(0).permutation(centred.shape[0])[:200]
+    own = [smoothed(centred[every, i].ravel())[1] for i in range(centred.shape[1])]
+    size = 1.0 / float((outer**2).sum())
+    verdict = "may be used" if k <= GOOD else "may not be used for decisions: take inference=nuts or cross_chain"
+
+    def group(draws: int) -> xr.Dataset:
+        stats = groups.sample_stats({"diverging": np.zeros((_CHAINS, draws), bool)})
+        what = {"long_name": "Pareto k of the sampling of the subject's random effects", "units": ""}
+        stats["subject_pareto_k"] = (schema.SUBJECT, np.array(own), what)
+        stats = stats.assign_coords({schema.SUBJECT: list(data.subjects)})
+        stats.attrs |= {
+            "pareto_k": k,
+            "importance_ess": size,
+            "objective": fit.objective,
+            "verdict": f"Laplace: Pareto k {k:.2f}, {size:.0f} effective of {len(outer)} draws; it {verdict}",
+        }
+        return stats
+
+    return group

@@ -1,0 +1,215 @@
+"""The density of the population level with the subjects' random effects integrated out, by Laplace's method."""
+
+import logging
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+from scipy.optimize import minimize
+
+from vtrial import keys
+from vtrial._types import Values
+from vtrial.data import Dataset
+from vtrial.errors import UserError
+from vtrial.inference.density import UnconstrainedDensity
+from vtrial.inference.inner import Inner, Modes, differentiable
+from vtrial.likelihood import StatisticalModel
+
+log = logging.getLogger(__name__)
+
+_STEP = 3e-3
+"""Step of the central differences, on the unconstrained scale: errors of solvers (1e-6) stay small against it."""
+_NOWHERE = 1e12
+"""What the line search is told where there is no density."""
+_TAILS = 5.0
+"""Degrees of freedom of the t distribution that importance samples of a subject's random effects come from."""
+
+
+class Fit(NamedTuple):
+    """The greatest density of the population level, and how it falls off around."""
+
+    vector: np.ndarray
+    """Where it is [coordinate], on the unconstrained scale."""
+    covariance: np.ndarray
+    """Inverse of minus the second derivative there [coordinate coordinate]."""
+    latent: np.ndarray
+    """Modes of the subjects' standardised random effects there [subject latent]."""
+    spread: np.ndarray
+    """Variances of these given the data and the population level [subject latent]; 1 before the data."""
+    objective: float
+    """Minus twice the approximate log-likelihood there, without its constant: NONMEM's objective function."""
+    evaluations: int
+
+
+class Marginal:
+    """The approximate posterior of the population level, or its likelihood.
+
+    log p(y) of a subject is taken as log p(y, z) + n/2 log 2pi - 1/2 log det H at the mode z of its n standardised
+    random effects, H being the curvature of `Inner`. Sources: Tierney and Kadane 1986,
+    doi:10.1080/01621459.1986.10478240; Wang 2007, doi:10.1007/s10928-007-9060-6.
+    """
+
+    def __init__(self, statistical: StatisticalModel, data: Dataset, curvature: str, *, prior: bool = True):
+        """Prepare.
+
+        Args:
+            statistical: the model.
+            data: the observed data.
+            curvature: "interaction" or "laplace", see `Inner`.
+            prior: False leaves the prior of the population level out: the maximum is that of the likelihood.
+
+        Raises:
+            UserError: exact curvature is asked for with a solver that has no second derivatives.
+        """
+        smooth = differentiable(statistical, data)
+        if curvature == "laplace" and smooth is None:
+            raise UserError(
+                "inference.curvature=laplace needs second derivatives of the predictions, which this solver has not; "
+                "use inference.curvature=interaction, which needs first ones only."
+            )
+        exact = curvature == "laplace" and smooth is not None
+        self.statistical, self.data, self._with_prior = statistical, data, prior
+        self.inner = Inner(smooth if exact and smooth is not None else statistical, data, curvature)
+        self.density = UnconstrainedDensity(statistical.population_level(data))
+        self._constant = sum(len(seen.value) for seen in data.observations.values()) * float(np.log(2 * np.pi))
+        self.value = jax.jit(self._value)
+        self.slope = jax.jit(self._slope)
+
+    def draw(self, vector: Float[Array, " coordinate"]) -> dict[str, Array]:
+        """Return the numbers of the population level by site."""
+        return self.density.constrain(self.density.point(vector))
+
+    def modes(self, vector: Float[Array, " coordinate"], start: Float[Array, "subject latent"]) -> Modes:
+        """Return the subjects' modes."""
+        return self.inner.modes(self.draw(vector), start)
+
+    def each(self, modes: Modes) -> Float[Array, " subject"]:
+        """Return each subject's approximate log-likelihood; -inf where there is none."""
+        sign, size = jnp.linalg.slogdet(modes.curvature)
+        found = modes.height + 0.5 * self.inner.size * jnp.log(2 * jnp.pi) - 0.5 * size
+        return jnp.where((sign > 0) & jnp.isfinite(found), found, -jnp.inf)
+
+    def _prior(self, vector: Float[Array, " coordinate"]) -> Float[Array, ""]:
+        found = self.density.potential(self.density.point(vector))
+        return found if self._with_prior else jnp.zeros_like(found)
+
+    def _value(
+        self, vector: Float[Array, " coordinate"], start: Float[Array, "subject latent"]
+    ) -> tuple[Float[Array, ""], Modes]:
+        """Return minus the log density up to a constant, and the modes."""
+        modes = self.modes(vector, start)
+        return self._prior(vector) - self.each(modes).sum(), modes
+
+    def _slope(
+        self, vector: Float[Array, " coordinate"], start: Float[Array, "subject latent"]
+    ) -> tuple[Float[Array, ""], Float[Array, " coordinate"], Float[Array, "subject latent"]]:
+        """Return value, gradient and modes.
+
+        At a mode the height changes with the population level alone (envelope theorem): its derivative is exact, and
+        only that of log det H is taken by differences, which needs no third derivatives of the model.
+        """
+        value, modes = self._value(vector, start)
+
+        def height(vector: Float[Array, " coordinate"]) -> Float[Array, ""]:
+            return self._prior(vector) - self.inner.log_density(self.draw(vector), modes.latent).sum()
+
+        def size(vector: Float[Array, " coordinate"]) -> Float[Array, ""]:
+            return 0.5 * jnp.linalg.slogdet(self.modes(vector, modes.latent).curvature)[1].sum()
+
+        sides = _STEP * jnp.concatenate([jnp.eye(len(vector)), -jnp.eye(len(vector))])
+        above, below = jnp.split(jax.lax.map(lambda side: size(vector + side), sides), 2)
+        return value, jax.grad(height)(vector) + (above - below) / (2 * _STEP), modes.latent
+
+    def objective(self, draw: Values) -> np.ndarray:
+        """Return NONMEM's objective function of each subject at stated values of the population level."""
+        start = jnp.zeros((len(self.data.subjects), self.inner.size))
+        modes = jax.jit(self.inner.modes)({name: jnp.asarray(value) for name, value in draw.items()}, start)
+        count = np.zeros(len(self.data.subjects))
+        for seen in self.data.observations.values():
+            np.add.at(count, seen.subject, np.log(2 * np.pi))
+        return -2.0 * np.asarray(self.each(modes)) - count
+
+    def fit(self, start: np.ndarray) -> Fit:
+        """Find the maximum from a vector by BFGS, and the curvature there by differences of the gradient.
+
+        Raises:
+            UserError: there is no density at the start.
+        """
+        latent = jnp.zeros((len(self.data.subjects), self.inner.size))
+        seen = {"latent": latent, "best": np.inf, "count": 0}
+
+        def value(x: np.ndarray) -> tuple[float, np.ndarray]:
+            u, g, modes = self.slope(jnp.asarray(x), seen["latent"])
+            seen["count"] += 1
+            gradient = np.asarray(g)
+            if not (np.isfinite(u) and np.isfinite(gradient).all()):
+                return _NOWHERE, np.zeros_like(x)
+            if u < seen["best"]:
+                seen["best"], seen["latent"] = float(u), modes
+            return float(u), gradient
+
+        if value(start)[0] == _NOWHERE:
+            raise UserError(
+                "The population level has no density at the prior medians: a solve fails there, or the data cannot be. "
+                "Compare priors, units and doses with the data."
+            )
+        found = minimize(value, start, jac=True, method="BFGS", options={"gtol": 1e-3, "maxiter": 500})
+        top = np.asarray(found.x)
+        sides = _STEP * 10.0 * np.eye(len(top))
+        rows = [(value(top + side)[1] - value(top - side)[1]) / (2.0 * side.max()) for side in sides]
+        curvature = np.stack(rows)
+        _, modes = self.value(jnp.asarray(top), seen["latent"])
+        objective = -2.0 * float(self.each(modes).sum()) - self._constant
+        spread = np.stack([np.diag(np.linalg.inv(c)) for c in np.asarray(modes.curvature)]) if self.inner.size else None
+        return Fit(
+            top,
+            _inverse((curvature + curvature.T) / 2),
+            np.asarray(modes.latent),
+            np.zeros((len(self.data.subjects), 0)) if spread is None else spread,
+            objective,
+            int(seen["count"]),
+        )
+
+    def importance(
+        self,
+        key: Key[Array, ""],
+        vector: Float[Array, " coordinate"],
+        start: Float[Array, "subject latent"],
+        count: int,
+    ) -> tuple[Float[Array, "subject sample"], Float[Array, "subject latent"]]:
+        """Sample each subject's random effects around its mode.
+
+        Returns:
+            The log weights, whose mean is the subject's likelihood, and one sample of each subject drawn by them.
+        """
+        draw = self.draw(vector)
+        modes = self.inner.modes(draw, start)
+        factor = jax.vmap(lambda h: jnp.linalg.cholesky(jnp.linalg.inv(h)))(modes.curvature)
+        normal = jax.random.normal(keys.named(key, "normal"), (count, *start.shape))
+        wide = jax.random.chisquare(keys.named(key, "tails"), _TAILS, (count, len(start))) / _TAILS
+        standard = normal / jnp.sqrt(wide)[..., None]
+        samples = modes.latent + jnp.einsum("ijk,sik->sij", factor, standard)
+        size = jnp.log(jnp.diagonal(factor, axis1=1, axis2=2)).sum(-1)
+        log_q = _log_t(standard) - size
+        log_p = jax.lax.map(partial(self.inner.log_density, draw), samples)
+        weights = jnp.where(jnp.isnan(log_p), -jnp.inf, log_p) - log_q
+        each = keys.numbered(keys.named(key, "choice"), len(start))
+        chosen = jax.vmap(lambda k, w: jax.random.categorical(k, w))(each, weights.T)
+        return weights.T, jnp.take_along_axis(samples, chosen[None, :, None], axis=0)[0]
+
+
+def _log_t(x: Float[Array, "sample subject latent"]) -> Float[Array, "sample subject"]:
+    """Return the log density of the standard multivariate t with `_TAILS` degrees of freedom."""
+    n = x.shape[-1]
+    half = 0.5 * (_TAILS + n)
+    constant = jax.lax.lgamma(half) - jax.lax.lgamma(0.5 * _TAILS) - 0.5 * n * jnp.log(_TAILS * jnp.pi)
+    return constant - half * jnp.log1p((x**2).sum(-1) / _TAILS)
+
+
+def _inverse(curvature: np.ndarray) -> np.ndarray:
+    """Return the inverse of a symmetric matrix, directions in which it does not curve held at variance 1."""
+    values, vectors = np.linalg.eigh(curvature)
+    return (vectors / np.where(values > 1e-3, values, 1.0)) @ vectors.T
