@@ -20,7 +20,7 @@ MCMC = {
     "side by side": Nuts(chains=2, warmup=120, draws=60, chain_method="vectorized"),
     "cross_chain": CrossChain(chains=4, warmup=120, draws=60),
 }
-MEAN, SD, CORRELATION = (1.0, -2.0, 0.5), (0.5, 2.0, 1.0), 0.8
+MEAN, SD, CORRELATION = (1.0, -2.0, 0.5), (0.5, 2.0, 1.0), 0.95
 
 
 class Target(eqx.Module):

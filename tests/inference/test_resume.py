@@ -55,7 +55,7 @@ from vtrial.inference import Checkpoint, walk
 class Killed(Checkpoint):
     def save(self, done, state, fresh):
         super().save(done, state, fresh)
-        if done == 150:
+        if done == 170:
             os.kill(os.getpid(), signal.SIGKILL)
 MCMC[sys.argv[1]](jax.random.key(0), theophylline(), theophylline_data(), checkpoint=Killed(sys.argv[2], 0.0))
 """

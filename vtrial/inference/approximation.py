@@ -30,7 +30,8 @@ def smoothed(log_ratio: np.ndarray) -> tuple[np.ndarray, float]:
     if good.sum() < 25:
         weights[good] = 1.0 / max(good.sum(), 1)
         return weights, float("inf")
-    log_weights, k = array_stats.psislw(log_ratio[good])
+    # ArviZ takes log likelihoods, whose inverses are the ratios of leave-one-out: hence the sign.
+    log_weights, k = array_stats.psislw(-log_ratio[good])
     weights[good] = np.exp(log_weights - np.max(log_weights))
     return weights / weights.sum(), float(k)
 

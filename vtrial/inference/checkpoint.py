@@ -8,6 +8,7 @@ import shutil
 import time
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import equinox as eqx
 import jax
@@ -47,7 +48,7 @@ class Checkpoint:
         try:
             with np.load(self.folder / _STATE) as file:
                 return json.loads(str(file["about"]))
-        except (OSError, ValueError, KeyError, EOFError):
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile):
             return {}
 
     def due(self) -> bool:
@@ -73,7 +74,7 @@ class Checkpoint:
         os.replace(partial, self.folder / name)
 
     def load(self, state: Any, draws: Any) -> tuple[int, Any, list[Any]] | None:
-        """Return iterations done, state and parts of the draws; None if nothing is saved.
+        """Return iterations done, state and parts of the draws; None if nothing is saved, or it cannot be read.
 
         Args:
             state: a tree of arrays or shapes like the state.
@@ -81,9 +82,15 @@ class Checkpoint:
         """
         if not (about := self._about()):
             return None
-        self._parts = int(about["parts"])
-        parts = [self._read(_PART.format(i), draws) for i in range(self._parts)]
-        return int(about["done"]), jax.tree.map(_like, state, self._read(_STATE, state)), parts
+        try:
+            parts = [self._read(_PART.format(i), draws) for i in range(int(about["parts"]))]
+            found = jax.tree.map(_like, state, self._read(_STATE, state))
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            log.warning("the saved state in %s cannot be read (%s): starting anew", self.folder, error)
+            self.clear()
+            return None
+        self._parts = len(parts)
+        return int(about["done"]), found, parts
 
     def _read(self, name: str, like: Any) -> Any:
         with np.load(self.folder / name) as file:
@@ -117,4 +124,4 @@ def _leaves(tree: Any) -> list[tuple[str, np.ndarray]]:
 def _like(old: Any, found: np.ndarray) -> Array:
     if not _is_key(old):
         return jnp.asarray(found, old.dtype)
-    return jax.random.wrap_key_data(jnp.asarray(found), impl=jax.random.key_impl(old))
+    return jax.random.wrap_key_data(jnp.asarray(found))
