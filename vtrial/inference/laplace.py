@@ -29,6 +29,8 @@ _CHAINS = 4
 """Independent draws are laid out as chains, so that the health checks of a fit apply to them too."""
 _TAILS = 8.0
 """Degrees of freedom of the t distribution that draws of the population level are proposed from."""
+_JUDGED = 8000
+"""Samples of a subject that its Pareto k is taken from."""
 _BATCH = 8
 """Proposals treated at once; bounds the memory."""
 
@@ -142,10 +144,10 @@ def _named(marginal: Marginal, vectors: np.ndarray, latent: np.ndarray, draws: i
 
 def _stats(outer: np.ndarray, k: float, weights: np.ndarray, data: Dataset, fit: Fit):
     """Return what makes the group of statistics: how good the approximation is, as a whole and by subject."""
-    # Each subject's worst would be judged on a handful of samples: all proposals' together are.
-    centred = weights - weights.max(axis=2, keepdims=True)
-    every = np.random.default_rng(0).permutation(centred.shape[0])[:200]
-    own = [smoothed(centred[every, i].ravel())[1] for i in range(centred.shape[1])]
+    # The few samples of one proposal say little about their tail: those of many, each relative to its mean, do.
+    some = weights[: max(1, _JUDGED // weights.shape[2])]
+    relative = some - np.asarray(logsumexp(jnp.asarray(some), axis=2, keepdims=True))
+    own = [smoothed(relative[:, i].ravel())[1] for i in range(relative.shape[1])]
     size = 1.0 / float((outer**2).sum())
     verdict = "may be used" if k <= GOOD else "may not be used for decisions: take inference=nuts or cross_chain"
 
