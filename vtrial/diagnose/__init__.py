@@ -2,6 +2,7 @@
 
 from vtrial.diagnose.gate import Gate
 from vtrial.diagnose.health import fit_health
+from vtrial.diagnose.loo import LeaveOneOut
 from vtrial.diagnose.vpc import visual_predictive_check
 
-__all__ = ["Gate", "fit_health", "visual_predictive_check"]
+__all__ = ["Gate", "LeaveOneOut", "fit_health", "visual_predictive_check"]
