@@ -35,6 +35,9 @@ STAGES: Final[dict[str, tuple[str, ...]]] = {
 }
 """The straight line: each stage and the groups it writes, in order."""
 
+FILES: Final = ("report.html", "parameters.csv", "parameters.parquet")
+"""What the report stage writes beside result.zarr."""
+
 GROUPS: Final[dict[str, str]] = {
     OBSERVED_DATA: "The observations used, in long form",
     CONSTANT_DATA: "Covariates of the observed subjects, and their dose records",

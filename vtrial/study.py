@@ -62,6 +62,8 @@ class Study(eqx.Module):
     """The endpoint that decides."""
     analysis: AbstractAnalysis
     decision: AbstractDecision
+    loo: diagnose.LeaveOneOut = eqx.field(default_factory=diagnose.LeaveOneOut)
+    """Leave-one-out, by subject and by observation."""
     vpc_replicates: int = eqx.field(static=True, default=500)
     """Replicated datasets of the visual predictive check."""
     vpc_bins: int = eqx.field(static=True, default=10)
@@ -238,17 +240,22 @@ def _calibrate(key, study: Study, statistical: StatisticalModel, data: Dataset) 
 def _gate(
     key, study: Study, statistical: StatisticalModel, data: Dataset, store: Store, posterior
 ) -> dict[str, xr.Dataset]:
-    health = diagnose.fit_health(
-        store.group(schema.POSTERIOR), store.group(schema.SAMPLE_STATS), store.group(schema.PRIOR), statistical
-    )
-    judged = study.gate.judge(health)
+    fitted, prior = store.group(schema.POSTERIOR), store.group(schema.PRIOR)
+    loo = study.loo(keys.named(key, "loo"), statistical, data, posterior, store.group(schema.LOG_LIKELIHOOD))
+    health = diagnose.fit_health(fitted, store.group(schema.SAMPLE_STATS), prior, statistical, loo)
+    judged = study.gate.judge(health, loo)
+    notes = [*diagnose.data_notes(statistical, data), *diagnose.fit_notes(health, fitted, prior, statistical, loo)]
+    for note in notes:
+        log.warning("%s", note)
+    judged.attrs["notes"] = notes
     study.gate.enforce(judged)
     if judged.attrs["gate_forced"]:
         log.warning("the fit did not pass the gate; going on because gate.force=true")
     check = diagnose.visual_predictive_check(
         keys.named(key, "vpc"), posterior, statistical, data, replicates=study.vpc_replicates, bins=study.vpc_bins
     )
-    return {schema.FIT_HEALTH: judged, schema.VPC: check}
+    table = diagnose.parameter_table(judged, fitted, prior, statistical)
+    return {schema.FIT_HEALTH: judged, schema.LOO: loo, schema.PARAMETER_TABLE: table, schema.VPC: check}
 
 
 def _recruit(
@@ -313,9 +320,12 @@ def _seal(store: Store) -> dict[str, xr.Dataset]:
 
 
 def _report(store: Store) -> dict[str, xr.Dataset]:
-    from vtrial.report import render  # matplotlib is slow to import and needed here alone
+    from vtrial.report import parameter_files, render  # matplotlib is slow to import and needed here alone
 
-    store.write_text("report", "report.html", render(store.tree()))
+    tree = store.tree()
+    for name, content in parameter_files(tree).items():
+        store.write_file("report", name, content)
+    store.write_file("report", "report.html", render(tree))
     return {}
 
 

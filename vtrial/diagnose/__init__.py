@@ -3,6 +3,8 @@
 from vtrial.diagnose.gate import Gate
 from vtrial.diagnose.health import fit_health
 from vtrial.diagnose.loo import LeaveOneOut
+from vtrial.diagnose.notes import data_notes, fit_notes
+from vtrial.diagnose.table import parameter_table
 from vtrial.diagnose.vpc import visual_predictive_check
 
-__all__ = ["Gate", "LeaveOneOut", "fit_health", "visual_predictive_check"]
+__all__ = ["Gate", "LeaveOneOut", "data_notes", "fit_health", "fit_notes", "parameter_table", "visual_predictive_check"]
