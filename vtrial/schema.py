@@ -46,7 +46,7 @@ GROUPS: Final[dict[str, str]] = {
     LOG_LIKELIHOOD: "Log-likelihood of each observation at each draw",
     POSTERIOR_PREDICTIVE: "Replicated observations of the same subjects, and their individual predictions",
     PRIOR: "Draws of the population parameters before the data",
-    FIT_HEALTH: "Convergence, effective sample size, shrinkage and sensitivity of each parameter, and the verdict of the gate",
+    FIT_HEALTH: "Convergence, ESS, shrinkage and sensitivity of each parameter, and the verdict of the gate",
     LOO: "Leave-one-out: predictive density of each subject and observation the fit has not seen, and Pareto k",
     PARAMETER_TABLE: "The population parameters in the field's form: estimate, SE, RSE, interval, CV%, shrinkage",
     VPC: "Visual predictive check: quantiles of observed and simulated data by time bin",

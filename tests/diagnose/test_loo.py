@@ -98,9 +98,7 @@ def test_marginal_likelihood_of_theophylline_does_not_depend_on_the_proposal(sta
     found = []
     for eta in (near, wide):
         given = draws | {f"{n}_eta": eta[..., i] for i, n in enumerate(("CL", "VC", "KA"))}
-        found.append(
-            marginal_log_likelihood(jax.random.key(4), statistical, data, given, np.arange(3), samples=20_000)
-        )
+        found.append(marginal_log_likelihood(jax.random.key(4), statistical, data, given, np.arange(3), samples=20_000))
     one, other = found
     difference = one.log_likelihood - other.log_likelihood
     assert np.abs(difference / np.hypot(one.error, other.error)).max() < 4

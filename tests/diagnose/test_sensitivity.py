@@ -34,7 +34,9 @@ def exact(case, low, high, **which):
         return (p * ratio).sum() * step + 0.5 / np.log(2) * (q - p).sum() * step
 
     def distance(side, power):
-        p, q = (norm.cdf(side * grid, side * m, s) for m, s in (scaled(*case), scaled(*case, **{k: power for k in which})))
+        p, q = (
+            norm.cdf(side * grid, side * m, s) for m, s in (scaled(*case), scaled(*case, **{k: power for k in which}))
+        )
         p, q = (x if side > 0 else x[::-1] for x in (p, q))
         return np.sqrt((divergence(p, q) + divergence(q, p)) / ((p + q).sum() * step))
 

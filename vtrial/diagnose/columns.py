@@ -1,8 +1,10 @@
 """The population level of a posterior as columns, one a parameter, and what is said of each column."""
 
+from typing import Any
+
+import arviz_stats.base  # not arviz itself: its plots take seconds to import
 import numpy as np
 import xarray as xr
-from arviz_stats.base import array_stats
 from jaxtyping import Float
 
 from vtrial import schema
@@ -11,6 +13,8 @@ from vtrial.population.population import CORRELATION
 
 type Columns = dict[str, Float[np.ndarray, "chain draw"]]
 
+array_stats: Any = arviz_stats.base.array_stats
+"""ArviZ on arrays; its annotations are narrower than what it takes."""
 _TAIL = (0.05, 0.95)
 """Quantiles whose effective sample sizes are the tail ESS."""
 LIMITS = (0.025, 0.975)
@@ -57,10 +61,11 @@ def _one(column: Float[np.ndarray, "chain draw"]) -> dict[str, float]:
     if is_constant(column):
         return {k: float(v) for k, v in found.items()} | {"sd": 0.0} | dict.fromkeys(names, np.nan)
 
-    def error(method: str, prob: float | None = None) -> float:
-        return array_stats.mcse(column, chain_axis=0, draw_axis=1, method=method, prob=prob)
-
     axes = {"chain_axis": 0, "draw_axis": 1}
+
+    def error(method: str, prob: float | None = None) -> float:
+        return float(array_stats.mcse(column, **axes, method=method, prob=prob))
+
     values = (
         array_stats.rhat(column, **axes),
         array_stats.ess(column, **axes, method="bulk"),

@@ -60,7 +60,11 @@ class Gate(eqx.Module):
         """
         checks = [*self._draws(health), *self._sampler(health), *self._subjects(loo)]
         judged = health.assign_coords(check=[c.name for c in checks]).assign(
-            worst=("check", np.array([c.value for c in checks]), {"long_name": "Worst value of the check", "units": ""}),
+            worst=(
+                "check",
+                np.array([c.value for c in checks]),
+                {"long_name": "Worst value of the check", "units": ""},
+            ),
             culprit=("check", [c.culprit for c in checks], {"long_name": "Parameter, subject or chain with it"}),
             rule=("check", [c.rule for c in checks], {"long_name": "What the value must be"}),
             passed=("check", np.array([c.passed for c in checks], bool), {"long_name": "Whether the check passed"}),
@@ -100,7 +104,9 @@ class Gate(eqx.Module):
         count, draws = float(health["divergences"]), float(health["iterations"])
         if not np.isnan(count):
             share = 0 < self.divergences < 1
-            value, limit = (count / draws, f"{self.divergences:g} of the draws") if share else (count, f"{self.divergences:g}")
+            value, limit = (
+                (count / draws, f"{self.divergences:g} of the draws") if share else (count, f"{self.divergences:g}")
+            )
             who = _chain(health["divergences_chain"])
             remedy = (
                 "raise inference.target_accept; if they stay, an omega near 0 or a weakly informed parameter needs a "
@@ -112,7 +118,10 @@ class Gate(eqx.Module):
             rule = f"at most {self.tree_depth:g} of the iterations"
             found.append(Check("greatest tree depth", depth, "", rule, depth <= self.tree_depth, remedy))
         if not np.isnan(energy := float(health["e_bfmi"])):
-            who, remedy = _chain(health["e_bfmi_chain"]), "raise inference.warmup; if it stays, tighten the priors of omegas"
+            who, remedy = (
+                _chain(health["e_bfmi_chain"]),
+                "raise inference.warmup; if it stays, tighten the priors of omegas",
+            )
             found.append(Check("E-BFMI", energy, who, f"above {self.e_bfmi:g}", energy > self.e_bfmi, remedy))
         return found
 

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
-from arviz_stats.base import array_stats
 
 from vtrial import schema
-from vtrial.diagnose.columns import Columns, is_constant, population_columns, statistics
+from vtrial.diagnose.columns import Columns, array_stats, is_constant, population_columns, statistics
 from vtrial.diagnose.modes import chains_apart
 from vtrial.diagnose.sensitivity import log_prior, power_scaling
 from vtrial.likelihood import StatisticalModel
@@ -30,9 +29,9 @@ _WHAT = {
     "contraction": "1 - (posterior SD / prior SD)^2",
     "shrinkage": "Shrinkage of the etas in SD, of omegas only: 1 - SD / omega",
     "shrinkage_variance": "Shrinkage of the etas in variance, of omegas only: 1 - variance / omega^2",
-    "prior_sensitivity": "Movement of the posterior when all priors are power-scaled (cumulative Jensen-Shannon distance)",
+    "prior_sensitivity": "Cumulative Jensen-Shannon distance the posterior moves when all priors are power-scaled",
     "prior_sensitivity_chance": "The same of chance alone",
-    "likelihood_sensitivity": "Movement of the posterior when the likelihood is power-scaled",
+    "likelihood_sensitivity": "The same when the likelihood is power-scaled",
     "likelihood_sensitivity_chance": "The same of chance alone",
 }
 
@@ -84,7 +83,7 @@ def independent(sample_stats: xr.Dataset) -> bool:
 
 
 def _contraction(columns: Columns, prior: xr.Dataset) -> np.ndarray:
-    """Return how much of the prior variance the data removed; not a number where no prior is sampled, or one is fixed."""
+    """Return how much of the prior variance the data removed; not a number where no prior is known or one is fixed."""
     found = []
     for name, column in columns.items():
         before = float(prior[name].std()) if name in prior else 0.0

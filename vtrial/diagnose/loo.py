@@ -6,26 +6,23 @@ from collections.abc import Mapping
 import equinox as eqx
 import numpy as np
 import xarray as xr
-from arviz_stats.base import array_stats
 from jaxtyping import Array, Float, Key
 
 from vtrial import schema
 from vtrial.data import Dataset
+from vtrial.diagnose.columns import array_stats
 from vtrial.diagnose.marginal import marginal_log_likelihood
 from vtrial.errors import UserError
 from vtrial.likelihood import StatisticalModel
 
 log = logging.getLogger(__name__)
 
-type Entry = tuple[tuple[str, ...] | str, np.ndarray, dict[str, str]]
-"""Dimensions, values and attributes of a variable."""
-
 
 class LeaveOneOut(eqx.Module):
     """Pareto-smoothed importance sampling of what the posterior would be without one subject or observation.
 
-    Whole subjects are left out with their etas integrated out: given etas that were fitted to the very observations left
-    out, the weights have no finite variance in rich data. Source: Vehtari, Gelman and Gabry 2017,
+    Whole subjects are left out with their etas integrated out: given etas fitted to the very observations left out, the
+    weights have no finite variance in rich data. Source: Vehtari, Gelman and Gabry 2017,
     doi:10.1007/s11222-016-9696-4; for hierarchical models Merkle, Furr and Rabe-Hesketh 2019,
     doi:10.1007/s11336-019-09679-0.
     """
@@ -118,7 +115,11 @@ def _observations(values: xr.DataArray) -> xr.Dataset:
     elpd, p, k, error = leave_out(values.transpose(*dims).to_numpy())
     return xr.Dataset(
         {
-            "obs_elpd": (schema.OBS, elpd, _about("Log predictive density of the observation left out, given its etas")),
+            "obs_elpd": (
+                schema.OBS,
+                elpd,
+                _about("Log predictive density of the observation left out, given its etas"),
+            ),
             "obs_elpd_mcse": (schema.OBS, error, _about("Monte-Carlo standard error of it")),
             "obs_p_loo": (schema.OBS, p, _about("Effective number of parameters")),
             "obs_pareto_k": (schema.OBS, k, _about("Pareto k: above 0.7 the value is not to be trusted")),
@@ -134,13 +135,21 @@ def _subjects(marginal: xr.DataArray, noise: xr.DataArray, data: Dataset) -> xr.
     count = np.zeros(len(data.subjects), int)
     for seen in data.observations.values():
         np.add.at(count, seen.subject, 1)
-    entries: dict[str, Entry] = {
-        "elpd": (schema.SUBJECT, elpd, _about("Log predictive density of the subject left out, its etas integrated out")),
+    entries = {
+        "elpd": (
+            schema.SUBJECT,
+            elpd,
+            _about("Log predictive density of the subject left out, its etas integrated out"),
+        ),
         "elpd_mcse": (schema.SUBJECT, error, _about("Monte-Carlo standard error of it")),
         "p_loo": (schema.SUBJECT, p, _about("Effective number of parameters")),
         "pareto_k": (schema.SUBJECT, k, _about("Pareto k: above 0.7 the value is not to be trusted")),
         "observations": (schema.SUBJECT, count, _about("Observations of the subject")),
-        "log_likelihood": (marginal.dims, marginal.to_numpy(), _about("Log-likelihood of a subject, its etas integrated")),
+        "log_likelihood": (
+            marginal.dims,
+            marginal.to_numpy(),
+            _about("Log-likelihood of a subject, its etas integrated"),
+        ),
         "log_likelihood_mcse": (marginal.dims, noise.to_numpy(), _about("Monte-Carlo standard error of it")),
     }
     return xr.Dataset(entries, {schema.SUBJECT: list(data.subjects)}, _totals("", elpd, p, k, error))

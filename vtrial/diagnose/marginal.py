@@ -101,15 +101,11 @@ def marginal_log_likelihood(
         )
         own = _normal_log_density(tried, factor)
         share = defensive / samples
-        mixed = jnp.logaddexp(
-            jnp.log1p(-share) + _student_log_density(tried - centre, scale), jnp.log(share) + own
-        )
+        mixed = jnp.logaddexp(jnp.log1p(-share) + _student_log_density(tried - centre, scale), jnp.log(share) + own)
         likelihood = jax.vmap(lambda e: subject_log_likelihood(statistical, data, draw, e))(tried)
         return _average(likelihood + own - mixed, samples - defensive)
 
-    value, error = jax.jit(lambda x: jax.lax.map(one, x))(
-        (jnp.asarray(picked), chosen, jnp.asarray(proposal.centre))
-    )
+    value, error = jax.jit(lambda x: jax.lax.map(one, x))((jnp.asarray(picked), chosen, jnp.asarray(proposal.centre)))
     return Marginal(np.asarray(value), np.asarray(error))
 
 
@@ -158,7 +154,9 @@ def _student(key: Key[Array, ""], centre: Array, scale: Array, count: int) -> Fl
     return centre + jnp.einsum("sij,nsj->nsi", scale, normal) * jnp.sqrt(_DEGREES / chi)
 
 
-def _student_log_density(residual: Float[Array, "sample subject effect"], scale: Array) -> Float[Array, "sample subject"]:
+def _student_log_density(
+    residual: Float[Array, "sample subject effect"], scale: Array
+) -> Float[Array, "sample subject"]:
     """Return the log density of those distributions at a residual from their centre."""
     q = residual.shape[-1]
     white = jax.vmap(lambda s, r: jax.scipy.linalg.solve_triangular(s, r.T, lower=True).T, (0, 1), 1)(scale, residual)

@@ -12,8 +12,8 @@ from vtrial.likelihood import StatisticalModel
 
 _SENSITIVE = 0.05
 """Sensitivity to power scaling from which it is told, if it is beyond chance too (doi:10.1007/s11222-023-10366-5)."""
-_LEARNT = 0.1
-"""Contraction below which the data taught next to nothing."""
+_LEARNT = 0.2
+"""Share of the prior variance, of logarithms where there are any, below which its removal is next to nothing."""
 _MOVED = 0.5
 """Move of the median, in prior standard deviations, below which it did not move."""
 _REMOTE = 0.005
@@ -37,7 +37,9 @@ def fit_notes(
     if not health.attrs["observations_used"]:
         return []
     columns = population_columns(posterior, statistical)
-    notes = [f"Chains settled apart in {said}: the posterior has several modes." for said in health.attrs["chains_apart"]]
+    notes = [
+        f"Chains settled apart in {said}: the posterior has several modes." for said in health.attrs["chains_apart"]
+    ]
     for name in columns:
         mine = health.sel({schema.PARAMETER: name})
         if not bool(mine["fixed"]) and float(mine["sd"]) > 0:
@@ -52,10 +54,10 @@ def _parameter(name: str, mine: xr.Dataset, prior: xr.Dataset, columns: Columns)
     if before.size and before.std() > 0:
         now, then = float(mine["median"]), float(np.median(before))
         told = f"prior median {then:.3g}, posterior median {now:.3g}"
-        if _untaught(mine, now - then, before.std(), moves["likelihood"]):
+        if _untaught(before, columns[name], moves["likelihood"]):
             yield (
-                f"{name} is not identified: its posterior is its prior (contraction {_percent(mine['contraction'])}, "
-                f"{told}). The data say nothing of it; fix it, or take what follows from it as assumed."
+                f"{name} is not identified: its posterior is its prior ({told}, contraction "
+                f"{_percent(mine['contraction'])}). The data say nothing of it; fix it, or take what follows from it as assumed."
             )
             return
         beyond = min((before < now).mean(), (before > now).mean())
@@ -92,9 +94,13 @@ def _beyond_chance(mine: xr.Dataset, name: str) -> bool | None:
     return value > _SENSITIVE
 
 
-def _untaught(mine: xr.Dataset, move: float, spread: float, likelihood: bool | None) -> bool:
+def _untaught(before: np.ndarray, after: np.ndarray, likelihood: bool | None) -> bool:
     """Return whether the posterior is the prior: as wide, in the same place, and indifferent to the likelihood."""
-    return abs(float(mine["contraction"])) < _LEARNT and abs(move) < _MOVED * spread and not likelihood
+    if before.min() > 0 and after.min() > 0:  # a few large draws would decide the variance of what is skewed
+        before, after = np.log(before), np.log(after)
+    narrowed = 1.0 - (after.std() / before.std()) ** 2
+    moved = abs(np.median(after) - np.median(before)) / before.std()
+    return bool(abs(narrowed) < _LEARNT and moved < _MOVED and not likelihood)
 
 
 def _near_zero(before: np.ndarray, after: np.ndarray) -> float:
@@ -141,8 +147,8 @@ def data_notes(statistical: StatisticalModel, data: Dataset) -> list[str]:
             values = np.asarray(data.every_covariate[effect.covariate])
             if np.ptp(values) == 0 and values.size:
                 notes.append(
-                    f"Covariate {effect.covariate} is {values.flat[0]:g} {data.covariate_units[effect.covariate]} in every "
-                    f"subject: the data say nothing of its effect on {name}, which then is what the model assumes."
+                    f"Covariate {effect.covariate} is {values.flat[0]:g} {data.covariate_units[effect.covariate]} in "
+                    f"every subject: the data say nothing of its effect on {name}, which is what the model assumes."
                 )
     return notes
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import xarray as xr
-from arviz_stats.base import array_stats
 from jaxtyping import Float
 
 from vtrial import schema
+from vtrial.diagnose.columns import array_stats
 from vtrial.likelihood import StatisticalModel
 from vtrial.population.population import CHOLESKY
 

@@ -49,7 +49,9 @@ def parameter_table(
     columns, names = population_columns(posterior, statistical), [str(n) for n in health[schema.PARAMETER].to_numpy()]
     effects, noise = statistical.population.effects, _noise_sites(statistical)
     kinds = [_kind(name, effects, noise) for name in names]
-    as_cv = [k == VARIABILITY and log_normal(statistical, n.removesuffix("_iiv")) for n, k in zip(names, kinds, strict=True)]
+    as_cv = [
+        k == VARIABILITY and log_normal(statistical, n.removesuffix("_iiv")) for n, k in zip(names, kinds, strict=True)
+    ]
     shown = {n: coefficient_of_variation(columns[n]) if cv else columns[n] for n, cv in zip(names, as_cv, strict=True)}
     found = statistics(shown)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -77,7 +79,7 @@ _KINDS = (TYPICAL, VARIABILITY, CORRELATION, RESIDUAL)
 
 def coefficient_of_variation(omega: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     """Return the coefficient of variation in percent of a log-normal variable whose logarithm has SD omega."""
-    return 100 * np.sqrt(np.expm1(np.square(omega)))
+    return np.asarray(100 * np.sqrt(np.expm1(np.square(omega))))
 
 
 def log_normal(statistical: StatisticalModel, parameter: str) -> bool:

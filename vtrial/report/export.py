@@ -7,7 +7,6 @@ import xarray as xr
 
 from vtrial import schema
 
-
 _ORDER = (
     *("median", "mean", "sd", "rse", "lower", "upper", "shrinkage", "shrinkage_variance", "contraction"),
     *("r_hat", "ess_bulk", "ess_tail", "mcse_median", "mcse_mean", "mcse_sd", "mcse_lower", "mcse_upper", "fixed"),
@@ -15,10 +14,12 @@ _ORDER = (
 
 
 def parameter_frame(tree: xr.DataTree) -> pl.DataFrame:
-    """Return the table of parameters, every number in full; what the columns are, say their `long_name`s in the group."""
+    """Return the table of parameters, every number in full; `long_name`s in the group explain them."""
     group = tree[schema.PARAMETER_TABLE].dataset
     names = [schema.PARAMETER, "kind", "unit", *_ORDER, "prior"]
-    return pl.DataFrame({n: group[n].to_numpy().tolist() for n in names}).with_columns(pl.col(pl.Float64).fill_nan(None))
+    return pl.DataFrame({n: group[n].to_numpy().tolist() for n in names}).with_columns(
+        pl.col(pl.Float64).fill_nan(None)
+    )
 
 
 def parameter_files(tree: xr.DataTree) -> dict[str, bytes]:

@@ -63,7 +63,9 @@ def _loo(tree: xr.DataTree) -> list[str]:
     attrs, said = tree[schema.LOO].attrs, []
     for prefix, what in (("", "By subject, etas integrated out"), ("obs_", "By observation, given its subject's etas")):
         if f"{prefix}elpd_loo" in attrs:
-            total, error, own, p, high = (attrs[f"{prefix}{n}"] for n in ("elpd_loo", "elpd_loo_mcse", "elpd_loo_se", "p_loo", "high_k"))
+            total, error, own, p, high = (
+                attrs[f"{prefix}{n}"] for n in ("elpd_loo", "elpd_loo_mcse", "elpd_loo_se", "p_loo", "high_k")
+            )
             said.append(
                 f"{what}: elpd_loo {known(total, error, 5)} (standard error {known(own, error, 3)}, Monte-Carlo error "
                 f"{significant(error, 1)}), p_loo {known(p, error, 3)}; Pareto k above 0.7: {high:.0f}."
