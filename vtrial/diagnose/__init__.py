@@ -1,5 +1,6 @@
 """May this fit be used? Its health, the gate that decides, and the visual predictive check."""
 
+from vtrial.diagnose.compare import compare, stacking_weights
 from vtrial.diagnose.gate import Gate
 from vtrial.diagnose.health import fit_health
 from vtrial.diagnose.loo import LeaveOneOut
@@ -7,4 +8,14 @@ from vtrial.diagnose.notes import data_notes, fit_notes
 from vtrial.diagnose.table import parameter_table
 from vtrial.diagnose.vpc import visual_predictive_check
 
-__all__ = ["Gate", "LeaveOneOut", "data_notes", "fit_health", "fit_notes", "parameter_table", "visual_predictive_check"]
+__all__ = [
+    "Gate",
+    "LeaveOneOut",
+    "compare",
+    "data_notes",
+    "fit_health",
+    "fit_notes",
+    "parameter_table",
+    "stacking_weights",
+    "visual_predictive_check",
+]
