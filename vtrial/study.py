@@ -14,6 +14,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import xarray as xr
+from jaxtyping import Array, Key
 
 from vtrial import __version__, diagnose, keys, schema, tree
 from vtrial._types import Values
@@ -226,7 +227,7 @@ def _stages(study: Study, statistical: StatisticalModel, data: Dataset, store: S
     store.stage("gate", lambda: _gate(keys.named(key, "gate"), study, statistical, data, store, posterior))
     store.stage("recruit", lambda: _recruit(keys.named(key, "recruit"), study, statistical, data, store, posterior))
     store.stage("simulate", lambda: _simulate(keys.named(key, "simulate"), study, statistical, store, posterior))
-    store.stage("trial", lambda: _trial(keys.named(key, "trial"), study, store))
+    store.stage("trial", lambda: conducted(keys.named(key, "trial"), study, store.group(schema.OUTCOMES)))
     store.stage("store", lambda: _seal(store))
     store.stage("report", lambda: _report(store))
 
@@ -287,8 +288,8 @@ def _simulate(key, study: Study, statistical: StatisticalModel, store: Store, po
     return {schema.OUTCOMES: tree.outcomes(found, study.design, study.endpoints, study.model)}
 
 
-def _trial(key, study: Study, store: Store) -> dict[str, xr.Dataset]:
-    table = store.group(schema.OUTCOMES)
+def conducted(key: Key[Array, ""], study: Study, table: xr.Dataset) -> dict[str, xr.Dataset]:
+    """Conduct the trials on a table of potential outcomes, and decide; return what they and their sum are."""
     unit = {n: e.unit(study.model) for n, e in study.endpoints.items()}
     trials = conduct(key, study.design, study.analysis, table[study.primary].to_numpy())
     characteristics = operating_characteristics(

@@ -76,8 +76,8 @@ def compare(trees: Mapping[str, xr.DataTree]) -> xr.Dataset:
         "Monte-Carlo error of the difference",
     )
     rows = {n: ("model", v, {"long_name": what, "units": ""}) for n, (v, what) in columns.items()}
-    rows["subject_elpd"] = (("model", schema.SUBJECT), elpd, {"long_name": "elpd of each subject", "units": ""})
-    found = xr.Dataset(rows, {"model": list(trees), schema.SUBJECT: subjects})
+    each = xr.Variable(("model", schema.SUBJECT), elpd, {"long_name": "elpd of each subject", "units": ""})
+    found = xr.Dataset(rows, {"model": list(trees), schema.SUBJECT: subjects}).assign(subject_elpd=each)
     return found.isel(model=np.argsort(-elpd.sum(1), kind="stable"))
 
 

@@ -27,9 +27,9 @@ class LeaveOneOut(eqx.Module):
     doi:10.1007/s11336-019-09679-0.
     """
 
-    draws: int = eqx.field(static=True, default=400)
+    draws: int = eqx.field(static=True, default=1000)
     """Posterior draws at which subjects' etas are integrated out, evenly spaced; 0 leaves it out."""
-    samples: int = eqx.field(static=True, default=64)
+    samples: int = eqx.field(static=True, default=32)
     """Importance samples of the etas for each of them and each subject."""
 
     def __check_init__(self):

@@ -57,7 +57,8 @@ def _parameter(name: str, mine: xr.Dataset, prior: xr.Dataset, columns: Columns)
         if _untaught(before, columns[name], moves["likelihood"]):
             yield (
                 f"{name} is not identified: its posterior is its prior ({told}, contraction "
-                f"{_percent(mine['contraction'])}). The data say nothing of it; fix it, or take what follows from it as assumed."
+                f"{_percent(mine['contraction'])}). The data say nothing of it; fix it, or take what follows "
+                "from it as assumed."
             )
             return
         beyond = min((before < now).mean(), (before > now).mean())

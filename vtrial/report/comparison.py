@@ -7,10 +7,11 @@ import jinja2
 import polars as pl
 import xarray as xr
 
+from vtrial import schema
 from vtrial.diagnose import compare
 from vtrial.errors import UserError
 from vtrial.report.numbers import known, with_error
-from vtrial.report.tables import Table
+from vtrial.report.tables import Table, characteristics
 
 _LITTLE = 4.0
 """Difference of elpd below which models predict alike (Sivula, Magnusson and Vehtari 2020, arXiv:2008.10296)."""
@@ -25,11 +26,16 @@ def compare_runs(runs: Sequence[Path]) -> tuple[xr.Dataset, Table, list[str]]:
     Raises:
         UserError: one is no finished run, or they cannot be compared.
     """
-    found = compare({str(run): _open(run) for run in runs})
+    found = compare({str(run): open_run(run) for run in runs})
     return found, _table(found), _remarks(found)
 
 
-def _open(run: Path) -> xr.DataTree:
+def open_run(run: Path) -> xr.DataTree:
+    """Open a finished run.
+
+    Raises:
+        UserError: it is none.
+    """
     path = run if run.name == "result.zarr" else run / "result.zarr"
     if not (path / "zarr.json").is_file():
         raise UserError(f"'{run}' is no run: there is no {path}. Give directories of finished runs.")
@@ -82,10 +88,8 @@ def _remarks(found: xr.Dataset) -> list[str]:
 def as_text(table: Table, remarks: Sequence[str]) -> str:
     """Write the comparison for a terminal."""
     widths = [max(len(row[i]) for row in (table.header, *table.rows)) for i in range(len(table.header))]
-    lines = [
-        "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
-        for row in (table.header, *table.rows)
-    ]
+    rows = (table.header, *table.rows)
+    lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join([*lines, "", *remarks])
 
 
@@ -97,7 +101,7 @@ def keep(place: Path, found: xr.Dataset, table: Table, remarks: Sequence[str]) -
     pl.DataFrame({n: found[n].to_numpy().tolist() for n in names}).write_csv(place / "comparison.csv")
 
 
-def as_page(table: Table, remarks: Sequence[str]) -> str:
+def as_page(table: Table, remarks: Sequence[str], averaged: xr.DataTree | None = None) -> str:
     """Write the comparison as a page that needs nothing else."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("vtrial.report", "."),
@@ -105,4 +109,9 @@ def as_page(table: Table, remarks: Sequence[str]) -> str:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
     )
-    return environment.get_template("comparison.html").render(table=table, remarks=remarks)
+    return environment.get_template("comparison.html").render(
+        table=table,
+        remarks=remarks,
+        averaged=None if averaged is None else characteristics(averaged),
+        recommended="" if averaged is None else averaged[schema.OPERATING_CHARACTERISTICS].attrs["recommended"],
+    )
