@@ -207,7 +207,7 @@ class Store:
         The log is not in it: it is still being written.
         """
         beside = ("config.yaml", *schema.FILES)
-        outputs = [*(self.directory / name for name in beside), *files(self.zarr)]
+        outputs = [f for f in (self.directory / name for name in beside) if f.is_file()] + files(self.zarr)
         listed = {f.relative_to(self.directory).as_posix(): digest(f) for f in outputs}
         text = json.dumps({"schema": schema.VERSION, **about, "inputs": dict(inputs), "outputs": listed}, indent=1)
         with self._writing("report"):

@@ -91,3 +91,4 @@ def test_correlations_are_named_by_their_pair():
     assert labels[6:9] == ["CL – VC", "CL – KA", "VC – KA"]
     assert float(found["median"].sel(parameter="corr_CL_VC")) == pytest.approx(0.3, abs=0.02)
     assert "LKJ" in rows[6][-1]
+    assert rows[6][6] == "–"  # no relative error of what may be 0

@@ -55,7 +55,8 @@ def parameter_table(
     shown = {n: coefficient_of_variation(columns[n]) if cv else columns[n] for n, cv in zip(names, as_cv, strict=True)}
     found = statistics(shown)
     with np.errstate(divide="ignore", invalid="ignore"):
-        found["rse"] = np.where(found["sd"] > 0, 100 * found["sd"] / np.abs(found["median"]), np.nan)
+        told = (found["sd"] > 0) & (np.array(kinds) != CORRELATION)  # a correlation may be about 0
+        found["rse"] = np.where(told, 100 * found["sd"] / np.abs(found["median"]), np.nan)
     for name in ("shrinkage", "shrinkage_variance", "contraction"):
         found[name] = 100 * health[name].to_numpy()
     units = ["CV%" if cv else str(u) for cv, u in zip(as_cv, health["unit"].to_numpy(), strict=True)]
