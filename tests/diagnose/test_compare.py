@@ -120,6 +120,8 @@ def test_what_cannot_be_compared_is_refused():
         compare({"a": result(good), "b": result(bad, shift=1.0)})
     with pytest.raises(UserError, match="30 and 29 observations"):
         compare({"a": result(good), "b": result(bad[:-1])})
+    with pytest.raises(UserError, match="'b' has no elpd of ID 3"):
+        compare({"a": result(good), "b": result(np.where(np.arange(SUBJECTS) == 3, np.nan, bad))})
     old = result(bad)
     old[schema.LOO] = xr.DataTree(old[schema.LOO].to_dataset()[["pareto_k"]])
     with pytest.raises(UserError, match=r"'b' has no leave-one-out by subject.*loo\.draws"):

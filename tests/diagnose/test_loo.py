@@ -105,6 +105,19 @@ def test_marginal_likelihood_of_theophylline_does_not_depend_on_the_proposal(sta
     assert max(one.error.max(), other.error.max()) < 0.2
 
 
+def test_extreme_and_failing_draws_are_survived():
+    random = np.random.default_rng(0)
+    wild = random.normal(0, 1, (4, 100, 3))
+    wild[..., 1] *= 1000.0  # densities that differ by more than a float can say
+    wild[2, 5, 2] = -np.inf
+    elpd, _, k, error = leave_out(wild)
+    assert np.isfinite(elpd[:2]).all()
+    assert np.isfinite(error[:2]).all()
+    assert not k[1] <= 0.7  # or no number: told as too high all the same
+    assert np.isnan(elpd[2])
+    assert np.isinf(k[2])
+
+
 @pytest.mark.parametrize(
     ("settings", "sentence"), [({"draws": 10}, r"loo\.draws must be at least 50"), ({"samples": 2}, r"loo\.samples")]
 )

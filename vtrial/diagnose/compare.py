@@ -51,6 +51,11 @@ def compare(trees: Mapping[str, xr.DataTree]) -> xr.Dataset:
             raise UserError(
                 f"'{name}' has no leave-one-out by subject; run it again with loo.draws above 0, on its observations."
             )
+        if (missing := ~np.isfinite(tree[schema.LOO]["elpd"].to_numpy())).any():
+            who = tree[schema.LOO][schema.SUBJECT].to_numpy()[missing]
+            raise UserError(
+                f"'{name}' has no elpd of ID {', '.join(map(str, who))}: the solve of some draws fails there."
+            )
     for name in others:
         _refuse_other_data(first, trees[first], name, trees[name])
     loo = {name: tree[schema.LOO].dataset for name, tree in trees.items()}

@@ -78,7 +78,8 @@ def spaced(chains: int, per_chain: int, wanted: int) -> np.ndarray:
 
 def relative_efficiency(log_likelihood: np.ndarray) -> np.ndarray:
     """Return ESS of the likelihood over draws, at most 1, of [chain draw ...]; 1 where it is constant."""
-    level = np.exp(log_likelihood - log_likelihood.max((0, 1)))
+    top = log_likelihood.max((0, 1))
+    level = np.exp(log_likelihood - np.where(np.isfinite(top), top, 0.0))
     count = level.shape[0] * level.shape[1]
     found = array_stats.ess(level, chain_axis=0, draw_axis=1, method="mean") / count
     return np.clip(np.nan_to_num(found, nan=1.0), 1.0 / count, 1.0)
@@ -93,14 +94,17 @@ def leave_out(log_likelihood: Float[np.ndarray, "chain draw unit"], error: np.nd
     efficiency = relative_efficiency(log_likelihood)
     rows = []
     for unit, mine in enumerate(flat.T):
-        weight, k = array_stats.psislw(mine, r_eff=float(efficiency[unit]))
-        elpd = _log_sum(weight + mine)
+        if not np.isfinite(mine).all():  # a solve that fails at some draw
+            rows.append((np.nan, np.nan, np.inf, np.nan))
+            continue
+        log_weight, k = array_stats.psislw(mine, r_eff=float(efficiency[unit]))
+        elpd, weight = _log_sum(log_weight + mine), np.exp(log_weight)
         mean = _log_sum(mine) - np.log(len(mine))
-        ratio = np.exp(mine - elpd) - 1.0
+        # The error of a ratio of two sums: each draw's share of one less its share of the other.
+        off = np.exp(log_weight + mine - elpd) - weight
         if error is not None:
-            ratio = np.hypot(ratio, error.reshape(flat.shape)[:, unit])
-        monte_carlo = np.sqrt(float((np.exp(2 * weight) * ratio**2).sum()) / efficiency[unit])
-        rows.append((elpd, mean - elpd, float(k), monte_carlo))
+            off = np.hypot(off, weight * error.reshape(flat.shape)[:, unit])
+        rows.append((elpd, mean - elpd, float(k), np.sqrt(float((off**2).sum()) / efficiency[unit])))
     return tuple(np.array(column) for column in zip(*rows, strict=True))
 
 
