@@ -145,7 +145,7 @@ def test_a_directory_has_one_run_at_a_time(tmp_path):
 
 def test_a_report_that_is_gone_is_written_again(tmp_path):
     def report():
-        store.write_text("report", "report.html", "<html></html>")
+        store.write_file("report", "report.html", "<html></html>")
         return {}
 
     store = Store(tmp_path / "run", ATTRS)
@@ -160,7 +160,7 @@ def test_a_report_that_is_gone_is_written_again(tmp_path):
 def test_the_manifest_lists_every_file_with_its_hash(tmp_path):
     store = Store(tmp_path / "run", ATTRS)
     store.stage("data", groups)
-    store.write_text("report", "report.html", "<html></html>")
+    store.write_file("report", "report.html", "<html></html>")
     store.write_manifest({"data.csv": "00"}, {"study": "s"})
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
     assert manifest["inputs"] == {"data.csv": "00"}

@@ -33,6 +33,9 @@ vtrial: from real patient data to a virtual trial and a decision
   vtrial -cn STUDY -m key=a,b,c        ... once for each value
   vtrial -cn STUDY -cd FOLDER          a study (and model) of your own, in FOLDER
   vtrial -cn STUDY --cfg job           show the composed configuration and stop
+  vtrial compare RUN RUN ...           compare models of the same data, fitted in these directories, by leave-one-out
+  vtrial compare RUN RUN directory=DIR ... and keep the table in DIR, as a page and CSV
+  vtrial average RUN RUN directory=DIR ... and conduct their trials over all models, by stacking weight
 
 Every key and its default is in conf/ and studies/. HYDRA_FULL_ERROR=1 shows tracebacks; --hydra-help Hydra's options.
 """
@@ -47,8 +50,42 @@ def main() -> None:
         print(_listing())
     elif arguments in (["--help"], ["-h"]):
         print(_HELP, end="")
+    elif arguments[0] in ("compare", "average"):
+        sys.exit(_several(arguments[0], arguments[1:]))
     else:
         sys.exit(_hydra(arguments))
+
+
+def _several(command: str, arguments: list[str]) -> int:
+    """Compare finished runs, print the table, and keep it if a directory is given; average their trials if asked to."""
+    runs = [a for a in arguments if not a.startswith("directory=")]
+    places = [Path(a.partition("=")[2]) for a in arguments if a.startswith("directory=")]
+    try:
+        if unknown := [a for a in runs if a.startswith("-") or ("=" in a and not Path(a).exists())]:
+            raise UserError(f"'{unknown[0]}' is no run; say: vtrial {command} RUN RUN ... directory=DIR")
+        if command == "average" and not places:
+            raise UserError("Averaged trials need a place: vtrial average RUN RUN ... directory=DIR")
+        apply({})
+        from vtrial.report.comparison import as_page, as_text, compare_runs, keep, open_run
+
+        found, table, remarks = compare_runs([Path(r) for r in runs])
+        print(as_text(table, remarks))
+        for place in places:
+            keep(place, found, table, remarks)
+            if command == "average":
+                from omegaconf import OmegaConf
+
+                from vtrial.average import average, write
+
+                trees = {r: open_run(Path(r)) for r in runs}
+                averaged = average(build(OmegaConf.create(str(trees[runs[0]].attrs["config"]))), trees)  # pyright: ignore[reportArgumentType]
+                write(averaged, place, as_page(table, remarks, averaged))
+                print(f"Averaged trials are in {place}")
+    except UserError as error:
+        return _say(str(error), 2)
+    except OSError as error:
+        return _say(f"{error.filename}: {error.strerror}; give another directory, or permit writing there.", 2)
+    return 0
 
 
 def _studies() -> Iterator[tuple[str, str]]:

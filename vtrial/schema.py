@@ -15,6 +15,8 @@ LOG_LIKELIHOOD: Final = "log_likelihood"
 POSTERIOR_PREDICTIVE: Final = "posterior_predictive"
 PRIOR: Final = "prior"
 FIT_HEALTH: Final = "fit_health"
+LOO: Final = "loo"
+PARAMETER_TABLE: Final = "parameter_table"
 VPC: Final = "vpc"
 COHORT: Final = "cohort"
 OUTCOMES: Final = "outcomes"
@@ -24,7 +26,7 @@ OPERATING_CHARACTERISTICS: Final = "operating_characteristics"
 STAGES: Final[dict[str, tuple[str, ...]]] = {
     "data": (OBSERVED_DATA, CONSTANT_DATA),
     "calibrate": (POSTERIOR, SAMPLE_STATS, LOG_LIKELIHOOD, POSTERIOR_PREDICTIVE, PRIOR),
-    "gate": (FIT_HEALTH, VPC),
+    "gate": (FIT_HEALTH, LOO, PARAMETER_TABLE, VPC),
     "recruit": (COHORT,),
     "simulate": (OUTCOMES,),
     "trial": (TRIAL, OPERATING_CHARACTERISTICS),
@@ -32,6 +34,9 @@ STAGES: Final[dict[str, tuple[str, ...]]] = {
     "report": (),
 }
 """The straight line: each stage and the groups it writes, in order."""
+
+FILES: Final = ("report.html", "parameters.csv", "parameters.parquet")
+"""What the report stage writes beside result.zarr."""
 
 GROUPS: Final[dict[str, str]] = {
     OBSERVED_DATA: "The observations used, in long form",
@@ -41,7 +46,9 @@ GROUPS: Final[dict[str, str]] = {
     LOG_LIKELIHOOD: "Log-likelihood of each observation at each draw",
     POSTERIOR_PREDICTIVE: "Replicated observations of the same subjects, and their individual predictions",
     PRIOR: "Draws of the population parameters before the data",
-    FIT_HEALTH: "Convergence, effective sample size and shrinkage of each parameter, and the verdict of the gate",
+    FIT_HEALTH: "Convergence, ESS, shrinkage and sensitivity of each parameter, and the verdict of the gate",
+    LOO: "Leave-one-out: predictive density of each subject and observation the fit has not seen, and Pareto k",
+    PARAMETER_TABLE: "The population parameters in the field's form: estimate, SE, RSE, interval, CV%, shrinkage",
     VPC: "Visual predictive check: quantiles of observed and simulated data by time bin",
     COHORT: "Virtual patients: parameters and covariates",
     OUTCOMES: "Potential outcomes: every virtual patient's endpoints under every arm",
@@ -51,6 +58,7 @@ GROUPS: Final[dict[str, str]] = {
 
 CHAIN: Final = "chain"
 DRAW: Final = "draw"
+KEPT: Final = "kept"
 SUBJECT: Final = "subject"
 OBS: Final = "obs"
 DV: Final = "DV"

@@ -26,10 +26,10 @@ type Groups = Mapping[str, xr.Dataset]
 """Groups by name."""
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file so that it is there completely or not at all."""
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file so that it is there completely or not at all."""
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
+    partial.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
     os.replace(partial, path)
 
 
@@ -200,10 +200,10 @@ class Store:
         """Open all of result.zarr, once it is indexed."""
         return xr.open_datatree(self.zarr, engine="zarr", consolidated=True, chunks=None)
 
-    def write_text(self, stage: str, name: str, text: str) -> None:
-        """Write a text file into the directory, whole or not at all."""
+    def write_file(self, stage: str, name: str, content: str | bytes) -> None:
+        """Write a file into the directory, whole or not at all."""
         with self._writing(stage):
-            write_whole(self.directory / name, text)
+            write_whole(self.directory / name, content)
         self._texts.append(name)
 
     def write_manifest(self, inputs: Mapping[str, str], about: Mapping[str, Any]) -> None:
@@ -211,7 +211,8 @@ class Store:
 
         The log is not in it: it is still being written.
         """
-        outputs = [self.directory / "config.yaml", self.directory / "report.html", *files(self.zarr)]
+        beside = ("config.yaml", *schema.FILES)
+        outputs = [f for f in (self.directory / name for name in beside) if f.is_file()] + files(self.zarr)
         listed = {f.relative_to(self.directory).as_posix(): digest(f) for f in outputs}
         text = json.dumps({"schema": schema.VERSION, **about, "inputs": dict(inputs), "outputs": listed}, indent=1)
         with self._writing("report"):

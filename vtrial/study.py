@@ -14,6 +14,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import xarray as xr
+from jaxtyping import Array, Key
 
 from vtrial import __version__, diagnose, keys, schema, tree
 from vtrial._types import Values
@@ -62,6 +63,8 @@ class Study(eqx.Module):
     """The endpoint that decides."""
     analysis: AbstractAnalysis
     decision: AbstractDecision
+    loo: diagnose.LeaveOneOut = eqx.field(default_factory=diagnose.LeaveOneOut)
+    """Leave-one-out, by subject and by observation."""
     vpc_replicates: int = eqx.field(static=True, default=500)
     """Replicated datasets of the visual predictive check."""
     vpc_bins: int = eqx.field(static=True, default=10)
@@ -232,7 +235,7 @@ def _stages(study: Study, statistical: StatisticalModel, data: Dataset, store: S
     store.stage("gate", lambda: _gate(keys.named(key, "gate"), study, statistical, data, store, posterior))
     store.stage("recruit", lambda: _recruit(keys.named(key, "recruit"), study, statistical, data, store, posterior))
     store.stage("simulate", lambda: _simulate(keys.named(key, "simulate"), study, statistical, store, posterior))
-    store.stage("trial", lambda: _trial(keys.named(key, "trial"), study, store))
+    store.stage("trial", lambda: conducted(keys.named(key, "trial"), study, store.group(schema.OUTCOMES)))
     store.stage("store", lambda: _seal(store))
     store.stage("report", lambda: _report(store))
 
@@ -248,17 +251,22 @@ def _calibrate(
 def _gate(
     key, study: Study, statistical: StatisticalModel, data: Dataset, store: Store, posterior
 ) -> dict[str, xr.Dataset]:
-    health = diagnose.fit_health(
-        store.group(schema.POSTERIOR), store.group(schema.SAMPLE_STATS), store.group(schema.PRIOR), statistical
-    )
-    judged = study.gate.judge(health)
+    fitted, prior = store.group(schema.POSTERIOR), store.group(schema.PRIOR)
+    loo = study.loo(keys.named(key, "loo"), statistical, data, posterior, store.group(schema.LOG_LIKELIHOOD))
+    health = diagnose.fit_health(fitted, store.group(schema.SAMPLE_STATS), prior, statistical, loo)
+    judged = study.gate.judge(health, loo)
+    notes = [*diagnose.data_notes(statistical, data), *diagnose.fit_notes(health, fitted, prior, statistical, loo)]
+    for note in notes:
+        log.warning("%s", note)
+    judged.attrs["notes"] = notes
     study.gate.enforce(judged)
     if judged.attrs["gate_forced"]:
         log.warning("the fit did not pass the gate; going on because gate.force=true")
     check = diagnose.visual_predictive_check(
         keys.named(key, "vpc"), posterior, statistical, data, replicates=study.vpc_replicates, bins=study.vpc_bins
     )
-    return {schema.FIT_HEALTH: judged, schema.VPC: check}
+    table = diagnose.parameter_table(judged, fitted, prior, statistical)
+    return {schema.FIT_HEALTH: judged, schema.LOO: loo, schema.PARAMETER_TABLE: table, schema.VPC: check}
 
 
 def _recruit(
@@ -290,8 +298,8 @@ def _simulate(key, study: Study, statistical: StatisticalModel, store: Store, po
     return {schema.OUTCOMES: tree.outcomes(found, study.design, study.endpoints, study.model)}
 
 
-def _trial(key, study: Study, store: Store) -> dict[str, xr.Dataset]:
-    table = store.group(schema.OUTCOMES)
+def conducted(key: Key[Array, ""], study: Study, table: xr.Dataset) -> dict[str, xr.Dataset]:
+    """Conduct the trials on a table of potential outcomes, and decide; return what they and their sum are."""
     unit = {n: e.unit(study.model) for n, e in study.endpoints.items()}
     trials = conduct(key, study.design, study.analysis, table[study.primary].to_numpy())
     characteristics = operating_characteristics(
@@ -323,9 +331,12 @@ def _seal(store: Store) -> dict[str, xr.Dataset]:
 
 
 def _report(store: Store) -> dict[str, xr.Dataset]:
-    from vtrial.report import render  # matplotlib is slow to import and needed here alone
+    from vtrial.report import parameter_files, render  # matplotlib is slow to import and needed here alone
 
-    store.write_text("report", "report.html", render(store.tree()))
+    tree = store.tree()
+    for name, content in parameter_files(tree).items():
+        store.write_file("report", name, content)
+    store.write_file("report", "report.html", render(tree))
     return {}
 
 

@@ -1,7 +1,21 @@
 """May this fit be used? Its health, the gate that decides, and the visual predictive check."""
 
+from vtrial.diagnose.compare import compare, stacking_weights
 from vtrial.diagnose.gate import Gate
 from vtrial.diagnose.health import fit_health
+from vtrial.diagnose.loo import LeaveOneOut
+from vtrial.diagnose.notes import data_notes, fit_notes
+from vtrial.diagnose.table import parameter_table
 from vtrial.diagnose.vpc import visual_predictive_check
 
-__all__ = ["Gate", "fit_health", "visual_predictive_check"]
+__all__ = [
+    "Gate",
+    "LeaveOneOut",
+    "compare",
+    "data_notes",
+    "fit_health",
+    "fit_notes",
+    "parameter_table",
+    "stacking_weights",
+    "visual_predictive_check",
+]

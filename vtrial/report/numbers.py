@@ -37,6 +37,20 @@ def significant(value: float, digits: int = 3) -> str:
     return f"{round(value, digits - 1 - size):.{places}f}"
 
 
+def known(value: float, error: float, digits: int = 4) -> str:
+    """Write a number with the digits its Monte-Carlo error allows, and at most so many; the first is always shown.
+
+    An error that is not a number is that of a number known exactly.
+    """
+    if not math.isfinite(value) or value == 0:
+        return significant(value)
+    size = math.floor(math.log10(abs(value)))
+    allowed = digits
+    if math.isfinite(error) and error > 0:
+        allowed = min(digits, max(1, size - math.floor(math.log10(error)) + 1))
+    return significant(value, allowed)
+
+
 def interval(low: float, high: float, digits: int = 3) -> str:
     """Write two limits."""
     return f"{significant(low, digits)} to {significant(high, digits)}"

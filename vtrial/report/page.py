@@ -5,7 +5,7 @@ import xarray as xr
 
 from vtrial import schema
 from vtrial.report import figures, tables
-from vtrial.report.numbers import interval, percent, with_error
+from vtrial.report.numbers import interval, known, percent, significant, with_error
 
 
 def render(tree: xr.DataTree) -> str:
@@ -27,6 +27,9 @@ def render(tree: xr.DataTree) -> str:
         failed=int((outcomes["code"] != 0).sum()),
         solves=int(outcomes["code"].size),
         health=tables.health(tree),
+        notes=list(fit.attrs.get("notes", [])),
+        left_out=tables.left_out(tree),
+        loo=_loo(tree),
         posterior=tables.posterior(tree),
         arms=tables.arms(tree),
         characteristics=tables.characteristics(tree),
@@ -53,6 +56,21 @@ def _counts(tree: xr.DataTree) -> dict[str, int]:
         "chains": tree[schema.POSTERIOR].sizes[schema.CHAIN],
         "draws": tree[schema.POSTERIOR].sizes[schema.DRAW],
     }
+
+
+def _loo(tree: xr.DataTree) -> list[str]:
+    """Say the sums of leave-one-out, by subject and by observation."""
+    attrs, said = tree[schema.LOO].attrs, []
+    for prefix, what in (("", "By subject, etas integrated out"), ("obs_", "By observation, given its subject's etas")):
+        if f"{prefix}elpd_loo" in attrs:
+            total, error, own, p, high = (
+                attrs[f"{prefix}{n}"] for n in ("elpd_loo", "elpd_loo_mcse", "elpd_loo_se", "p_loo", "high_k")
+            )
+            said.append(
+                f"{what}: elpd_loo {known(total, error, 5)} (standard error {known(own, error, 3)}, Monte-Carlo error "
+                f"{significant(error, 1)}), p_loo {known(p, error, 3)}; Pareto k above 0.7: {high:.0f}."
+            )
+    return said
 
 
 def _given(tree: xr.DataTree) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from vtrial import schema
-from vtrial.report.numbers import interval, percent, significant, with_error
+from vtrial.report.numbers import interval, known, percent, significant, with_error
 
 
 class Table(NamedTuple):
@@ -18,75 +18,93 @@ class Table(NamedTuple):
 
 
 def health(tree: xr.DataTree) -> Table:
-    """Return the gate's checks."""
+    """Return the gate's checks, and what to do about those that failed."""
     group = tree[schema.FIT_HEALTH].dataset
     rows, alarming = [], set()
-    for i, check in enumerate(group["check"].to_numpy()):
-        passed = bool(group["passed"][i])
-        value = f"{float(group['worst'][i]):.3f}" if check == "R-hat" else significant(float(group["worst"][i]))
+    for i, check in enumerate(str(c) for c in group["check"].to_numpy()):
+        passed, value = bool(group["passed"][i]), float(group["worst"][i])
         rows.append(
             [
-                str(check),
-                value,
+                check,
+                f"{value:.3f}" if check == "R-hat" else significant(value),
                 str(group["culprit"][i].item()),
                 str(group["rule"][i].item()),
-                "passed" if passed else "FAILED",
+                "passed" if passed else f"FAILED: {group['remedy'][i].item()}",
             ]
         )
         if not passed:
             alarming.add(i)
-    return Table(["Check", "Worst value", "Parameter", "Must be", "Verdict"], rows, frozenset(alarming))
+    return Table(["Check", "Worst value", "Whose", "Must be", "Verdict"], rows, frozenset(alarming))
+
+
+def left_out(tree: xr.DataTree) -> Table:
+    """Return each subject left out: how well it is predicted by the others, and how far the fit depends on it."""
+    group = tree[schema.LOO].dataset
+    if "elpd" not in group:
+        return Table([], [])
+    rows, alarming = [], set()
+    for i, subject in enumerate(str(x) for x in group[schema.SUBJECT].to_numpy()):
+        mine = {n: group[n].to_numpy()[i].item() for n in ("observations", "elpd", "elpd_mcse", "p_loo", "pareto_k")}
+        rows.append(
+            [
+                subject,
+                str(mine["observations"]),
+                with_error(mine["elpd"], mine["elpd_mcse"]),
+                with_error(mine["p_loo"], mine["elpd_mcse"]),
+                f"{mine['pareto_k']:.2f}",
+            ]
+        )
+        if not mine["pareto_k"] <= 0.7:
+            alarming.add(i)
+    return Table(["ID", "Observations", "elpd ± MCSE", "p_loo ± MCSE", "Pareto k"], rows, frozenset(alarming))
 
 
 def posterior(tree: xr.DataTree) -> Table:
-    """Return the population parameters in the field's form: estimate, RSE, interval, IIV as CV%, shrinkage, prior."""
-    group, draws = tree[schema.FIT_HEALTH].dataset, tree[schema.POSTERIOR].dataset
-    prior = tree[schema.PRIOR].dataset
-    names = [str(n) for n in group[schema.PARAMETER].to_numpy()]
-    rows = []
-    for name in names:
-        mine = group.sel({schema.PARAMETER: name})
-        median, spread = float(mine["median"]), float(mine["sd"])
-        low, high, label = float(mine["lower"]), float(mine["upper"]), name
-        unit, shrinkage = str(mine["unit"].item()), "–"
-        if name.endswith("_iiv"):
-            variation = 100 * np.sqrt(np.expm1(draws[name].to_numpy() ** 2))
-            low, median, high = np.quantile(variation, (0.025, 0.5, 0.975))
-            spread, unit = float(variation.std()), "CV%"
-            label = f"IIV {name.removesuffix('_iiv')}"
-            shrinkage = f"{100 * float(mine['shrinkage']):.0f} %"
-        elif name.startswith("corr_"):
-            label = "Correlation of eta " + " and ".join(name.split("_")[1:])
-        rse = "–" if name.startswith("corr_") else f"{100 * spread / abs(median):.0f} %"
+    """Return the population parameters in the field's form; no digit goes beyond its Monte-Carlo error."""
+    group = tree[schema.PARAMETER_TABLE].dataset
+    rows, kind = [], ""
+    for i, name in enumerate(str(n) for n in group[schema.PARAMETER].to_numpy()):
+        mine = {str(v): group[v].to_numpy()[i].item() for v in group.data_vars}
+        own = str(group["kind"].to_numpy()[i])
         rows.append(
             [
-                label,
-                unit or "–",
-                significant(median),
-                rse,
-                interval(low, high),
-                shrinkage,
-                "–" if np.isnan(mine["contraction"]) else f"{100 * float(mine['contraction']):.0f} %",
-                f"{float(mine['r_hat']):.3f}",
-                f"{min(float(mine['ess_bulk']), float(mine['ess_tail'])):.0f}",
-                str(prior[name].attrs["prior"]) if name in prior else str(tree.attrs["correlation"]),
+                own.capitalize() if own != kind else "",
+                _parameter_label(name, own),
+                str(group["unit"].to_numpy()[i]) or "–",
+                known(mine["median"], mine["mcse_median"]),
+                *(["fixed"] + ["–"] * 3 if mine["fixed"] else _spread(mine)),
+                _in_percent(mine["shrinkage"]),
+                _in_percent(mine["contraction"]),
+                "–" if np.isnan(mine["r_hat"]) else f"{mine['r_hat']:.3f}",
+                "–" if np.isnan(mine["ess_bulk"]) else f"{mine['ess_bulk']:.0f} / {mine['ess_tail']:.0f}",
+                str(group["prior"].to_numpy()[i]),
             ]
         )
-    return Table(
-        [
-            "Parameter",
-            "Unit",
-            "Median",
-            "RSE",
-            "95 % interval",
-            "Shrinkage (SD)",
-            "Contraction",
-            "R-hat",
-            "ESS",
-            "Prior",
-        ],
-        rows,
-    )
+        kind = own
+    header = ["Kind", "Parameter", "Unit", "Median", "Mean", "SE", "RSE", "95 % interval", "Shrinkage", "Contraction"]
+    return Table([*header, "R-hat", "ESS bulk / tail", "Prior"], rows)
+
+
+def _spread(mine: dict[str, float]) -> list[str]:
+    """Write mean, SE, RSE and interval of a parameter that is estimated."""
+    lower, upper = known(mine["lower"], mine["mcse_lower"]), known(mine["upper"], mine["mcse_upper"])
+    return [
+        known(mine["mean"], mine["mcse_mean"]),
+        known(mine["sd"], mine["mcse_sd"], 3),
+        _in_percent(mine["rse"]),
+        f"{lower} to {upper}",
+    ]
+
+
+def _in_percent(value: float) -> str:
+    return "–" if np.isnan(value) else f"{round(value) + 0:.0f} %"
+
+
+def _parameter_label(name: str, kind: str) -> str:
+    """Write a site as people do."""
+    if kind == "correlation of etas":
+        return " – ".join(name.split("_")[1:])
+    return name.removesuffix("_iiv") if kind == "variability between subjects" else name
 
 
 def arms(tree: xr.DataTree) -> Table:

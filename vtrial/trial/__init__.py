@@ -3,6 +3,7 @@
 from vtrial.trial.analyses import AbstractAnalysis, Comparison, Means, Proportions
 from vtrial.trial.conduct import Trials, check_enrolment, conduct
 from vtrial.trial.decision import AbstractDecision, PickBest
+from vtrial.trial.mixture import mix
 from vtrial.trial.operating import operating_characteristics
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "Trials",
     "check_enrolment",
     "conduct",
+    "mix",
     "operating_characteristics",
 ]
