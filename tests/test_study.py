@@ -12,6 +12,7 @@ import xarray as xr
 from tests.helpers import ROOT, run_cli
 from vtrial import schema, store
 from vtrial.hashes import digest
+from vtrial.inference import Checkpoint
 
 STAGES = list(schema.STAGES)
 QUICK = ("-cn", "theophylline_quick")
@@ -132,6 +133,29 @@ def test_control_c_in_every_stage(stage, quick, tmp_path, monkeypatch):
     code, _, err = run_cli(*QUICK, f"directory={run}")
     assert code == 0, err
     same_numbers(quick, run)
+
+
+@pytest.mark.parametrize("saves", [1, 6])
+def test_control_c_amid_the_sampler(saves, quick, tmp_path, monkeypatch):
+    """Interrupted in warm-up or among the draws: the saved state goes on to the same numbers, and is gone then."""
+    run, done = tmp_path / "run", []
+    real = Checkpoint.save
+
+    def interrupted(self, iterations, state, fresh):
+        real(self, iterations, state, fresh)
+        done.append(iterations)
+        if len(done) == saves:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Checkpoint, "due", lambda self: True)
+        patched.setattr(Checkpoint, "save", interrupted)
+        assert run_cli(*QUICK, f"directory={run}")[0] == 130
+    assert (run / ".stages" / "calibrate.unfinished" / "state.npz").is_file()
+    code, _, err = run_cli(*QUICK, f"directory={run}")
+    assert code == 0, err
+    same_numbers(quick, run)
+    assert not (run / ".stages" / "calibrate.unfinished").exists()
 
 
 def test_a_finished_run_is_not_run_again(quick, tmp_path):

@@ -68,7 +68,7 @@ def test_pathfinder_finds_a_normal(choose, density):
 
 @pytest.mark.parametrize(("guide", "good"), [("multivariate", True), ("low_rank", True), ("diagonal", False)])
 def test_svi_knows_how_good_it_is(guide, good, density):
-    """Normals correlated by 0.95 are found by the first two guides; the diagonal one is too narrow, and says so."""
+    """Normals correlated by 0.95 are found by the first two guides; the diagonal one is too narrow, which k shows."""
     svi = Svi(guide=guide, steps=4000, particles=16, learning_rate=0.03)
     fitted, bound, params = svi._fit(jax.random.key(0), density, jnp.array([0.0] * 3 + [3.0] * 4), None)
     normal = fitted.get_posterior(params)
@@ -76,7 +76,7 @@ def test_svi_knows_how_good_it_is(guide, good, density):
     log_q = np.asarray(normal.log_prob(x)).reshape(4000, -1).sum(1)
     _, k = smoothed(density.log_density(x) - log_q)
     assert bound.shape == (4000,)
-    assert (k <= 0.7) == good
+    assert (k < 0.5) == good  # above a half the weights have no variance
     if good:
         np.testing.assert_allclose(x[:, :3].std(0), SD, rtol=0.15)
 

@@ -13,7 +13,7 @@ import pytest
 from tests.helpers import theophylline
 from vtrial import schema
 from vtrial.diagnose import Gate, fit_health
-from vtrial.inference import Nuts, groups
+from vtrial.inference import CrossChain, Nuts, groups
 
 REFERENCE = json.loads((Path(__file__).parent / "data" / "theophylline_stan.json").read_text())
 NAMES = {
@@ -28,11 +28,17 @@ NAMES = {
 }
 
 
-@pytest.fixture(scope="module")
-def fit(data):
+# So many draws that the Monte-Carlo error of a quantile is a quarter of its tolerance.
+SAMPLERS = {
+    "nuts": Nuts(chains=4, warmup=1000, draws=6000),
+    "cross_chain": CrossChain(chains=16, warmup=800, draws=1500, target_accept=0.9),
+}
+
+
+@pytest.fixture(scope="module", params=SAMPLERS)
+def fit(data, request):
     statistical = theophylline(weight=False, correlation=None)
-    # So many draws that the Monte-Carlo error of a quantile is a quarter of its tolerance.
-    found = Nuts(chains=4, warmup=1000, draws=6000)(jax.random.key(20261122), statistical, data)
+    found = SAMPLERS[request.param](jax.random.key(20261122), statistical, data)
     prior = groups.prior(jax.random.key(1), statistical)
     health = fit_health(found[schema.POSTERIOR], found[schema.SAMPLE_STATS], prior, statistical)
     return found[schema.POSTERIOR], health

@@ -1,6 +1,7 @@
 """Draws from an approximation, weighted towards the posterior: what they are worth is measured, not assumed."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from arviz_stats.base import array_stats
@@ -67,7 +68,7 @@ def resampled(
     # Weights that cannot mend the approximation would leave copies of a few draws: a look at it is worth more.
     equal = np.isfinite(log_target) / np.isfinite(log_target).sum()
     chosen = random.choice(len(vectors), draws, p=weights if k <= GOOD else equal)
-    points = jax.vmap(jax.vmap(density.point))(vectors[chosen].reshape(_CHAINS, -1, vectors.shape[1]))
+    points = jax.vmap(jax.vmap(density.point))(jnp.asarray(vectors[chosen].reshape(_CHAINS, -1, vectors.shape[1])))
     shape = (_CHAINS, draws // _CHAINS)
     stats = groups.sample_stats(
         {"diverging": np.zeros(shape, bool), "potential_energy": -log_target[chosen].reshape(shape)}

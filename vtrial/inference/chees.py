@@ -84,7 +84,7 @@ class State(NamedTuple):
     x: Float[Array, "chain coordinate"]
     potential: Float[Array, " chain"]
     gradient: Float[Array, "chain coordinate"]
-    step: tuple[Array, ...]
+    step: tuple[Array | float, ...]
     """Dual averaging of the logarithm of the step size."""
     length: Length
     moments: Moments
@@ -118,7 +118,7 @@ def kernel(
         begin = jnp.log(2.0 * _LENGTHS[0])
         length = Length(begin, begin, zero, zero)
         first = jnp.zeros((), int)
-        return State(each[0], first, x, *both(x), _begin_step(jnp.log(0.1)), length, moments, mass)
+        return State(each[0], first, x, *both(x), _begin_step(math.log(0.1)), length, moments, mass)
 
     def step(state: State) -> tuple[State, Draw]:
         key, kick, chance = jax.random.split(state.key, 3)
@@ -153,7 +153,7 @@ def kernel(
     return Kernel(init, step)
 
 
-def learnt_of(state: State) -> tuple[tuple[Array, ...], Length, Moments, Mass]:
+def learnt_of(state: State) -> tuple[tuple[Array | float, ...], Length, Moments, Mass]:
     """Return the part of the state that the warm-up tunes."""
     return state.step, state.length, state.moments, state.mass
 
@@ -179,7 +179,7 @@ def _integrate(both, state: State, r: Array, size: Array, steps: Array) -> Traje
 
 def _learn(
     state: State, end: Trajectory, accept: Array, time: Array, target: float, watched: int
-) -> tuple[tuple[Array, ...], Length, Moments, Mass]:
+) -> tuple[tuple[Array | float, ...], Length, Moments, Mass]:
     """Return what all chains together have learnt: step size, trajectory length, moments and mass."""
     harmonic = 1.0 / jnp.mean(1.0 / jnp.maximum(accept, 1e-3))
     step = _next_step(target - harmonic, state.step)

@@ -114,14 +114,16 @@ class UnconstrainedDensity:
             if name in medians:
                 return jnp.full(transform.forward_shape(shape), medians[name])
             if name in self.population:
-                return transform(jnp.zeros(shape))
+                return jnp.asarray(transform(jnp.zeros(shape)))
             return jnp.broadcast_to(site["fn"].mean, transform.forward_shape(shape))
 
         @jax.jit
         def found() -> Point:
             model = handlers.substitute(handlers.seed(self._model, 0), substitute_fn=typical)
             sites = handlers.trace(model).get_trace()
-            return {name: transform.inv(sites[name]["value"]) for name, (transform, _) in self.sites.items()}
+            return {
+                name: jnp.asarray(transform.inv(sites[name]["value"])) for name, (transform, _) in self.sites.items()
+            }
 
         return found()
 

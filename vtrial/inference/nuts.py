@@ -95,7 +95,7 @@ class Nuts(AbstractInference):
             return begin(
                 point,
                 self.warmup,
-                dense_mass=block,
+                dense_mass=block,  # pyright: ignore[reportArgumentType]
                 target_accept_prob=self.target_accept,
                 max_tree_depth=self.max_tree_depth,
                 rng_key=key,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 import numpy as np
-from scipy.linalg import cholesky, qr, solve_triangular
+from scipy.linalg import solve_triangular
 from scipy.optimize import minimize
 
 from vtrial.inference.density import UnconstrainedDensity
@@ -100,11 +100,13 @@ def _normal(x: np.ndarray, g: np.ndarray, a: np.ndarray, history: list[tuple[np.
     middle = np.block([[np.zeros_like(corner), -inverse], [-inverse.T, corner]])
     wide = np.concatenate([a[:, None] * z, s], axis=1)
     scale = np.sqrt(a)
-    basis, r = qr(wide / scale[:, None], mode="economic")
+    basis, r = np.linalg.qr(wide / scale[:, None])
     inner = np.eye(len(r)) + r @ middle @ r.T
     try:
-        factor = cholesky((inner + inner.T) / 2, lower=True)
-    except (np.linalg.LinAlgError, ValueError):
+        factor = np.linalg.cholesky((inner + inner.T) / 2)
+    except np.linalg.LinAlgError:
+        return None
+    if not np.isfinite(factor).all():
         return None
     step = a * g + wide @ (middle @ (wide.T @ g))
     return Normal(x - step, scale, basis, factor)

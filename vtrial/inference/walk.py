@@ -80,7 +80,7 @@ def walk(
         like: shapes of those.
         checkpoint: where the state is saved, and whence it is resumed.
     """
-    init = jax.jit(lambda *given: jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), kernel.init(*given)))
+    init = jax.jit(lambda *given: jax.tree.map(_strong, kernel.init(*given)))
     shapes = jax.eval_shape(init, keys, like)
     advance = _chunk(kernel)
     made = jax.eval_shape(advance, shapes, jax.ShapeDtypeStruct((), jnp.int32))[1]
@@ -101,6 +101,12 @@ def walk(
             if checkpoint and checkpoint.due():
                 record.save(checkpoint, done, state)
     return record.all()
+
+
+def _strong(x: Any) -> Array:
+    """Return an array whose type is its own: a saved state that is read again has no weak ones."""
+    x = x if isinstance(x, jax.Array) else jnp.asarray(x)
+    return x if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else jax.lax.convert_element_type(x, x.dtype)
 
 
 def _joined(parts: list[Any]) -> Any:
