@@ -1,6 +1,5 @@
 """The first look: Laplace's approximation of the population level, put right by importance sampling."""
 
-import logging
 from collections.abc import Mapping
 
 import equinox as eqx
@@ -20,10 +19,8 @@ from vtrial.inference.approximation import GOOD, check_draws, smoothed
 from vtrial.inference.base import AbstractInference
 from vtrial.inference.checkpoint import Checkpoint
 from vtrial.inference.inner import CURVATURES
-from vtrial.inference.marginal import Fit, Marginal
+from vtrial.inference.marginal import Fit, Marginal, first_look
 from vtrial.likelihood import StatisticalModel
-
-log = logging.getLogger(__name__)
 
 _CHAINS = 4
 """Independent draws are laid out as chains, so that the health checks of a fit apply to them too."""
@@ -104,14 +101,6 @@ class Laplace(AbstractInference):
             f"Laplace-marginal fit ({self.curvature}), {_CHAINS * self.draws} draws by importance sampling of the "
             f"population level and of each subject ({self.samples} samples)"
         )
-
-
-def first_look(marginal: Marginal) -> Fit:
-    """Return the maximum from the prior medians, and say what it is in the log."""
-    start = marginal.density.vector(marginal.density.centre(marginal.statistical.starts()))
-    fit = marginal.fit(np.asarray(start))
-    log.info("           Laplace fit: objective %.2f after %d evaluations", fit.objective, fit.evaluations)
-    return fit
 
 
 def _weigh(

@@ -201,6 +201,14 @@ class Marginal:
         return weights.T, jnp.take_along_axis(samples, chosen[None, :, None], axis=0)[0]
 
 
+def first_look(marginal: Marginal) -> Fit:
+    """Return the maximum from the prior medians, and say what it is in the log."""
+    start = marginal.density.vector(marginal.density.centre(marginal.statistical.starts()))
+    fit = marginal.fit(np.asarray(start))
+    log.info("           Laplace fit: objective %.2f after %d evaluations", fit.objective, fit.evaluations)
+    return fit
+
+
 def _log_t(x: Float[Array, "sample subject latent"]) -> Float[Array, "sample subject"]:
     """Return the log density of the standard multivariate t with `_TAILS` degrees of freedom."""
     n = x.shape[-1]
