@@ -57,7 +57,7 @@ class StatisticalModel(eqx.Module):
 
         return numpyro_model
 
-    def population_level(self, data: Dataset) -> Callable[[], tuple[dict[str, Array], Float[Array, "effect effect"]]]:
+    def population_level(self, data: Dataset) -> Callable[[], Any]:
         """Return the NumPyro model of what subjects share, which gives its numbers by site and the factor of OMEGA.
 
         It also has the missing covariates, each of which is one subject's, but outside its random effects.

@@ -17,9 +17,9 @@ MAKE = {
     "Svi": lambda quick: Svi(steps=400, draws=100, candidates=200),
 }
 MCMC = {
-    "nuts": Nuts(chains=2, warmup=120, draws=60),
-    "side by side": Nuts(chains=2, warmup=120, draws=60, chain_method="vectorized"),
-    "cross_chain": CrossChain(chains=4, warmup=120, draws=60),
+    "nuts": Nuts(chains=2, warmup=120, draws=60, centring="none"),
+    "side by side": Nuts(chains=2, warmup=120, draws=60, centring="none", chain_method="vectorized"),
+    "cross_chain": CrossChain(chains=4, warmup=120, draws=60, centring="none"),
 }
 MEAN, SD, CORRELATION = (1.0, -2.0, 0.5), (0.5, 2.0, 1.0), 0.95
 

@@ -1,8 +1,8 @@
 """Which random effects are sampled centred: decided for each parameter by how much a subject's own data say of it."""
 
+import dataclasses
 import logging
 
-import equinox as eqx
 import numpy as np
 
 from vtrial.data import Dataset
@@ -40,14 +40,10 @@ def centred(statistical: StatisticalModel, data: Dataset, rule: str) -> Statisti
         data: the observed data.
         rule: `all`, `none`, or `auto`, which takes a Laplace fit to see what the data leave open.
     """
-    effects = statistical.population.effects
-    if rule == "none" or not effects:
-        chosen: tuple[str, ...] = ()
-    elif rule == "all":
-        chosen = effects
-    else:
-        chosen = _by_information(statistical, data)
-    return eqx.tree_at(lambda s: s.centred, statistical, chosen, is_leaf=lambda x: x is statistical.centred)
+    if rule == "none" or not statistical.population.effects:
+        return statistical
+    chosen = statistical.population.effects if rule == "all" else _by_information(statistical, data)
+    return dataclasses.replace(statistical, centred=chosen)
 
 
 def _by_information(statistical: StatisticalModel, data: Dataset) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from vtrial.data import Dataset
 from vtrial.errors import UserError
 from vtrial.inference import chees
 from vtrial.inference.base import AbstractInference
+from vtrial.inference.centring import check_centring
 from vtrial.inference.checkpoint import Checkpoint, identity
 from vtrial.inference.density import UnconstrainedDensity
 from vtrial.inference.mcmc import sample
@@ -40,6 +41,8 @@ class CrossChain(AbstractInference):
     """`medians`: near the prior medians; `pathfinder` or `laplace`: drawn from an approximation found from there."""
     jitter: float = eqx.field(static=True, default=0.1)
     """SD of the starting points around the prior medians, on the unconstrained scale."""
+    centring: str = eqx.field(static=True, default="auto")
+    """Random effects to sample centred: `auto` (those that the data say much of, by a Laplace fit), `none`, `all`."""
     dense_mass: bool = eqx.field(static=True, default=True)
     """Mass matrix dense over the population level; false is diagonal throughout."""
 
@@ -53,6 +56,7 @@ class CrossChain(AbstractInference):
         if not 0 < self.target_accept < 1:
             raise UserError(f"inference.target_accept is a probability between 0 and 1, not {self.target_accept}.")
         check_start(self.start)
+        check_centring(self.centring)
 
     def __call__(
         self,
@@ -75,6 +79,7 @@ class CrossChain(AbstractInference):
             start=self.start,
             jitter=self.jitter,
             kernel=self._kernel,
+            centring=self.centring,
             checkpoint=checkpoint,
         )
         found[schema.SAMPLE_STATS].attrs.update(target_accept=self.target_accept)

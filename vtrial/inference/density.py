@@ -32,7 +32,7 @@ class UnconstrainedDensity:
     plate, which no subject owns: few, and correlated with one another.
     """
 
-    def __init__(self, model: Callable[[], None]):
+    def __init__(self, model: Callable[[], Any]):
         """Find the sampled sites by tracing the model abstractly: nothing is computed or compiled."""
         self._model = model
         self.sites: dict[str, tuple[Transform, tuple[int, ...]]] = {}

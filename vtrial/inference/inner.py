@@ -128,12 +128,13 @@ class Inner:
             return jnp.asarray(sum(each.sum() for each in found.values()))
 
         slope, push = jax.linearize(jax.grad(total), predicted)
-        expected = {o: self._expected(o, draw, predicted[o]) for o in self.statistical.noise}
+        found = {o: self._expected(o, draw, predicted[o]) for o in self.statistical.noise}
+        expected = {o: value for o, value in found.items() if value is not None}
 
         def information(column: dict[str, Array]) -> dict[str, Array]:
             observed = push(column)
-            known = {o: e * column[o] for o, e in expected.items() if e is not None}
-            return {name: known.get(name, -value) for name, value in observed.items()}
+            known = {o: e * column[o] for o, e in expected.items()}
+            return {name: -value for name, value in observed.items()} | known
 
         return slope, information
 

@@ -1,6 +1,7 @@
 """The first look: Laplace's approximation of the population level, put right by importance sampling."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -75,7 +76,7 @@ class Laplace(AbstractInference):
         marginal = Marginal(statistical, data, self.curvature)
         fit = first_look(marginal)
         random = np.random.default_rng(np.asarray(jax.random.key_data(keys.named(key, "propose"))))
-        law = multivariate_t(fit.vector, fit.covariance, df=_TAILS, allow_singular=True)
+        law: Any = multivariate_t(fit.vector, fit.covariance, df=_TAILS, allow_singular=True)  # pyright: ignore
         vectors = np.atleast_2d(law.rvs(self.proposals * _CHAINS * self.draws, random_state=random))
         each = keys.numbered(keys.named(key, "subjects"), len(vectors))
         weights, latent, prior = _weigh(marginal, each, vectors, fit, self.samples)

@@ -1,5 +1,6 @@
 """What every Markov chain method does around its kernel: start, walk, name the draws."""
 
+import logging
 from collections.abc import Callable, Mapping
 
 import jax
@@ -10,11 +11,14 @@ from jaxtyping import Array, Key
 from vtrial import keys, schema
 from vtrial.data import Dataset
 from vtrial.inference import groups
+from vtrial.inference.centring import centred
 from vtrial.inference.checkpoint import Checkpoint
 from vtrial.inference.density import UnconstrainedDensity
 from vtrial.inference.start import starts
-from vtrial.inference.walk import Kernel, Plan, walk
+from vtrial.inference.walk import Clock, Kernel, Plan, walk
 from vtrial.likelihood import StatisticalModel
+
+log = logging.getLogger(__name__)
 
 
 def sample(
@@ -28,9 +32,16 @@ def sample(
     start: str,
     jitter: float,
     kernel: Callable[[UnconstrainedDensity], Kernel],
+    centring: str,
     checkpoint: Checkpoint | None,
+    clock: Clock | None = None,
 ) -> Mapping[str, xr.Dataset]:
-    """Return the groups of a fit by the kernel made for the joint density."""
+    """Return the groups of a fit by the kernel made for the joint density.
+
+    What was centred is in the attribute `centred` of `sample_stats`.
+    """
+    clock = clock or Clock()
+    statistical = centred(statistical, data, centring)
     density = UnconstrainedDensity(statistical.joint(data))
     like = {
         name: jax.ShapeDtypeStruct((chains, *shape), jnp.result_type(float))
@@ -43,6 +54,13 @@ def sample(
         lambda: starts(keys.named(key, "start"), density, statistical, data, chains=chains, kind=start, jitter=jitter),
         like,
         checkpoint,
+        clock,
+    )
+    log.info(
+        "           compiling %.1f s, warm-up %.1f s and sampling %.1f s of CPU",
+        *(clock.compiling, clock.warmup, clock.sampling),
     )
     posterior = groups.posterior(density.named(points), statistical, data)
-    return {schema.POSTERIOR: posterior, schema.SAMPLE_STATS: groups.sample_stats(fields)}
+    stats = groups.sample_stats(fields)
+    stats.attrs["centred"] = list(statistical.centred)
+    return {schema.POSTERIOR: posterior, schema.SAMPLE_STATS: stats}

@@ -12,6 +12,7 @@ from vtrial import schema
 from vtrial.data import Dataset
 from vtrial.errors import UserError, nearest
 from vtrial.inference.base import AbstractInference
+from vtrial.inference.centring import check_centring
 from vtrial.inference.checkpoint import Checkpoint, identity
 from vtrial.inference.density import Point, UnconstrainedDensity
 from vtrial.inference.mcmc import sample
@@ -43,6 +44,8 @@ class Nuts(AbstractInference):
     """`medians`: near the prior medians; `pathfinder` or `laplace`: drawn from an approximation found from there."""
     jitter: float = eqx.field(static=True, default=0.1)
     """SD of the starting points around the prior medians, on the unconstrained scale."""
+    centring: str = eqx.field(static=True, default="auto")
+    """Random effects to sample centred: `auto` (those that the data say much of, by a Laplace fit), `none`, `all`."""
     dense_mass: bool = eqx.field(static=True, default=True)
     """Mass matrix dense over the population level; false is diagonal throughout."""
     chain_method: str = eqx.field(static=True, default="auto")
@@ -60,6 +63,7 @@ class Nuts(AbstractInference):
         if self.chain_method not in _METHODS:
             raise UserError(f"inference.chain_method is '{self.chain_method}'. {nearest(self.chain_method, _METHODS)}")
         check_start(self.start)
+        check_centring(self.centring)
 
     def __call__(
         self,
@@ -82,6 +86,7 @@ class Nuts(AbstractInference):
             start=self.start,
             jitter=self.jitter,
             kernel=self._kernel,
+            centring=self.centring,
             checkpoint=checkpoint,
         )
         found[schema.SAMPLE_STATS].attrs.update(max_tree_depth=self.max_tree_depth, target_accept=self.target_accept)

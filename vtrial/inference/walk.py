@@ -1,6 +1,8 @@
 """Sampling in chunks: progress between them, the state saved now and then, and the same draws however often resumed."""
 
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -39,6 +41,18 @@ class Plan(NamedTuple):
     """Sites whose effective sample size is shown."""
 
 
+@dataclass
+class Clock:
+    """Where the time of an inference went."""
+
+    compiling: float = 0.0
+    """Seconds until the sampler could take its first step."""
+    warmup: float = 0.0
+    """CPU seconds."""
+    sampling: float = 0.0
+    """CPU seconds."""
+
+
 class Record:
     """What the chunks gave, those saved already and those not yet; chains first, iterations second."""
 
@@ -68,7 +82,13 @@ def one_after_the_other(run: Callable[..., Any], in_axes: tuple[int | None, ...]
 
 
 def walk(
-    kernel: Kernel, plan: Plan, keys: Array, starts: Callable[[], Point], like: Any, checkpoint: Checkpoint | None
+    kernel: Kernel,
+    plan: Plan,
+    keys: Array,
+    starts: Callable[[], Point],
+    like: Any,
+    checkpoint: Checkpoint | None,
+    clock: Clock,
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Run warm-up and sampling; return the points and statistics of the draws [chain draw ...].
 
@@ -79,20 +99,29 @@ def walk(
         starts: gives the starting points; not asked when a saved state is resumed.
         like: shapes of those.
         checkpoint: where the state is saved, and whence it is resumed.
+        clock: is told where the time goes.
     """
+    began = time.monotonic()
     init = jax.jit(lambda *given: jax.tree.map(_strong, kernel.init(*given)))
     shapes = jax.eval_shape(init, keys, like)
-    advance = _chunk(kernel)
-    made = jax.eval_shape(advance, shapes, jax.ShapeDtypeStruct((), jnp.int32))[1]
+    chunk, count = _chunk(kernel), jax.ShapeDtypeStruct((), jnp.int32)
+    made = jax.eval_shape(chunk, shapes, count)[1]
+    advance = chunk.lower(shapes, count).compile()
     saved = checkpoint.load(shapes, made) if checkpoint else None
     done, state, kept = saved or (0, init(keys, starts()), [])
+    clock.compiling += time.monotonic() - began
     record = Record(kept)
     total = plan.warmup + plan.draws
     with Progress(total, done) as progress:
         while done < total:
             # A chunk never straddles the end of the warm-up; its length is data, so there is one compilation.
             length = min(_CHUNK, (plan.warmup if done < plan.warmup else total) - done)
-            state, found = advance(state, jnp.asarray(length, jnp.int32))
+            before = time.process_time()
+            state, found = jax.block_until_ready(advance(state, jnp.asarray(length, jnp.int32)))
+            if done < plan.warmup:
+                clock.warmup += time.process_time() - before
+            else:
+                clock.sampling += time.process_time() - before
             if done >= plan.warmup:
                 record.add(jax.tree.map(lambda x, n=length: np.asarray(x)[:, :n], found))
             done += length
@@ -124,7 +153,7 @@ def _detail(draws: Any, watched: tuple[str, ...]) -> str:
     return said if np.isnan(ess) else f"{said}, least ESS {ess:.0f}"
 
 
-def _chunk(kernel: Kernel) -> Callable[[Any, Array], tuple[Any, Draw]]:
+def _chunk(kernel: Kernel) -> Any:
     """Return the compiled function that advances all chains by at most `_CHUNK` iterations and keeps every draw."""
 
     def run(state: Any, length: Int[Array, ""]):
