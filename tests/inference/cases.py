@@ -10,7 +10,7 @@ from vtrial.inference import CrossChain, Laplace, Nuts, Pathfinder, Prior, Saved
 MAKE = {
     "CrossChain": lambda quick: CrossChain(chains=4, warmup=30, draws=10),
     "Laplace": lambda quick: Laplace(draws=25, samples=8),
-    "Nuts": lambda quick: Nuts(chains=2, warmup=20, draws=10),
+    "Nuts": lambda quick: Nuts(chains=2, warmup=20, draws=30),
     "Pathfinder": lambda quick: Pathfinder(paths=2, draws=100, candidates=100),
     "Prior": lambda quick: Prior(draws=10),
     "Saved": lambda quick: Saved(str(quick / "result.zarr")),
