@@ -220,7 +220,8 @@ class StatisticalModel(eqx.Module):
         for name in self.population.missing:
             gaps = np.flatnonzero(np.isnan(data.covariates[name]))
             if len(gaps):
-                found[name] = found[name].at[gaps].set(draw[name + MISSING])
+                value = jnp.asarray(draw[name + MISSING])
+                found[name] = found[name].at[gaps].set(value if found[name].ndim == 1 else value[:, None])
         return found
 
     def same_subjects(self, draw: Values, data: Dataset) -> dict[str, Array]:

@@ -64,6 +64,7 @@ class NonmemTable(AbstractData):
             the one in CMT if there are several outputs, and any if there is one.
         compartments: for each number or name in CMT, the model's state it doses into; names of states are known.
         covariates: columns to keep as covariates.
+        missing: those of them that some subjects may have no value of; `population.missing` says how they are spread.
         covariate_interpolation: how a covariate that varies within a subject goes on between rows: "locf" (the last
             row's value), "nocb" (the next row's, as in NONMEM) or "linear".
         columns: where a file has other names: the name above -> the name in the file.
@@ -81,6 +82,7 @@ class NonmemTable(AbstractData):
     compartments: Mapping[int | str, str] = eqx.field(static=True, default_factory=dict)
     covariates: tuple[str, ...] = eqx.field(static=True, converter=_names, default=())
     covariate_interpolation: str = eqx.field(static=True, default="locf")
+    missing: tuple[str, ...] = eqx.field(static=True, converter=_names, default=())
     columns: Mapping[str, str] = eqx.field(static=True, default_factory=dict)
     dates: str = eqx.field(static=True, default="")
     censored: str = eqx.field(static=True, default="refuse")
@@ -123,7 +125,9 @@ class NonmemTable(AbstractData):
             table, event, self.outputs, lambda o: conversion.output(o, model), censored=self.censored
         )
         refuse_duplicates(table, time, event)
-        baseline, varying = read_covariates(table, self.covariates, order, time, self.covariate_interpolation)
+        baseline, varying = read_covariates(
+            table, self.covariates, order, time, self.covariate_interpolation, self.missing
+        )
         carried = self.covariate_interpolation if varying else ""
         return Dataset(
             subjects=tuple(order),
