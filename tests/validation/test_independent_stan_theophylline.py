@@ -13,7 +13,7 @@ import pytest
 from tests.helpers import theophylline
 from vtrial import schema
 from vtrial.diagnose import Gate, fit_health
-from vtrial.inference import CrossChain, Nuts, groups
+from vtrial.inference import CrossChain, Laplace, Nuts, groups
 
 REFERENCE = json.loads((Path(__file__).parent / "data" / "theophylline_stan.json").read_text())
 NAMES = {
@@ -32,6 +32,7 @@ NAMES = {
 SAMPLERS = {
     "nuts": Nuts(chains=4, warmup=1000, draws=6000),
     "cross_chain": CrossChain(chains=16, warmup=800, draws=1500, target_accept=0.9),
+    "laplace": Laplace(draws=1500),
 }
 
 

@@ -1,6 +1,7 @@
 """The density of the population level with the subjects' random effects integrated out, by Laplace's method."""
 
 import logging
+from collections.abc import Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -123,7 +124,7 @@ class Marginal:
         above, below = jnp.split(jax.lax.map(lambda side: size(vector + side), sides), 2)
         return value, jax.grad(height)(vector) + (above - below) / (2 * _STEP), modes.latent
 
-    def objective(self, draw: Values) -> np.ndarray:
+    def objective(self, draw: Mapping[str, float] | Values) -> np.ndarray:
         """Return NONMEM's objective function of each subject at stated values of the population level."""
         start = jnp.zeros((len(self.data.subjects), self.inner.size))
         modes = jax.jit(self.inner.modes)({name: jnp.asarray(value) for name, value in draw.items()}, start)
