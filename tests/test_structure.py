@@ -36,7 +36,7 @@ OWNERS = {
     "zarr": ("store",),
     "matplotlib": ("report",),
     "jinja2": ("report",),
-    "scipy": ("report",),
+    "scipy": ("diagnose", "report"),
     "pint": ("units",),
     "tqdm": ("inference", "cohort"),
 }

@@ -16,6 +16,7 @@ POSTERIOR_PREDICTIVE: Final = "posterior_predictive"
 PRIOR: Final = "prior"
 FIT_HEALTH: Final = "fit_health"
 VPC: Final = "vpc"
+GOODNESS_OF_FIT: Final = "goodness_of_fit"
 COHORT: Final = "cohort"
 OUTCOMES: Final = "outcomes"
 TRIAL: Final = "trial"
@@ -24,7 +25,8 @@ OPERATING_CHARACTERISTICS: Final = "operating_characteristics"
 STAGES: Final[dict[str, tuple[str, ...]]] = {
     "data": (OBSERVED_DATA, CONSTANT_DATA),
     "calibrate": (POSTERIOR, SAMPLE_STATS, LOG_LIKELIHOOD, POSTERIOR_PREDICTIVE, PRIOR),
-    "gate": (FIT_HEALTH, VPC),
+    "gate": (FIT_HEALTH,),
+    "check": (VPC, GOODNESS_OF_FIT),
     "recruit": (COHORT,),
     "simulate": (OUTCOMES,),
     "trial": (TRIAL, OPERATING_CHARACTERISTICS),
@@ -43,6 +45,7 @@ GROUPS: Final[dict[str, str]] = {
     PRIOR: "Draws of the population parameters before the data",
     FIT_HEALTH: "Convergence, effective sample size and shrinkage of each parameter, and the verdict of the gate",
     VPC: "Visual predictive check: quantiles of observed and simulated data by time bin",
+    GOODNESS_OF_FIT: "Predictions, residuals and NPDE of each observation, etas of each subject, and tests of them",
     COHORT: "Virtual patients: parameters and covariates",
     OUTCOMES: "Potential outcomes: every virtual patient's endpoints under every arm",
     TRIAL: "Each virtual trial: what it observed, estimated and selected",
@@ -64,6 +67,10 @@ PARAMETER: Final = "parameter"
 EFFECT: Final = "effect"
 EFFECT_TOO: Final = "effect_too"
 RECORD: Final = "record"
+ID: Final = "ID"
+"""Subjects, where `subject` is a coordinate of observations."""
+RESPONSE: Final = "response"
+"""Outputs, where there is one value each."""
 
 RESULT_CODES: Final[dict[int, str]] = {
     0: "solved",

@@ -23,7 +23,7 @@ from vtrial.design import AbstractDesign
 from vtrial.endpoint import AbstractEndpoint
 from vtrial.errors import UserError, nearest, within
 from vtrial.hashes import digest
-from vtrial.inference import AbstractInference, groups
+from vtrial.inference import AbstractInference, Prior, groups
 from vtrial.likelihood import StatisticalModel
 from vtrial.model import AbstractModel, check_equations
 from vtrial.noise import AbstractNoise
@@ -35,6 +35,9 @@ from vtrial.trial import AbstractAnalysis, AbstractDecision, check_enrolment, co
 log = logging.getLogger(__name__)
 
 _LIBRARIES = ("jax", "jaxlib", "numpyro", "diffrax", "equinox", "arviz", "xarray", "zarr", "polars", "hydra-core")
+
+_PRIOR_DRAWS = 100
+"""In each of four chains, for the prior predictive check."""
 
 
 class Study(eqx.Module):
@@ -62,10 +65,8 @@ class Study(eqx.Module):
     """The endpoint that decides."""
     analysis: AbstractAnalysis
     decision: AbstractDecision
-    vpc_replicates: int = eqx.field(static=True, default=500)
-    """Replicated datasets of the visual predictive check."""
-    vpc_bins: int = eqx.field(static=True, default=10)
-    """Its time bins."""
+    vpc: diagnose.VisualCheck = eqx.field(default_factory=diagnose.VisualCheck)
+    """The visual predictive check."""
 
     def __check_init__(self):
         """Check everything that needs no data: names, units, windows, doses.
@@ -109,8 +110,6 @@ class Study(eqx.Module):
             )
         if (draws := self.inference.count()) is not None:
             self.cohort.refuse_beyond(draws)
-        if self.vpc_replicates < 20 or self.vpc_bins < 1:
-            raise UserError("vpc_replicates must be at least 20 and vpc_bins at least 1.")
 
     def statistical(self, data: Dataset) -> StatisticalModel:
         """Return the statistical model, checked against the data.
@@ -125,6 +124,7 @@ class Study(eqx.Module):
             with within(f"design.arms.{name}"):
                 arm.regimen.check_covariates(self.model, data.covariate_units)
         self.check_doses(data.covariates)
+        self.vpc.check(data)
         for output in data.observations:
             if output not in self.noise:
                 raise UserError(
@@ -221,7 +221,8 @@ def _stages(study: Study, statistical: StatisticalModel, data: Dataset, store: S
     store.stage("data", lambda: observed)
     store.stage("calibrate", lambda: _calibrate(keys.named(key, "calibrate"), study, statistical, data))
     posterior = groups.draws(store.group(schema.POSTERIOR))
-    store.stage("gate", lambda: _gate(keys.named(key, "gate"), study, statistical, data, store, posterior))
+    store.stage("gate", lambda: _gate(study, statistical, store))
+    store.stage("check", lambda: _check(keys.named(key, "check"), study, statistical, data, store, posterior))
     store.stage("recruit", lambda: _recruit(keys.named(key, "recruit"), study, statistical, data, store, posterior))
     store.stage("simulate", lambda: _simulate(keys.named(key, "simulate"), study, statistical, store, posterior))
     store.stage("trial", lambda: _trial(keys.named(key, "trial"), study, store))
@@ -235,9 +236,7 @@ def _calibrate(key, study: Study, statistical: StatisticalModel, data: Dataset) 
     return fitted | predicted | {schema.PRIOR: groups.prior(keys.named(key, "prior"), statistical)}
 
 
-def _gate(
-    key, study: Study, statistical: StatisticalModel, data: Dataset, store: Store, posterior
-) -> dict[str, xr.Dataset]:
+def _gate(study: Study, statistical: StatisticalModel, store: Store) -> dict[str, xr.Dataset]:
     health = diagnose.fit_health(
         store.group(schema.POSTERIOR), store.group(schema.SAMPLE_STATS), store.group(schema.PRIOR), statistical
     )
@@ -245,10 +244,31 @@ def _gate(
     study.gate.enforce(judged)
     if judged.attrs["gate_forced"]:
         log.warning("the fit did not pass the gate; going on because gate.force=true")
-    check = diagnose.visual_predictive_check(
-        keys.named(key, "vpc"), posterior, statistical, data, replicates=study.vpc_replicates, bins=study.vpc_bins
+    return {schema.FIT_HEALTH: judged}
+
+
+def _check(
+    key, study: Study, statistical: StatisticalModel, data: Dataset, store: Store, posterior
+) -> dict[str, xr.Dataset]:
+    """Compare the data with what the fit says they should be."""
+    count = study.vpc.replicates
+    expected = groups.draws(Prior(_PRIOR_DRAWS)(keys.named(key, "prior"), statistical, data)[schema.POSTERIOR])
+    before = diagnose.replicated(keys.named(key, "before"), expected, statistical, data, min(count, 4 * _PRIOR_DRAWS))
+    simulated = diagnose.replicated(keys.named(key, "replicate"), posterior, statistical, data, count)
+    prediction = diagnose.population_predictions(posterior, statistical, data)
+    individual = store.group(schema.POSTERIOR_PREDICTIVE)[schema.IPRED].median((schema.CHAIN, schema.DRAW))
+    check = study.vpc(simulated, prediction, data)
+    table = diagnose.goodness_of_fit(
+        keys.named(key, "ranks"),
+        posterior,
+        statistical,
+        data,
+        simulated=simulated,
+        prediction=prediction,
+        individual=individual.to_numpy(),
     )
-    return {schema.FIT_HEALTH: judged, schema.VPC: check}
+    bands = diagnose.predictive_bands(before, simulated, check, data)
+    return {schema.VPC: check.merge(bands), schema.GOODNESS_OF_FIT: table}
 
 
 def _recruit(

@@ -1,7 +1,18 @@
-"""May this fit be used? Its health, the gate that decides, and the visual predictive check."""
+"""May this fit be used? Its health, the gate that decides, goodness of fit, and visual predictive checks."""
 
 from vtrial.diagnose.gate import Gate
+from vtrial.diagnose.goodness import goodness_of_fit
 from vtrial.diagnose.health import fit_health
-from vtrial.diagnose.vpc import visual_predictive_check
+from vtrial.diagnose.predictive import predictive_bands
+from vtrial.diagnose.replicate import population_predictions, replicated
+from vtrial.diagnose.vpc import VisualCheck
 
-__all__ = ["Gate", "fit_health", "visual_predictive_check"]
+__all__ = [
+    "Gate",
+    "VisualCheck",
+    "fit_health",
+    "goodness_of_fit",
+    "population_predictions",
+    "predictive_bands",
+    "replicated",
+]
