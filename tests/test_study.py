@@ -14,6 +14,7 @@ from vtrial import schema, store
 from vtrial.hashes import digest
 
 STAGES = list(schema.STAGES)
+TABLES = {f"{name}.{kind}" for name in schema.TABLES for kind in ("csv", "parquet")}
 QUICK = ("-cn", "theophylline_quick")
 
 
@@ -43,7 +44,7 @@ def test_arviz_reads_the_posterior(tree):
 def test_the_manifest_has_every_file(quick):
     manifest = json.loads((quick / "manifest.json").read_text())
     found = {f.relative_to(quick).as_posix() for f in (quick / "result.zarr").rglob("*") if f.is_file()}
-    assert set(manifest["outputs"]) == found | {"report.html", "config.yaml"}
+    assert set(manifest["outputs"]) == found | {"report.html", "config.yaml"} | TABLES
     for name, known in manifest["outputs"].items():
         assert digest(quick / name) == known
     assert set(manifest["inputs"]) == {"theophylline.csv", "oral_1cpt.py"}

@@ -52,6 +52,9 @@ GROUPS: Final[dict[str, str]] = {
     OPERATING_CHARACTERISTICS: "What the trials say together, with Monte-Carlo errors",
 }
 
+TABLES: Final = ("sdtab", "patab")
+"""Tables beside the report, as CSV and as Parquet: every record, and every subject."""
+
 CHAIN: Final = "chain"
 DRAW: Final = "draw"
 SUBJECT: Final = "subject"

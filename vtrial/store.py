@@ -28,8 +28,13 @@ type Groups = Mapping[str, xr.Dataset]
 
 def write_whole(path: Path, text: str) -> None:
     """Write a text file so that it is there completely or not at all."""
+    write_whole_bytes(path, text.encode())
+
+
+def write_whole_bytes(path: Path, content: bytes) -> None:
+    """Write a file so that it is there completely or not at all."""
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
+    partial.write_bytes(content)
     os.replace(partial, path)
 
 
@@ -197,8 +202,12 @@ class Store:
 
     def write_text(self, stage: str, name: str, text: str) -> None:
         """Write a text file into the directory, whole or not at all."""
+        self.write_bytes(stage, name, text.encode())
+
+    def write_bytes(self, stage: str, name: str, content: bytes) -> None:
+        """Write a file into the directory, whole or not at all."""
         with self._writing(stage):
-            write_whole(self.directory / name, text)
+            write_whole_bytes(self.directory / name, content)
         self._texts.append(name)
 
     def write_manifest(self, inputs: Mapping[str, str], about: Mapping[str, Any]) -> None:
@@ -206,7 +215,8 @@ class Store:
 
         The log is not in it: it is still being written.
         """
-        outputs = [self.directory / "config.yaml", self.directory / "report.html", *files(self.zarr)]
+        named = ("config.yaml", "report.html", *(f"{t}.{kind}" for t in schema.TABLES for kind in ("csv", "parquet")))
+        outputs = [*(self.directory / name for name in named), *files(self.zarr)]
         listed = {f.relative_to(self.directory).as_posix(): digest(f) for f in outputs}
         text = json.dumps({"schema": schema.VERSION, **about, "inputs": dict(inputs), "outputs": listed}, indent=1)
         with self._writing("report"):

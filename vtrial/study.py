@@ -333,9 +333,13 @@ def _seal(store: Store) -> dict[str, xr.Dataset]:
 
 
 def _report(store: Store) -> dict[str, xr.Dataset]:
-    from vtrial.report import render  # matplotlib is slow to import and needed here alone
+    from vtrial.report import exports, render  # matplotlib is slow to import and needed here alone
 
-    store.write_text("report", "report.html", render(store.tree()))
+    tree = store.tree()
+    for name, table in (("sdtab", exports.sdtab(tree)), ("patab", exports.patab(tree))):
+        store.write_text("report", f"{name}.csv", exports.csv(table))
+        store.write_bytes("report", f"{name}.parquet", exports.parquet(table))
+    store.write_text("report", "report.html", render(tree))
     return {}
 
 
@@ -348,6 +352,8 @@ def _attributes(study: Study, name: str, config: str, data: Dataset, statistical
         | {
             "schema": schema.VERSION,
             "study": name,
+            "states": list(study.model.states),
+            "outputs": list(study.model.outputs),
             "config": config,
             "seed": study.seed,
             "version": __version__,

@@ -63,8 +63,8 @@ def test_wres_and_cwres_by_hand_on_theophylline(plain, data, found):
 
 
 def test_every_solver_gives_the_same_slopes(plain, data, found):
-    one = residuals.linearise(plain, data, found.draw, ETA)
-    other = residuals.linearise(theophylline(weight=False, correlation=None, solver=General()), data, found.draw, ETA)
+    one = residuals.linearised(plain, data, found.draw)(ETA)
+    other = residuals.linearised(theophylline(weight=False, correlation=None, solver=General()), data, found.draw)(ETA)
     np.testing.assert_allclose(other.slope, one.slope, atol=1e-6)
 
 

@@ -69,7 +69,7 @@ def objective(data, statistical, draw, eta, name):
     dv = data.observations["concentration"].value
     found = residuals.Point(draw, eta, OMEGA)
     white = residuals.population_residuals(statistical, data, found, dv)[name]
-    line = residuals.linearise(statistical, data, draw, eta if name == "CWRES" else 0 * eta)
+    line = residuals.linearised(statistical, data, draw)(eta if name == "CWRES" else 0 * eta)
     total = np.sum(white**2)
     for s in range(10):
         mine = data.observations["concentration"].subject == s

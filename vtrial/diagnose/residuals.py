@@ -1,5 +1,6 @@
 """Weighted residuals by linearisation of the model in the etas: WRES and CWRES; and IWRES."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -54,34 +55,38 @@ def deviation(
     return jnp.sqrt(jnp.asarray(noise.distribution(prediction, values).variance))
 
 
-def linearise(
-    statistical: StatisticalModel, data: Dataset, draw: Values, eta: Float[np.ndarray, "subject effect"]
-) -> Line:
-    """Return predictions and their exact first derivatives in the etas, at `eta`.
+def linearised(
+    statistical: StatisticalModel, data: Dataset, draw: Values
+) -> Callable[[Float[np.ndarray, "subject effect"]], Line]:
+    """Return a function of the etas that gives predictions and their exact first derivatives there.
 
     A subject's predictions depend on its own etas alone, so that one pass backward serves the first observation of all
     subjects, the next one the second, and so on. Passes go backward since every solver can do that.
     """
-    effects = statistical.population.effects
+    effects, subject = statistical.population.effects, subjects_of(data)
+    turn = _turn(subject)
+    ends = np.cumsum([len(obs.value) for obs in data.observations.values()])[:-1]
 
-    @jax.jit
     def predicted(eta: Float[Array, "subject effect"]) -> dict[str, Array]:
         own = {**draw, **{f"{name}_eta": eta[:, i] for i, name in enumerate(effects)}}
         return statistical.predict(statistical.same_subjects(own, data), data)[0]
 
-    value, back = jax.vjp(predicted, jnp.asarray(eta))
-    subject = subjects_of(data)
-    turn = _turn(subject)
-    ends = np.cumsum([len(value[o]) for o in data.observations])[:-1]
+    @jax.jit
+    def slopes(eta: Float[Array, "subject effect"]):
+        value, back = jax.vjp(predicted, eta)
 
-    def pulled(k: Array) -> Array:
-        parts = jnp.split(jnp.where(jnp.asarray(turn) == k, 1.0, 0.0), ends)
-        return back(dict(zip(data.observations, parts, strict=True)))[0]
+        def pulled(k: Array) -> Array:
+            parts = jnp.split(jnp.where(jnp.asarray(turn) == k, 1.0, 0.0), ends)
+            return back(dict(zip(data.observations, parts, strict=True)))[0]
 
-    every = np.asarray(jax.lax.map(pulled, jnp.arange(turn.max() + 1), batch_size=_BATCH))
-    spread = {o: np.asarray(deviation(statistical, o, value[o], draw)) for o in value}
-    prediction = data.long({o: np.asarray(v) for o, v in value.items()})
-    return Line(prediction, every[turn, subject], data.long(spread))
+        every = jax.lax.map(pulled, jnp.arange(turn.max() + 1), batch_size=_BATCH)
+        return value, {o: deviation(statistical, o, value[o], draw) for o in value}, every
+
+    def line(eta: Float[np.ndarray, "subject effect"]) -> Line:
+        value, spread, every = slopes(jnp.asarray(eta))
+        return Line(data.long(value), np.asarray(every)[turn, subject], data.long(spread))
+
+    return line
 
 
 def _turn(subject: Int[np.ndarray, " obs"]) -> Int[np.ndarray, " obs"]:
@@ -128,8 +133,8 @@ def population_residuals(
     OMEGA and the etas posterior means, see `Point`.
     """
     subject = subjects_of(data)
-    first = linearise(statistical, data, found.draw, np.zeros_like(found.eta))
-    own = linearise(statistical, data, found.draw, found.eta)
+    line = linearised(statistical, data, found.draw)
+    first, own = line(np.zeros_like(found.eta)), line(found.eta)
     expected = own.prediction - np.sum(own.slope * found.eta[subject], axis=1)
     return {
         "WRES": weighted(observed - first.prediction, first.slope, found.omega, first.deviation, subject),
