@@ -71,7 +71,7 @@ def goodness_of_fit(
         "IPRED": individual,
         "RES": dv - pred,
         "IRES": dv - individual,
-        **population_residuals(statistical, data, found, dv),
+        **population_residuals(statistical, data, found, np.where(below, np.nan, dv)),
         "IWRES": data.long(individual_residuals(statistical, data, found, observed, parts)),
         "NPDE": errors.npde,
         "NPD": errors.npd,
@@ -79,7 +79,7 @@ def goodness_of_fit(
         "PI95": high,
         "CENS": below.astype(int),
     }
-    for name in ("RES", "IRES", "WRES", "CWRES", "IWRES"):
+    for name in ("RES", "IRES", "IWRES"):
         columns[name] = np.where(below, np.nan, columns[name])
     table = xr.Dataset(
         {name: (schema.OBS, columns[name], _about(name, data)) for name in COLUMNS} | _varying(data),

@@ -156,7 +156,12 @@ class VisualCheck(eqx.Module):
             "last": (bins, [time[g].max() for g in groups], data.time_unit, "Last time in the bin of"),
             "count": (bins, [len(g) for g in groups], "", "Observations in the bin of"),
             "stratum": (bins, layer, "", "Stratum of the bin of"),
-            "point": (shown, observed, unit, "Observations as compared of"),
+            "point": (
+                shown,
+                np.where(limit.below, np.nan, observed),
+                unit,
+                "Observations as compared, not censored, of",
+            ),
             "point_time": (shown, time, data.time_unit, "Time of the observations of"),
             "point_bin": (shown, member, "", "Bin of the observations of"),
         } | _censored(limit, below, member, bins)

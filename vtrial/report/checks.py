@@ -10,7 +10,7 @@ from vtrial.report.style import COLOURS, DARK, GREY, WIDTH, grid, label, logarit
 
 
 def _axis(group: xr.Dataset, tree: xr.DataTree) -> str:
-    return label(str(group.attrs["axis"]).capitalize(), str(tree[schema.OBSERVED_DATA]["time"].attrs["units"]))
+    return label(str(group.attrs["axis"]), str(tree[schema.OBSERVED_DATA]["time"].attrs["units"]))
 
 
 def _unit(group: xr.Dataset, output: str) -> str:
@@ -34,11 +34,14 @@ def visual(tree: xr.DataTree, output: str) -> str:
             at = rows * columns * (i // columns) + i % columns
             _quantiles(panels[at], group, output, mine)
             panels[at].set(xlabel=_axis(group, tree), title=stratum)
-            panels[at].set_ylabel(_words(group, output))
+            if i % columns == 0:
+                panels[at].set_ylabel(_words(group, output))
             panels[at].set_visible(True)
             if censored:
                 _below(panels[at + columns], group, output, mine)
-                panels[at + columns].set(xlabel=_axis(group, tree), ylabel="below the limit [%]")
+                panels[at + columns].set(xlabel=_axis(group, tree))
+                if i % columns == 0:
+                    panels[at + columns].set_ylabel("below the limit [%]")
                 panels[at + columns].set_visible(True)
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8)
@@ -56,26 +59,38 @@ def _quantiles(axes: Axes, group: xr.Dataset, output: str, mine: np.ndarray) -> 
     """Draw the bins `mine` of one stratum."""
     own = np.isin(group[f"{output}_point_bin"].to_numpy(), mine)
     x, y = group[f"{output}_point_time"].to_numpy()[own], group[f"{output}_point"].to_numpy()[own]
-    log = bool(group.attrs["log"])
-    if log:
+    log, floor = bool(group.attrs["log"]), -np.inf
+    if log and np.any(y > 0):
         x, y = x[y > 0], y[y > 0]
         logarithmic(axes, "y")
-    points(axes, x, y, color=GREY, label="observations")
+        floor = y.min() / 2
+    points(axes, x, y, color="#6f6f6f", label="observations")
     time = group[f"{output}_time"].to_numpy()[mine]
     wanted = group[schema.QUANTILE].to_numpy()
     for i, quantile in enumerate(wanted):
         colour = COLOURS[1] if abs(quantile - 0.5) < 0.01 else COLOURS[0]
         band = group[f"{output}_simulated"].to_numpy()[:, mine, i]
-        low, middle, high = np.where(band > 0, band, np.nan) if log else band
+        low, middle, high = np.maximum(band, floor)
         words = f"{100 * quantile:g} % replicated, 95 % interval"
         axes.fill_between(time, low, high, color=colour, alpha=0.22, lw=0, label=words)
         axes.plot(time, middle, "--", lw=0.9, color=colour)
         observed = group[f"{output}_observed"].to_numpy()[mine, i]
         said = "same percentiles observed" if i == 0 else None
-        axes.plot(time, observed, "-", lw=1.5, color=DARK, label=said)
+        axes.plot(time, np.maximum(observed, floor), "-", lw=1.5, color=DARK, label=said)
         outside = (observed < low) | (observed > high)
         mark = "observed outside its interval" if i == len(wanted) - 1 else None
-        axes.plot(time[outside], observed[outside], "o", ms=6, mfc="none", mec=COLOURS[5], mew=1.4, label=mark)
+        axes.plot(
+            time[outside],
+            np.maximum(observed, floor)[outside],
+            "o",
+            ms=6,
+            mfc="none",
+            mec=COLOURS[5],
+            mew=1.4,
+            label=mark,
+        )
+    if np.isfinite(floor):
+        axes.set_ylim(bottom=floor)
 
 
 def _below(axes: Axes, group: xr.Dataset, output: str, mine: np.ndarray) -> None:
@@ -106,7 +121,8 @@ def predictive(tree: xr.DataTree, output: str) -> str:
                 axes.plot(time, middle, "--", lw=1.1, color=DARK if name == "prior" else colour)
             own = np.isin(group[f"{output}_point_bin"].to_numpy(), mine)
             points(axes, group[f"{output}_point_time"].to_numpy()[own], values[own], color=DARK, label="observations")
-            axes.set(xlabel=_axis(group, tree), ylabel=label(output, _unit(group, output)), title=stratum)
+            axes.set(xlabel=_axis(group, tree), title=stratum)
+        panels[0].set_ylabel(label(output, _unit(group, output)))
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8)
         return figure

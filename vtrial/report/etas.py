@@ -12,6 +12,8 @@ from vtrial.report.style import COLOURS, DARK, WIDTH, grid, label, points, smoot
 
 _FEW = 5
 """A covariate with at most so many distinct values is drawn as categories."""
+_POINTS = 4000
+"""With more points than these in all panels together they are drawn as an image."""
 
 
 def distributions(tree: xr.DataTree) -> str:
@@ -20,7 +22,7 @@ def distributions(tree: xr.DataTree) -> str:
     effects = [str(e) for e in group[schema.EFFECT].to_numpy()]
 
     def draw() -> Figure:
-        columns = min(3, len(effects))
+        columns = min(4, len(effects))
         blocks = -(-len(effects) // columns)
         figure, panels = grid(2 * columns * blocks, columns, WIDTH, 2.1)
         for axes in panels:
@@ -71,14 +73,16 @@ def against_covariates(tree: xr.DataTree) -> str:
             columns = min(4, len(effects))
         figure, panels = grid(len(pairs), columns, WIDTH, 2.2)
         for axes, (effect, name) in zip(panels, pairs, strict=True):
-            _against(axes, constant[name].to_numpy(), group[f"ETA_{effect}"].to_numpy())
+            eta = group[f"ETA_{effect}"].to_numpy()
+            _against(axes, constant[name].to_numpy(), eta, image=len(eta) * len(pairs) > _POINTS)
             axes.set(xlabel=label(name, str(constant[name].attrs["units"])), ylabel=f"eta of {effect}")
         return figure
 
     return svg(draw, f"Posterior mean etas of {', '.join(effects)} against covariates {', '.join(names)}.")
 
 
-def _against(axes: Axes, covariate: np.ndarray, eta: np.ndarray) -> None:
+def _against(axes: Axes, covariate: np.ndarray, eta: np.ndarray, *, image: bool) -> None:
+    """Draw one eta against one covariate, the points as an image where they are many."""
     distinct = np.unique(covariate)
     axes.axhline(0, color=DARK, lw=0.9)
     if len(distinct) <= _FEW:
@@ -91,10 +95,10 @@ def _against(axes: Axes, covariate: np.ndarray, eta: np.ndarray) -> None:
             boxprops={"color": DARK},
         )
         for i, own in enumerate(groups):
-            points(axes, i + 1 + np.linspace(-0.15, 0.15, len(own)), own)
+            points(axes, i + 1 + np.linspace(-0.15, 0.15, len(own)), own, rasterized=image)
         axes.set_xticks(
             np.arange(1, len(distinct) + 1), [f"{v:g}\n(n = {len(o)})" for v, o in zip(distinct, groups, strict=True)]
         )
     else:
-        points(axes, covariate, eta)
+        points(axes, covariate, eta, rasterized=image)
         axes.plot(*smooth(covariate, eta, part=0.8), color=COLOURS[1], lw=1.6)

@@ -28,7 +28,16 @@ def data(tree: xr.DataTree) -> str:
             mine = group.isel({schema.OBS: group["output"].to_numpy() == output})
             for subject in dict.fromkeys(mine["subject"].to_numpy()):
                 own = mine.isel({schema.OBS: mine["subject"].to_numpy() == subject})
-                axes.plot(own["time"], own[schema.DV], "o-", ms=3, lw=0.9, color=COLOURS[0], alpha=0.55)
+                axes.plot(
+                    own["time"],
+                    own[schema.DV],
+                    "o-",
+                    ms=3,
+                    lw=0.9,
+                    color=COLOURS[0],
+                    alpha=0.55,
+                    rasterized=len(group[schema.DV]) > 3000,
+                )
             axes.set(xlabel=_time(tree), ylabel=label(output, str(mine["unit"].to_numpy()[0])))
         return figure
 

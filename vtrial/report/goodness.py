@@ -7,7 +7,7 @@ import xarray as xr
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.stats import norm
+from scipy.stats import beta, norm
 
 from vtrial import schema
 from vtrial.report.style import COLOURS, DARK, GREY, WIDTH, grid, label, logarithmic, points, smooth, spans_decades, svg
@@ -31,9 +31,10 @@ class Column(NamedTuple):
 
 
 def column(tree: xr.DataTree, output: str) -> Column:
-    """Return an output's part of the table, DV with it."""
+    """Return an output's part of the table, DV with it; what is censored has none."""
     table, seen = tree[schema.GOODNESS_OF_FIT].to_dataset(), tree[schema.OBSERVED_DATA].dataset
-    table = table.assign(DV=(schema.OBS, seen[schema.DV].to_numpy()))
+    known = table["CENS"].to_numpy() == 0
+    table = table.assign(DV=(schema.OBS, np.where(known, seen[schema.DV].to_numpy(), np.nan)))
     mine = table.isel({schema.OBS: table["output"].to_numpy() == output})
     unit, time = str(mine["unit"].to_numpy()[0]), str(seen["time"].attrs["units"])
     return Column(mine, output, unit, time, spans_decades(mine["DV"].to_numpy()))
@@ -45,12 +46,12 @@ def fits(tree: xr.DataTree, output: str) -> str:
 
     def draw() -> Figure:
         figure, panels = grid(4, 2, WIDTH, 3.0)
-        against_prediction(panels[0], table, "PRED", "Population prediction")
-        against_prediction(panels[1], table, "IPRED", "Individual prediction")
+        against_prediction(panels[0], table, "PRED", "population prediction")
+        against_prediction(panels[1], table, "IPRED", "individual prediction")
         trend(panels[2], table["time"], table["CWRES"], log=False)
-        panels[2].set(xlabel=label("Time", table.time_unit), ylabel="CWRES")
+        panels[2].set(xlabel=label("time", table.time_unit), ylabel="CWRES")
         trend(panels[3], table["PRED"], table["NPDE"], log=table.log)
-        panels[3].set(xlabel=label("Population prediction", table.unit), ylabel="NPDE")
+        panels[3].set(xlabel=label("population prediction", table.unit), ylabel="NPDE")
         return figure
 
     return svg(
@@ -68,12 +69,12 @@ def residuals(tree: xr.DataTree, output: str) -> str:
         figure, panels = grid(4, 2, WIDTH, 3.0)
         trend(panels[0], table["IPRED"], np.abs(table["IWRES"]), log=table.log, signed=False)
         panels[0].axhline(np.sqrt(2 / np.pi), color=DARK, lw=0.9, ls=":")
-        panels[0].set(xlabel=label("Individual prediction", table.unit), ylabel="|IWRES|", ylim=(0, None))
+        panels[0].set(xlabel=label("individual prediction", table.unit), ylabel="|IWRES|", ylim=(0, None))
         trend(panels[1], table["time"], table["NPDE"], log=False)
-        panels[1].set(xlabel=label("Time", table.time_unit), ylabel="NPDE")
+        panels[1].set(xlabel=label("time", table.time_unit), ylabel="NPDE")
         for axes, name in zip(panels[2:], ("NPDE", "CWRES"), strict=True):
             quantiles(axes, table[name])
-            axes.set(xlabel="Standard normal quantile", ylabel=f"{name} quantile")
+            axes.set(xlabel="standard normal quantile", ylabel=f"{name} quantile")
         return figure
 
     return svg(
@@ -101,7 +102,7 @@ def against_prediction(axes: Axes, table: Column, name: str, words: str) -> None
     points(axes, x, y)
     at, value = smooth(np.log(x), np.log(y)) if table.log else smooth(x, y)
     axes.plot(np.exp(at) if table.log else at, np.exp(value) if table.log else value, **_TREND)
-    axes.set(xlabel=label(words, table.unit), ylabel=label("Observation", table.unit))
+    axes.set(xlabel=label(words, table.unit), ylabel=label("observation", table.unit))
 
 
 def trend(axes: Axes, x: np.ndarray, y: np.ndarray, *, log: bool, signed: bool = True) -> None:
@@ -126,15 +127,13 @@ def quantiles(axes: Axes, values: Float[np.ndarray, " any"], scale: float = 1.0)
 
     The band is of independent values.
     """
-    from scipy.stats import beta
-
     ordered = np.sort(values[np.isfinite(values)])
     count = len(ordered)
     if not count:
         return
-    rank = np.arange(1, count + 1)
-    expected = scale * norm.ppf((rank - 0.5) / count)
+    expected = scale * norm.ppf((np.arange(1, count + 1) - 0.5) / count)
+    rank = np.unique(np.round(np.linspace(1, count, 200)))  # the band needs no more places
     low, high = (scale * norm.ppf(beta.ppf(q, rank, count + 1 - rank)) for q in (0.025, 0.975))
-    axes.fill_between(expected, low, high, color=GREY, alpha=0.25, lw=0)
-    axes.plot(expected, expected, color=DARK, lw=0.9)
+    axes.fill_between(scale * norm.ppf((rank - 0.5) / count), low, high, color=GREY, alpha=0.25, lw=0)
+    axes.plot(expected[[0, -1]], expected[[0, -1]], color=DARK, lw=0.9)
     points(axes, expected, ordered)

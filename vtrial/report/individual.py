@@ -33,13 +33,13 @@ def individual_fits(tree: xr.DataTree, output: str, most: int = MOST) -> Shown:
     low, high = np.quantile(again, (0.025, 0.975), axis=0)
 
     def draw() -> Figure:
-        figure, panels = grid(len(chosen), 4, WIDTH, 1.6)
+        figure, panels = grid(len(chosen), min(4, len(chosen)), WIDTH, 1.6, sharex=True, sharey=True)
         for axes, subject in zip(panels, chosen, strict=True):
             mine = np.flatnonzero(table["subject"] == subject)
             mine = mine[np.argsort(table["time"][mine], kind="stable")]
             _one(axes, table, mine, low[mine], high[mine])
             axes.set_title(f"ID {subject}")
-        for axes in panels[-4:]:
+        for axes in panels[-min(4, len(panels)) :]:
             axes.set_xlabel(label("time", table.time_unit))
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8)

@@ -86,8 +86,13 @@ def logarithmic(axes: Axes, which: str) -> None:
 def points(axes: Axes, x: Float[np.ndarray, " any"], y: Float[np.ndarray, " any"], **settings) -> None:
     """Draw points; many of them paler and as an image."""
     many = len(x) >= _MANY
-    chosen = {"ms": 2.2 if many else 3.2, "mew": 0, "alpha": 0.25 if many else 0.6, "color": COLOURS[0]} | settings
-    axes.plot(x, y, "o", rasterized=many, **chosen)
+    chosen = {
+        "ms": 2.2 if many else 3.2 if len(x) > 60 else 4.5,
+        "mew": 0,
+        "alpha": 0.25 if many else 0.6,
+        "color": COLOURS[0],
+    } | settings
+    axes.plot(x, y, "o", **({"rasterized": many} | chosen))
 
 
 def smooth(
