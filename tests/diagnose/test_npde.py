@@ -67,6 +67,14 @@ def test_censored_values_keep_the_distribution(simulated):
     assert kstest(wrong.npd, norm.cdf).pvalue < 1e-6  # the limit taken for a value
 
 
+def test_replicates_that_were_not_solved_do_not_count(simulated):
+    value, some = world(np.random.default_rng(3), 1)[0], simulated.copy()
+    some[:300, :4], whole = np.nan, discrepancies(value, simulated[300:], SUBJECT)
+    found = discrepancies(value, some, SUBJECT)
+    np.testing.assert_allclose(found.npde[:4], whole.npde[:4])
+    np.testing.assert_allclose(found.npd[:4], whole.npd[:4])
+
+
 def test_what_cannot_be_known_is_not_a_number():
     simulated = np.random.default_rng(7).normal(size=(30, 3))
     simulated[:, 1] = 1.0

@@ -35,7 +35,7 @@ def variability_corrected(
         prediction: population predictions.
         group: bin of each observation.
     """
-    spread, middle = simulated.std(axis=0, ddof=1), _within(prediction, group, np.median)
+    spread, middle = np.nanstd(simulated, axis=0, ddof=1), _within(prediction, group, np.median)
     typical = _within(spread, group, np.median)
     sound = (spread > 0) & (typical > 0)
     return middle + (values - middle) * np.where(sound, typical / np.where(sound, spread, 1.0), 1.0)

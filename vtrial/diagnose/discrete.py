@@ -1,5 +1,7 @@
 """Predictive checks of what is not continuous: values below a limit, categories, and times to an event."""
 
+import warnings
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -7,6 +9,13 @@ from jaxtyping import Bool, Float, Int
 
 INTERVAL = (0.025, 0.5, 0.975)
 """Quantiles over the replicated datasets."""
+
+
+def known_quantiles(values: Float[np.ndarray, "..."], wanted: Sequence[float], axis: int) -> Float[np.ndarray, "..."]:
+    """Return quantiles over an axis of what is known; a replicate that could not be solved is NaN and left out."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="All-NaN slice", category=RuntimeWarning)
+        return np.nanquantile(values, wanted, axis=axis)
 
 
 class Band(NamedTuple):

@@ -9,6 +9,7 @@ from vtrial import schema
 from vtrial._types import Values
 from vtrial.data import Dataset
 from vtrial.diagnose.clock import time_after_dose
+from vtrial.diagnose.discrete import known_quantiles
 from vtrial.diagnose.limits import limits
 from vtrial.diagnose.npde import Discrepancies, discrepancies, judge
 from vtrial.diagnose.residuals import Point, individual_residuals, point, population_residuals, subjects_of
@@ -64,7 +65,7 @@ def goodness_of_fit(
     found = point(draws, statistical)
     below = data.long({o: limits(data, o).below for o in outputs})
     errors = _discrepancies(key, dv, again, subject, data, below)
-    low, high = np.quantile(again, PREDICTION_INTERVAL, axis=0)
+    low, high = known_quantiles(again, PREDICTION_INTERVAL, axis=0)
     columns = {
         "TAD": data.long(time_after_dose(data)),
         "PRED": pred,
@@ -85,7 +86,7 @@ def goodness_of_fit(
         {name: (schema.OBS, columns[name], _about(name, data)) for name in COLUMNS} | _varying(data),
         {name: (schema.OBS, value) for name, value in data.coordinates().items()},
     )
-    outside = np.where(below, np.nan, (dv < low) | (dv > high))
+    outside = np.where(below | np.isnan(low), np.nan, (dv < low) | (dv > high))
     return xr.merge([table, _etas(found, statistical, data), _summary(table, outside)])
 
 
@@ -152,7 +153,8 @@ def _summary(table: xr.Dataset, outside: Float[np.ndarray, " obs"]) -> xr.Datase
     output = table["output"].to_numpy()
     names = list(dict.fromkeys(str(o) for o in output))
     verdicts = [judge(table["NPDE"].to_numpy()[output == o]) for o in names]
-    part = [float(np.nanmean(outside[output == o])) for o in names]
+    known = np.isfinite(outside)
+    part = [float(outside[known & (output == o)].mean()) if known[output == o].any() else np.nan for o in names]
     said = {
         "mean": "Mean of NPDE",
         "variance": "Variance of NPDE",

@@ -37,11 +37,12 @@ def rank(value: Float[np.ndarray, " obs"], simulated: Float[np.ndarray, "replica
     """Return the part of the replicates below each value.
 
     A tie counts half. No value is known to lie nearer to an edge than half a replicate: 0 becomes 1/(2K), 1 becomes
-    1 - 1/(2K), of K replicates.
+    1 - 1/(2K), of K replicates. Replicates that could not be solved are NaN and do not count.
     """
-    count = len(simulated)
-    below = np.mean(simulated < value[None], axis=0) + 0.5 * np.mean(simulated == value[None], axis=0)
-    return np.clip(below, 0.5 / count, 1 - 0.5 / count)
+    count = np.isfinite(simulated).sum(axis=0)
+    below = np.sum(simulated < value[None], axis=0) + 0.5 * np.sum(simulated == value[None], axis=0)
+    some = np.maximum(count, 1)
+    return np.where(count > 0, np.clip(below / some, 0.5 / some, 1 - 0.5 / some), np.nan)
 
 
 def discrepancies(
@@ -72,7 +73,7 @@ def discrepancies(
             raise ValueError("Censored observations take ranks at random; give a generator.")
         pd[below] = generator.uniform(size=int(below.sum())) * pd[below]
         for i in np.flatnonzero(below):
-            value[i] = np.quantile(simulated[:, i], pd[i])
+            value[i] = np.nanquantile(simulated[:, i], pd[i])
     return Discrepancies(np.asarray(norm.ppf(pd)), np.asarray(norm.ppf(_decorrelated(value, simulated, subject))))
 
 
@@ -84,7 +85,8 @@ def _decorrelated(
     for who in np.unique(subject):
         mine = np.flatnonzero(subject == who)
         own = simulated[:, mine]
-        if len(own) <= len(mine) or not np.isfinite(own).all():
+        own = own[np.isfinite(own).all(axis=1)]
+        if len(own) <= len(mine):
             continue
         try:
             factor = np.linalg.cholesky(np.atleast_2d(np.cov(own, rowvar=False)))

@@ -12,7 +12,7 @@ from vtrial.diagnose.discrete import INTERVAL
 
 
 def predictive_bands(
-    before: Mapping[str, Float[np.ndarray, "replicate obs"]],
+    before: Mapping[str, Float[np.ndarray, "earlier obs"]],
     after: Mapping[str, Float[np.ndarray, "replicate obs"]],
     check: xr.Dataset,
     data: Dataset,

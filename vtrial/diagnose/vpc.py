@@ -12,7 +12,7 @@ from vtrial.data import Dataset
 from vtrial.diagnose.binning import given_bins, strata, time_bins
 from vtrial.diagnose.clock import time_after_dose
 from vtrial.diagnose.correction import prediction_corrected, variability_corrected
-from vtrial.diagnose.discrete import INTERVAL, fractions
+from vtrial.diagnose.discrete import INTERVAL, fractions, known_quantiles
 from vtrial.diagnose.limits import Limits, limits
 from vtrial.errors import UserError, nearest
 
@@ -140,14 +140,14 @@ class VisualCheck(eqx.Module):
             observed, simulated = (variability_corrected(v, plain, prediction, member) for v in (observed, simulated))
         groups = [np.flatnonzero(member == b) for b in range(len(layer))]
         seen = np.stack([_quantiles(observed[g], limit.below[g], self.quantiles) for g in groups])
-        spread = np.stack([np.nanquantile(simulated[:, g], self.quantiles, axis=1).T for g in groups])
+        spread = np.stack([known_quantiles(simulated[:, g], self.quantiles, axis=1).T for g in groups])
         bins, unit = f"{schema.BIN}_{output}", data.output_units[output]
         shown = f"{schema.OBS}_{output}"
         entries = {
             "observed": ((bins, schema.QUANTILE), seen, unit, "Quantiles of observed"),
             "simulated": (
                 ("interval", bins, schema.QUANTILE),
-                np.nanquantile(spread, INTERVAL, axis=1),
+                known_quantiles(spread, INTERVAL, axis=1),
                 unit,
                 "Quantiles of replicated: 2.5, 50 and 97.5 % over replicates,",
             ),

@@ -86,13 +86,14 @@ def logarithmic(axes: Axes, which: str) -> None:
 def points(axes: Axes, x: Float[np.ndarray, " any"], y: Float[np.ndarray, " any"], **settings) -> None:
     """Draw points; many of them paler and as an image."""
     many = len(x) >= _MANY
-    chosen = {
+    chosen: dict[str, Any] = {
+        "rasterized": many,
         "ms": 2.2 if many else 3.2 if len(x) > 60 else 4.5,
         "mew": 0,
         "alpha": 0.25 if many else 0.6,
         "color": COLOURS[0],
     } | settings
-    axes.plot(x, y, "o", **({"rasterized": many} | chosen))
+    axes.plot(x, y, "o", **chosen)
 
 
 def smooth(
