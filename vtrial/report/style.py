@@ -99,7 +99,7 @@ def points(axes: Axes, x: Float[np.ndarray, " any"], y: Float[np.ndarray, " any"
 def smooth(
     x: Float[np.ndarray, " any"], y: Float[np.ndarray, " any"], part: float = 0.66, count: int = 60
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return a local linear regression with tricube weights of the nearest `part` of the points, at `count` places.
+    """Return a local linear regression with tricube weights of the nearest `part` of the points, at places among them.
 
     Source: Cleveland 1979, doi:10.1080/01621459.1979.10481038, without its robustness iterations.
     """
@@ -107,9 +107,10 @@ def smooth(
     x, y = x[known], y[known]
     if len(np.unique(x)) < 4:
         return np.array([]), np.array([])
-    at = np.linspace(x.min(), x.max(), count)
+    # Places lie among the data: in a gap a local line says nothing.
+    at = np.unique(np.quantile(x, np.linspace(0, 1, count), method="closest_observation"))
     near = max(4, math.ceil(part * len(x)))
-    found = np.full(count, np.nan)
+    found = np.full(len(at), np.nan)
     for i, centre in enumerate(at):
         distance = np.abs(x - centre)
         width = 1.001 * np.partition(distance, min(near, len(x)) - 1)[min(near, len(x)) - 1]
