@@ -1,0 +1,158 @@
+"""Weighted residuals by linearisation of the model in the etas: WRES and CWRES; and IWRES."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from vtrial._types import Values
+from vtrial.data import Dataset
+from vtrial.likelihood import StatisticalModel
+
+_BATCH = 16
+"""Passes backward at once; bounds the memory."""
+
+
+class Point(NamedTuple):
+    """One value of everything a fit estimates, for residuals that need one."""
+
+    draw: dict[str, Array]
+    """Posterior medians by site, in the form of a draw."""
+    eta: Float[np.ndarray, "subject effect"]
+    """Posterior mean etas: the empirical Bayes estimates of a Bayesian fit."""
+    omega: Float[np.ndarray, "effect effect"]
+    """Posterior mean of OMEGA, the covariance of the etas."""
+
+
+class Line(NamedTuple):
+    """The predictions of every observation as a linear function of the subject's etas, all outputs on one long axis."""
+
+    prediction: Float[np.ndarray, " obs"]
+    slope: Float[np.ndarray, "obs effect"]
+    deviation: Float[np.ndarray, " obs"]
+    """Residual standard deviation at the prediction; NaN where the residual error has none."""
+
+
+def point(draws: Values, statistical: StatisticalModel) -> Point:
+    """Return the point estimate of a fit from its draws, leading axis the draw."""
+    effects = statistical.population.effects
+    medians = {name: jnp.median(jnp.asarray(value), axis=0) for name, value in draws.items()}
+    subjects = [np.asarray(draws[f"{name}_eta"]).mean(0) for name in effects]
+    factor = np.asarray(jax.vmap(statistical.population.factor)({n: jnp.asarray(v) for n, v in draws.items()}))
+    eta = np.stack(subjects, axis=-1) if subjects else np.zeros((0, 0))
+    return Point(medians, eta, np.einsum("dij,dkj->ik", factor, factor) / len(factor))
+
+
+def deviation(
+    statistical: StatisticalModel, output: str, prediction: Float[Array, " obs"], draw: Values
+) -> Float[Array, " obs"]:
+    """Return the residual standard deviation of an output at its predictions."""
+    noise = statistical.noise[output]
+    values = {short: jnp.asarray(draw[f"{output}_{short}"]) for short in noise.priors()}
+    return jnp.sqrt(jnp.asarray(noise.distribution(prediction, values).variance))
+
+
+def linearised(
+    statistical: StatisticalModel, data: Dataset, draw: Values
+) -> Callable[[Float[np.ndarray, "subject effect"]], Line]:
+    """Return a function of the etas that gives predictions and their exact first derivatives there.
+
+    A subject's predictions depend on its own etas alone, so that one pass backward serves the first observation of all
+    subjects, the next one the second, and so on. Passes go backward since every solver can do that.
+    """
+    effects, subject = statistical.population.effects, subjects_of(data)
+    turn = _turn(subject)
+    ends = np.cumsum([len(obs.value) for obs in data.observations.values()])[:-1]
+
+    def predicted(eta: Float[Array, "subject effect"]) -> dict[str, Array]:
+        own = {**draw, **{f"{name}_eta": eta[:, i] for i, name in enumerate(effects)}}
+        return statistical.predict(statistical.same_subjects(own, data), data)[0]
+
+    @jax.jit
+    def slopes(eta: Float[Array, "subject effect"]):
+        value, back = jax.vjp(predicted, eta)
+
+        def pulled(k: Array) -> Array:
+            parts = jnp.split(jnp.where(jnp.asarray(turn) == k, 1.0, 0.0), ends)
+            return back(dict(zip(data.observations, parts, strict=True)))[0]
+
+        every = jax.lax.map(pulled, jnp.arange(turn.max() + 1), batch_size=_BATCH)
+        return value, {o: deviation(statistical, o, value[o], draw) for o in value}, every
+
+    def line(eta: Float[np.ndarray, "subject effect"]) -> Line:
+        value, spread, every = slopes(jnp.asarray(eta))
+        return Line(data.long(value), np.asarray(every)[turn, subject], data.long(spread))
+
+    return line
+
+
+def _turn(subject: Int[np.ndarray, " obs"]) -> Int[np.ndarray, " obs"]:
+    """Return the number of each observation among those of its subject."""
+    order = np.argsort(subject, kind="stable")
+    first = np.searchsorted(subject[order], subject[order], side="left")
+    turn = np.empty(len(subject), int)
+    turn[order] = np.arange(len(subject)) - first
+    return turn
+
+
+def weighted(
+    residual: Float[np.ndarray, " obs"],
+    slope: Float[np.ndarray, "obs effect"],
+    omega: Float[np.ndarray, "effect effect"],
+    deviation: Float[np.ndarray, " obs"],
+    subject: Int[np.ndarray, " obs"],
+) -> Float[np.ndarray, " obs"]:
+    """Return residuals divided by the inverse square root of their covariance, subject by subject.
+
+    The covariance of a subject's residuals is J OMEGA J' + diag(SD^2). Its square root is the symmetric one, as in
+    NONMEM's default. Entries without a deviation are left out, and NaN.
+    """
+    result = np.full(len(residual), np.nan)
+    usable = np.isfinite(residual) & np.isfinite(deviation) & np.isfinite(slope).all(axis=1)
+    for who in np.unique(subject[usable]):
+        mine = np.flatnonzero(usable & (subject == who))
+        covariance = slope[mine] @ omega @ slope[mine].T + np.diag(deviation[mine] ** 2)
+        size, axes = np.linalg.eigh(covariance)
+        if size[0] > 0:
+            result[mine] = axes @ ((axes.T @ residual[mine]) / np.sqrt(size))
+    return result
+
+
+def population_residuals(
+    statistical: StatisticalModel, data: Dataset, found: Point, observed: Float[np.ndarray, " obs"]
+) -> dict[str, np.ndarray]:
+    """Return WRES and CWRES [obs].
+
+    WRES linearises around etas of 0, as the FO method does: the expectation is f(0), the covariance
+    J(0) OMEGA J(0)' + SD(f(0))^2. CWRES linearises around the subject's own etas, as FOCE with interaction does: the
+    expectation is f(eta) - J(eta) eta, the covariance J(eta) OMEGA J(eta)' + SD(f(eta))^2 (Hooker, Staatz and Karlsson
+    2007, doi:10.1007/s11095-007-9361-x; with interaction, NONMEM's CWRESI). Population values are posterior medians,
+    OMEGA and the etas posterior means, see `Point`.
+    """
+    subject = subjects_of(data)
+    line = linearised(statistical, data, found.draw)
+    first, own = line(np.zeros_like(found.eta)), line(found.eta)
+    expected = own.prediction - np.sum(own.slope * found.eta[subject], axis=1)
+    return {
+        "WRES": weighted(observed - first.prediction, first.slope, found.omega, first.deviation, subject),
+        "CWRES": weighted(observed - expected, own.slope, found.omega, own.deviation, subject),
+    }
+
+
+def individual_residuals(
+    statistical: StatisticalModel, data: Dataset, found: Point, observed: Values, individual: Values
+) -> dict[str, np.ndarray]:
+    """Return IWRES of each output: (DV - IPRED) / SD(IPRED), the residual error at its posterior medians."""
+    return {
+        o: (np.asarray(observed[o]) - np.asarray(individual[o]))
+        / np.asarray(deviation(statistical, o, jnp.asarray(individual[o]), found.draw))
+        for o in data.observations
+    }
+
+
+def subjects_of(data: Dataset) -> Int[np.ndarray, " obs"]:
+    """Return the position of the subject of each observation on the long axis."""
+    return data.long({o: obs.subject for o, obs in data.observations.items()})
