@@ -13,7 +13,8 @@ from jaxtyping import Array, Float, Int, Key
 from vtrial import keys
 from vtrial._types import Values
 from vtrial.data import Dataset
-from vtrial.model import AbstractModel, parameter_units
+from vtrial.errors import UserError
+from vtrial.model import AbstractModel, AbstractStochasticModel, parameter_units
 from vtrial.noise import AbstractNoise
 from vtrial.population import AbstractPrior, Population
 from vtrial.solve import AbstractSolver, ResultCode
@@ -73,7 +74,15 @@ class StatisticalModel(eqx.Module):
 
         A parameter that varies with time has an axis of spans, the rows of the subject. Subjects are solved in buckets
         of similar numbers of records, one program each.
+
+        Raises:
+            UserError: the model has system noise: a path is no prediction.
         """
+        if isinstance(self.model, AbstractStochasticModel):
+            raise UserError(
+                f"Model {type(self.model).__name__} has system noise, for which there is no likelihood here; "
+                "calibrate a model without it, and simulate cohorts with this one."
+            )
         values: dict[str, list[Array]] = {o: [] for o in data.observations}
         code = jnp.zeros(len(data.subjects), jnp.int32)
         for table, members in zip(data.events.tables, data.events.members, strict=True):
