@@ -98,6 +98,13 @@ def test_noise_in_proportion_has_the_mean_of_itos_sense():
     assert (np.abs(found.mean(0) * np.exp(0.08 * time) - mean) > 4 * spread / np.sqrt(PATHS)).all()
 
 
+def path(solver, model, p, rows, key=KEY):
+    """One path, and its code."""
+    events = event_table(rows)
+    found = jax.jit(lambda p, key: solver(model, p, events, key=key))({n: jnp.asarray(v) for n, v in p.items()}, key)
+    return found.outputs[next(iter(model.outputs))], found.code
+
+
 def wiener(key, step, until):
     """The Wiener process at a whole number of steps, from the increments of the solver's."""
     path = Wiener(key=key, count=1, whole=True)
@@ -121,14 +128,14 @@ def test_strong_order():
 def test_without_noise_it_is_the_ordinary_solution():
     """Of second order in the step."""
     p = {"CL": 2.8, "VC": 32.0, "KA": 1.5}
-    events = event_table([Dose(0.0, 100.0, 0, 2, 6.1), Dose(1.0, 50.0, 1, duration=2.33), 0.5, 3.0, 7.7, 30.0])
-    exact = Linear()(OneCompartmentOral(), p, events).outputs["concentration"]
+    rows = [Dose(0.0, 100.0, 0, 2, 6.1), 0.5, Dose(1.0, 50.0, 1, duration=2.33), 3.0, 7.7, 30.0]
+    exact = Linear()(OneCompartmentOral(), p, event_table(rows)).outputs["concentration"]
     off = []
     for step in (0.1, 0.05):
         still = p | {"SDCL": 0.0, "TAU": 10.0}
-        found = General(step=step)(OneCompartmentOralFluctuating(), still, events, key=KEY)
-        assert found.code == ResultCode.SOLVED
-        off.append(float(np.abs(found.outputs["concentration"] / exact - 1).max()))
+        found, code = path(General(step=step), OneCompartmentOralFluctuating(), still, rows)
+        assert code == ResultCode.SOLVED
+        off.append(float(np.abs(found / exact - 1).max()))
     assert off[1] < 1e-3
     assert 3.0 < off[0] / off[1] < 5.5
 
@@ -140,8 +147,8 @@ def test_every_record_moves_the_path_as_it_moves_the_mean():
     watched = [*time[:4].tolist(), Reset(9.0), *time[4:].tolist()]
     rows = [Dose(0.0, 20.0, 0, 3, 2.1), watched[0], Dose(1.0, 30.0, 0, rate=10.0), *watched[1:]]
     solver, empty = General(step=0.05), [0.0, *watched]
-    with_doses = solver(OU, p, event_table(rows), key=KEY).outputs["x"]
-    without = solver(OU, p, event_table(empty), key=KEY).outputs["x"][1:]
+    with_doses = path(solver, OU, p, rows)[0]
+    without = path(solver, OU, p, empty)[0][1:]
     expected = Linear()(Still(), {"K": 0.3, "ALAG_x": 0.33, "F_x": 0.5}, event_table(rows)).outputs["x"]
     np.testing.assert_allclose(with_doses - without, expected, atol=2e-3)
     assert abs(float(without[4])) < 1.0  # the noise of a hundredth of an hour after the reset: SD 0.2
@@ -173,12 +180,12 @@ def test_further_samples_change_nothing():
         [Dose(-3.0, 10.0, 0), 1.0, 4.44, 9.0],
         [Dose(-3.0, 10.0, 0), -2.9, 0.333, 1.0, 1.04, 4.44, 4.45, 7.0, 9.0],
     )
-    one = solver(OU, OU_P, event_table(few), key=KEY).outputs["x"]
-    other = solver(OU, OU_P, event_table(many), key=KEY).outputs["x"]
+    one = path(solver, OU, OU_P, few)[0]
+    other = path(solver, OU, OU_P, many)[0]
     np.testing.assert_array_equal(one, other[np.array([2, 4, 7])])
-    later = solver(OU, OU_P, event_table([*few, Dose(9.0, 10.0, 0), 50.0]), key=KEY).outputs["x"]
+    later = path(solver, OU, OU_P, [*few, Dose(9.0, 10.0, 0), 50.0])[0]
     np.testing.assert_array_equal(one, later[:3])
-    again = solver(OU, OU_P, event_table(few), key=jax.random.key(1)).outputs["x"]
+    again = path(solver, OU, OU_P, few, jax.random.key(1))[0]
     assert (np.abs(one - again) > 1e-3).all()
 
 
@@ -194,14 +201,15 @@ def test_a_batch_is_its_persons():
         p, jax.tree.map(jnp.asarray, stack(tables)), keys
     )
     for i, table in enumerate(tables):
-        alone = solver(model, {n: v[i] for n, v in p.items()}, table, key=keys[i]).outputs["concentration"]
+        alone = jax.jit(lambda q, k, t=table: solver(model, q, t, key=k))({n: v[i] for n, v in p.items()}, keys[i])
+        alone = alone.outputs["concentration"]
         np.testing.assert_allclose(both.outputs["concentration"][i, : len(alone)], alone, rtol=1e-12)
 
 
 def test_the_steps_of_a_path_may_be_too_many():
-    found = General(step=0.1, max_steps=50)(OU, OU_P, event_table([Dose(0.0, 1.0, 0), 20.0]), key=KEY)
-    assert found.code == ResultCode.STEP_LIMIT
-    assert General()(OU, {"K": jnp.nan, "S": 1.0}, event_table([1.0]), key=KEY).code == ResultCode.NOT_FINITE
+    rows = [Dose(0.0, 1.0, 0), 20.0]
+    assert path(General(step=0.1, max_steps=50), OU, OU_P, rows)[1] == ResultCode.STEP_LIMIT
+    assert path(General(step=0.1), OU, OU_P | {"K": jnp.nan}, rows)[1] == ResultCode.NOT_FINITE
 
 
 def test_derivatives_are_those_of_the_path():
@@ -210,8 +218,9 @@ def test_derivatives_are_those_of_the_path():
     def value(k):
         return General(step=0.1)(OU, {"K": k, "S": 2.0}, events, key=KEY).outputs["x"][0]
 
+    value = jax.jit(value)
     slope = (value(0.3 + 1e-5) - value(0.3 - 1e-5)) / 2e-5
-    assert jax.grad(value)(0.3) == pytest.approx(float(slope), rel=1e-6)
+    assert jax.jit(jax.grad(value))(0.3) == pytest.approx(float(slope), rel=1e-6)
 
 
 class Wrong(AbstractStochasticModel):
@@ -239,7 +248,7 @@ class Wrong(AbstractStochasticModel):
 def test_refusals():
     events, steady = (
         event_table([Dose(0.0, 1.0, 0), 1.0]),
-        event_table([Dose(0.0, 1.0, 0, interval=6.0, steady=1), 1.0]),
+        event_table([Dose(0.0, 1.0, 0, interval=6.0, steady=1), 1.0], states=1),
     )
     with pytest.raises(UserError, match="nothing here invents a seed"):
         Auto()(OU, OU_P, events)

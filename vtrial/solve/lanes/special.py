@@ -189,14 +189,19 @@ def _erf_near(b: Builder, x: Value) -> Value:
     return b.mul(x, b.polynomial(_ERF, b.mul(x, x)))
 
 
+def exp_neg_sq(b: Builder, x: Value) -> Value:
+    """Return exp(-x^2), the rounding of x^2 included."""
+    x = clip(b, absolute(b, x), 0.0, 28.0)
+    square = b.binary("fmul", x, x)
+    return exp(b, b.neg(square), b.neg(b.call("fma", x, x, b.neg(square))))
+
+
 def _erfc_far(b: Builder, x: Value) -> Value:
     x = clip(b, x, 0.0, 28.0)
-    square = b.binary("fmul", x, x)
-    rest = b.call("fma", x, x, b.neg(square))
     centre = b.constant(_CENTRE, x.type)
     shape = b.polynomial(_ERFC, b.div(b.sub(x, centre), b.add(x, centre)))
     scale = b.muladd(b.constant(2.0, x.type), x, b.constant(1.0, x.type))
-    return b.mul(exp(b, b.neg(square), b.neg(rest)), b.div(shape, scale))
+    return b.mul(exp_neg_sq(b, x), b.div(shape, scale))
 
 
 def erf(b: Builder, x: Value) -> Value:
