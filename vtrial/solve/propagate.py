@@ -58,7 +58,7 @@ def form(model: AbstractModel, p: Named, infused: tuple[int, ...]) -> Form:
 
     It is worked out once for equal models, unless their fields are arrays, which have no hash.
     """
-    names = tuple(p)
+    names = tuple(sorted(p))
     try:
         return _form(model, names, infused)
     except TypeError:
