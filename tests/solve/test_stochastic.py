@@ -125,7 +125,6 @@ def test_strong_order():
         found, exact = jax.jit(jax.vmap(both))(jax.random.split(KEY, 500))
         errors.append(float(jnp.sqrt(jnp.mean((found - exact) ** 2))))
     order = np.polyfit(np.log(steps), np.log(errors), 1)[0]
-    print(order, errors)
     assert 1.3 < order < 2.2
     assert errors[-1] < 1e-2
 
