@@ -270,25 +270,11 @@ def _gate(
 def _check(
     key, study: Study, statistical: StatisticalModel, data: Dataset, store: Store, posterior
 ) -> dict[str, xr.Dataset]:
-    """Compare the data with what the fit says they should be."""
-    count = study.vpc.replicates
     expected = groups.draws(Prior(_PRIOR_DRAWS)(keys.named(key, "prior"), statistical, data)[schema.POSTERIOR])
-    before = diagnose.replicated(keys.named(key, "before"), expected, statistical, data, min(count, 4 * _PRIOR_DRAWS))
-    simulated = diagnose.replicated(keys.named(key, "replicate"), posterior, statistical, data, count)
-    prediction = diagnose.population_predictions(posterior, statistical, data)
-    individual = store.group(schema.POSTERIOR_PREDICTIVE)[schema.IPRED].median((schema.CHAIN, schema.DRAW))
-    check = study.vpc(simulated, prediction, data)
-    table = diagnose.goodness_of_fit(
-        keys.named(key, "ranks"),
-        posterior,
-        statistical,
-        data,
-        simulated=simulated,
-        prediction=prediction,
-        individual=individual.to_numpy(),
+    individual = store.group(schema.POSTERIOR_PREDICTIVE)[schema.IPRED].median((schema.CHAIN, schema.DRAW)).to_numpy()
+    return diagnose.check_fit(
+        key, study.vpc, statistical, data, prior=expected, posterior=posterior, individual=individual
     )
-    bands = diagnose.predictive_bands(before, simulated, check, data)
-    return {schema.VPC: check.merge(bands), schema.GOODNESS_OF_FIT: table}
 
 
 def _recruit(
@@ -353,15 +339,13 @@ def _seal(store: Store) -> dict[str, xr.Dataset]:
 
 
 def _report(store: Store) -> dict[str, xr.Dataset]:
-    from vtrial.report import exports, parameter_files, render  # matplotlib is slow to import and needed here alone
+    from vtrial import report  # matplotlib is slow to import and needed here alone
 
     tree = store.tree()
-    for name, content in parameter_files(tree).items():
+    files = report.parameter_files(tree) | report.nonmem_files(tree)
+    for name, content in files.items():
         store.write_file("report", name, content)
-    for name, table in (("sdtab", exports.sdtab(tree)), ("patab", exports.patab(tree))):
-        store.write_file("report", f"{name}.csv", exports.csv(table))
-        store.write_file("report", f"{name}.parquet", exports.parquet(table))
-    store.write_file("report", "report.html", render(tree))
+    store.write_file("report", "report.html", report.render(tree))
     return {}
 
 

@@ -55,16 +55,28 @@ def test_edges_and_ties():
     assert ranks == [1 / 8, 1 / 2, 3 / 4, 1 - 1 / 8]
 
 
-def test_censored_values_keep_the_distribution(simulated):
-    """A third below the limit: they are ranks drawn below it, and all together stay standard normal."""
-    value = world(np.random.default_rng(5), 1)[0]
-    below = value < 2.0
-    own = discrepancies(np.maximum(value, 2.0), simulated, SUBJECT, below=below, generator=np.random.default_rng(6))
-    assert 0.2 < below.mean() < 0.4
-    assert kstest(own.npd, norm.cdf).pvalue > 0.01
-    assert kstest(own.npde, norm.cdf).pvalue > 0.01
-    wrong = discrepancies(np.maximum(value, 2.0), simulated, SUBJECT)
-    assert kstest(wrong.npd, norm.cdf).pvalue < 1e-6  # the limit taken for a value
+@pytest.mark.parametrize(("low", "high"), [(2.0, np.inf), (-np.inf, 8.0), (2.0, 8.0)])
+def test_censored_values_keep_the_distribution(low, high, simulated):
+    """A quarter and more beyond the limits, in twenty datasets: standard normal all together."""
+    npd, npde, edges = [], [], {"low": np.full(600, low), "high": np.full(600, high)}
+    for seed in range(20):
+        value = world(np.random.default_rng(100 + seed), 1)[0]
+        value = np.where(value < low, -np.inf, np.where(value > high, np.inf, value))
+        generator = np.random.default_rng(seed)
+        own = discrepancies(value, simulated, SUBJECT, **edges, generator=generator)
+        npd.append(own.npd)
+        npde.append(own.npde)
+    assert np.isinf(value).mean() > 0.2
+    # The replicates are 1,000: their own errors show in 12,000 values.
+    assert np.abs(np.mean(npde)) < 4 / np.sqrt(12_000) + 1 / np.sqrt(1_000)
+    assert np.var(npde) == pytest.approx(1, abs=0.05)
+    assert np.median([kstest(row, norm.cdf).pvalue for row in npde]) > 0.2
+    assert np.var(npd) == pytest.approx(1, abs=0.08)
+
+
+def test_a_limit_taken_for_a_value_is_seen(simulated):
+    value = np.maximum(world(np.random.default_rng(5), 1)[0], 2.0)
+    assert kstest(discrepancies(value, simulated, SUBJECT).npd, norm.cdf).pvalue < 1e-6
 
 
 def test_replicates_that_were_not_solved_do_not_count(simulated):

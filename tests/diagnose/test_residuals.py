@@ -3,13 +3,18 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from vtrial.models.iv_1cpt import OneCompartmentBolus
 
-from tests.helpers import bateman, theophylline
+from tests.helpers import bateman, half, theophylline
+from vtrial.data import NonmemTable
 from vtrial.diagnose import residuals
 from vtrial.diagnose.clock import time_after_dose
 from vtrial.dosing import After, Dose, Reset, event_table
 from vtrial.dosing.batch import batch
-from vtrial.solve import General
+from vtrial.likelihood import StatisticalModel
+from vtrial.noise import Combined
+from vtrial.population import Fixed, LogNormalPrior, Normal, NormalPrior, Parameter, Population
+from vtrial.solve import Auto, General
 
 P = {"CL": 2.75, "VC": 32.0, "KA": 1.55, "CL_iiv": 0.26, "VC_iiv": 0.17, "KA_iiv": 0.63}
 SIGMA = {"concentration_sigma_add": 0.3, "concentration_sigma_prop": 0.12}
@@ -71,11 +76,88 @@ def test_every_solver_gives_the_same_slopes(plain, data, found):
 def test_iwres_is_its_formula(plain, data, found):
     obs = data.observations["concentration"]
     individual = np.array([course(ETA[s], s, t, data) for s, t in zip(obs.subject, obs.time, strict=True)])
-    seen = residuals.individual_residuals(
-        plain, data, found, {"concentration": obs.value}, {"concentration": individual}
-    )
+    seen = residuals.individual_residuals(plain, data, found, {"concentration": individual})
     expected = (obs.value - individual) / np.sqrt(0.3**2 + (0.12 * individual) ** 2)
     np.testing.assert_allclose(seen["concentration"], expected, rtol=1e-12)
+
+
+@pytest.fixture(scope="module")
+def occasions(tmp_path_factory):
+    """Two people with a dose and two samples on each of two occasions; CL and VC vary between occasions."""
+    rows = ["ID,TIME,DV,AMT,OCC"]
+    for who, values in (("1", (8.0, 6.5, 12.0, 9.0)), ("2", (9.5, 7.0, 11.0, 7.5))):
+        rows += [f"{who},0,.,100,1", f"{who},1,{values[0]},.,1", f"{who},5,{values[1]},.,1"]
+        rows += [f"{who},12,.,100,2", f"{who},13,{values[2]},.,2", f"{who},20,{values[3]},.,2"]
+    file = tmp_path_factory.mktemp("occasions") / "two.csv"
+    file.write_text("\n".join(rows) + "\n")
+    units = {"TIME": "h", "AMT": "mg", "DV": "mg/L", "OCC": ""}
+    table = NonmemTable(str(file), units, {"concentration": 1}, {"": "central"}, ("OCC",)).read(OneCompartmentBolus())
+    population = Population(
+        {
+            "CL": Parameter("L/h", LogNormalPrior(1.0, 0.3), half(0.5), iov=half(0.3)),
+            "VC": Parameter("L", NormalPrior(10.0, 1.0), half(1.0), scale=Normal(), iov=half(1.0)),
+        },
+        correlation=2.0,
+    )
+    model = OneCompartmentBolus()
+    noise = {"concentration": Combined(half(1.0), half(0.5))}
+    return StatisticalModel(model, population.for_model(model), Auto(), noise), table
+
+
+def two_occasions(random, obs):
+    """The closed form: the first dose is eliminated by what the first occasion has, then by what the second has."""
+    eta, kappa = random[:2], random[2:].reshape(2, 2)
+    cl, vc = np.exp(eta[0] + kappa[:, 0]), 10.0 + eta[1] + kappa[:, 1]
+    rate = cl / vc
+    after = 100 * np.exp(-12 * rate[0]) + 100
+    first, second = 100 * np.exp(-rate[0] * obs) / vc[0], after * np.exp(-rate[1] * (obs - 12)) / vc[1]
+    return np.where(obs < 12, first, second)
+
+
+def test_cwres_with_occasions_by_hand(occasions):
+    """Kappas are random effects beside the etas: OMEGA is block-diagonal, a block for the etas and one an occasion."""
+    statistical, table = occasions
+    random, count = np.random.default_rng(4), 50
+    draws = {n: np.full(count, v) for n, v in {"CL": 1.0, "VC": 10.0, "CL_iiv": 0.4, "VC_iiv": 1.5}.items()}
+    draws |= {"CL_iov": np.linspace(0.1, 0.3, count), "VC_iov": np.full(count, 0.8)}
+    draws |= {"concentration_sigma_add": np.full(count, 0.3), "concentration_sigma_prop": np.full(count, 0.1)}
+    draws["iiv_cholesky"] = np.broadcast_to(np.linalg.cholesky([[1, 0.5], [0.5, 1]]), (count, 2, 2))
+    draws |= {f"{n}_eta": 0.2 * random.normal(size=(count, 2)) for n in ("CL", "VC")}
+    draws |= {f"{n}_kappa": 0.1 * random.normal(size=(count, 2, 2)) for n in ("CL", "VC")}
+    found = residuals.point(draws, statistical, table)
+    omega = np.zeros((6, 6))
+    omega[:2, :2] = [[0.16, 0.3], [0.3, 2.25]]
+    omega[2:, 2:] = np.diag([np.mean(draws["CL_iov"] ** 2), 0.64] * 2)
+    np.testing.assert_allclose(found.omega, omega, atol=1e-12)
+    np.testing.assert_allclose(found.eta[1, 4], draws["CL_kappa"][:, 1, 1].mean())  # CL on the second occasion
+    seen = table.observations["concentration"]
+    white = residuals.population_residuals(statistical, table, found, seen.value)
+    for who in range(2):
+        mine = seen.subject == who
+        for name, at in (("CWRES", found.eta[who]), ("WRES", np.zeros(6))):
+            value, step = two_occasions(at, seen.time[mine]), 1e-5
+            sides = [[two_occasions(at + s * step * e, seen.time[mine]) for s in (1, -1)] for e in np.eye(6)]
+            slope = np.stack([(up - down) / (2 * step) for up, down in sides], -1)
+            covariance = slope @ omega @ slope.T + np.diag(0.3**2 + (0.1 * value) ** 2)
+            size, axes = np.linalg.eigh(covariance)
+            residual = seen.value[mine] - value + slope @ at
+            np.testing.assert_allclose(white[name][mine], axes @ ((axes.T @ residual) / np.sqrt(size)), atol=1e-6)
+
+
+def test_a_population_that_does_not_vary_has_weighted_residuals(occasions):
+    _, table = occasions
+    model = OneCompartmentBolus()
+    fixed = {"CL": Parameter("L/h", Fixed(1.0)), "VC": Parameter("L", LogNormalPrior(10.0, 0.3))}
+    noise = {"concentration": Combined(half(1.0), half(0.5))}
+    statistical = StatisticalModel(model, Population(fixed).for_model(model), Auto(), noise)
+    draws = {"CL": np.ones(5), "VC": np.full(5, 10.0)}
+    draws |= {"concentration_sigma_add": np.full(5, 0.3), "concentration_sigma_prop": np.full(5, 0.1)}
+    found, seen = residuals.point(draws, statistical, table), table.observations["concentration"]
+    value = np.concatenate([two_occasions(np.zeros(6), seen.time[seen.subject == who]) for who in range(2)])
+    white = residuals.population_residuals(statistical, table, found, seen.value)
+    expected = (seen.value - value) / np.sqrt(0.3**2 + (0.1 * value) ** 2)
+    np.testing.assert_allclose(white["CWRES"], expected, rtol=1e-6)
+    np.testing.assert_allclose(white["WRES"], expected, rtol=1e-6)
 
 
 def test_residuals_of_a_linear_gaussian_model_are_standard_normal():
@@ -104,7 +186,7 @@ def test_the_point_is_medians_and_means(data):
     plain = theophylline(correlation=None)
     draws = {n: random.uniform(1, 2, 100) for n in plain.priors()}
     draws |= {f"{n}_eta": random.normal(size=(100, 12)) for n in ("CL", "VC", "KA")}
-    found = residuals.point(draws, plain)
+    found = residuals.point(draws, plain, data)
     assert float(found.draw["CL"]) == np.median(draws["CL"])
     np.testing.assert_allclose(found.eta[:, 1], draws["VC_eta"].mean(0))
     np.testing.assert_allclose(found.omega, np.diag([np.mean(draws[f"{n}_iiv"] ** 2) for n in ("CL", "VC", "KA")]))
@@ -134,6 +216,7 @@ def test_time_after_dose_by_hand(case, data):
     settings = {f: getattr(data, f) for f in data.__dataclass_fields__}
     kind, count = type(data.observations["concentration"]), len(seen)
     other = batch([event_table([Dose(0.0, 1.0, 0), 7.0], states=2), event_table(rows, states=2)])
-    obs = kind(np.zeros(count), np.array(seen), np.ones(count, int), np.arange(count))
+    unknown, place = np.full(count, np.nan), np.arange(count)
+    obs = kind(np.zeros(count), unknown, unknown, np.array(seen), np.ones(count, int), place, place - 1)
     changed = type(data)(**settings | {"events": other, "observations": {"concentration": obs}})
     np.testing.assert_allclose(time_after_dose(changed)["concentration"], expected)

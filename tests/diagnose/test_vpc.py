@@ -1,13 +1,16 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vtrial.diagnose import VisualCheck, population_predictions, replicated
+from vtrial.diagnose import VisualCheck
 from vtrial.diagnose.binning import given_bins, strata, time_bins
 from vtrial.diagnose.correction import prediction_corrected, variability_corrected
 from vtrial.diagnose.discrete import category_check, fractions, kaplan_meier, survival_check
-from vtrial.diagnose.limits import Limits
+from vtrial.diagnose.limits import Limits, limits
+from vtrial.diagnose.replicate import population_predictions, replicated
 from vtrial.errors import UserError
 
 
@@ -19,11 +22,11 @@ def made(statistical, data):
     one = {n: jnp.asarray(v[0]) for n, v in draws.items()}
     fake = statistical.replicate(jax.random.key(7), statistical.new_subjects(jax.random.key(8), one, data), one, data)
     seen = data.observations["concentration"]
-    own = type(seen)(np.asarray(fake["concentration"]), seen.time, seen.subject, seen.sample)
+    own = dataclasses.replace(seen, value=np.asarray(fake["concentration"]))
     settings = {f: getattr(data, f) for f in data.__dataclass_fields__}
     changed = type(data)(**settings | {"observations": {"concentration": own}})
     simulated = replicated(jax.random.key(9), draws, statistical, changed, 300)
-    return changed, simulated, population_predictions(draws, statistical, changed)
+    return simulated, population_predictions(draws, statistical, changed), changed, limits(statistical, changed)
 
 
 @pytest.mark.parametrize(
@@ -67,8 +70,7 @@ def test_strata_are_categories_or_cuts_at_quantiles():
 )
 def test_the_check_covers_data_of_the_model_itself(check, made):
     """Data of a draw lie inside the 95 % bands of that draw, but for about one in twenty of dependent quantiles."""
-    data, simulated, prediction = made
-    found = check(simulated, prediction, data)
+    found = check(*made)
     low, _, high = found["concentration_simulated"].to_numpy()
     observed = found["concentration_observed"].to_numpy()
     assert np.mean((low <= observed) & (observed <= high)) > 0.75
@@ -76,8 +78,8 @@ def test_the_check_covers_data_of_the_model_itself(check, made):
 
 
 def test_the_check_sees_data_of_another_model(made):
-    data, simulated, prediction = made
-    found = VisualCheck(bins=11)({"concentration": 2 * simulated["concentration"]}, prediction, data)
+    simulated, *others = made
+    found = VisualCheck(bins=11)({"concentration": 2 * simulated["concentration"]}, *others)
     low, _, high = found["concentration_simulated"].to_numpy()
     observed = found["concentration_observed"].to_numpy()
     assert np.mean((low <= observed) & (observed <= high)) < 0.5
@@ -98,18 +100,30 @@ def test_an_observation_predicted_as_zero_stays():
     np.testing.assert_allclose(corrected, [0.3, 2.0, 2.0])
 
 
-def test_censored_data_have_a_panel_of_their_own(made, monkeypatch):
-    data, simulated, prediction = made
+def test_censored_data_have_a_panel_of_their_own(made):
+    simulated, prediction, data, _ = made
     value = data.observations["concentration"].value
-    cut = Limits(value < 2.0, np.full(len(value), 2.0))
-    monkeypatch.setattr("vtrial.diagnose.vpc.limits", lambda *_: cut)
-    found = VisualCheck(bins=11)(simulated, prediction, data)
+    cut = Limits(value < 2.0, np.zeros(len(value), bool), lowest=2.0)
+    found = VisualCheck(bins=11)(simulated, prediction, data, {"concentration": cut})
     part = found["concentration_below_observed"].to_numpy()
     low, _, high = found["concentration_below_simulated"].to_numpy()
     assert 0 < part.mean() < 1
     assert np.all((low <= part) & (part <= high))
     unknown = np.isnan(found["concentration_observed"].to_numpy())
     np.testing.assert_array_equal(unknown, np.array([0.1, 0.5, 0.9]) < part[:, None])
+
+
+def test_quantiles_above_a_limit_are_not_known(made):
+    simulated, prediction, data, _ = made
+    value = data.observations["concentration"].value
+    cut = Limits(np.zeros(len(value), bool), value > 6.0, highest=6.0)
+    found = VisualCheck(bins=11)(simulated, prediction, data, {"concentration": cut})
+    member = found["concentration_point_bin"].to_numpy()
+    part = np.array([(value[member == b] > 6.0).mean() for b in range(11)])
+    assert 0 < part.mean() < 1
+    unknown = np.isnan(found["concentration_observed"].to_numpy())
+    np.testing.assert_array_equal(unknown, np.array([0.1, 0.5, 0.9]) > 1 - part[:, None])
+    assert "concentration_below_observed" not in found
 
 
 def test_fractions_of_categories_add_up():

@@ -12,7 +12,7 @@ from vtrial.models.oral_1cpt_ou import OneCompartmentOralFluctuating
 from vtrial.dosing import Dose, Reset, event_table, stack
 from vtrial.errors import UserError
 from vtrial.model import AbstractModel, AbstractStochasticModel, check_equations
-from vtrial.solve import Auto, General, Linear, ResultCode
+from vtrial.solve import Auto, General, Linear, ResultCode, in_every_order
 from vtrial.solve.stochastic import Wiener
 
 KEY = jax.random.key(20261125)
@@ -264,3 +264,9 @@ def test_refusals():
         General(step=0.0)
     with pytest.raises(UserError, match="returns z, but the states are x"):
         check_equations(Wrong(), {})
+
+
+def test_no_solver_has_every_derivative_of_a_path():
+    """Of a model declared linear neither: the closed form would leave the noise out."""
+    assert in_every_order(Auto(), Fluctuating(), "") is None
+    assert in_every_order(Linear(), Fluctuating(), "") is None

@@ -7,7 +7,7 @@ doi:10.1016/j.cmpb.2007.12.002; Nguyen, Comets and Mentré 2012, doi:10.1007/s10
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from scipy.stats import chi2, norm, shapiro, wilcoxon
 
 
@@ -50,7 +50,8 @@ def discrepancies(
     simulated: Float[np.ndarray, "replicate obs"],
     subject: Int[np.ndarray, " obs"],
     *,
-    below: Bool[np.ndarray, " obs"] | None = None,
+    low: Float[np.ndarray, " obs"] | None = None,
+    high: Float[np.ndarray, " obs"] | None = None,
     generator: np.random.Generator | None = None,
 ) -> Discrepancies:
     """Return NPD, of each observation by itself, and NPDE, of a subject's observations decorrelated.
@@ -59,22 +60,47 @@ def discrepancies(
     Cholesky factor of their covariance; the rank of each among its replicates, through the inverse normal
     distribution, is its NPDE.
 
+    A value beyond a limit of quantification takes a rank drawn uniformly among those beyond it, and the value the
+    replicates have at that rank. So do the replicates themselves, whose values are known no better: else the etas that
+    a subject's replicates share, and its drawn ranks do not, would make NPDE too variable under the true model.
+
     Args:
-        observed: the observations; a censored one is its limit of quantification.
+        observed: the observations; one only known to be beyond a limit is -inf or inf.
         simulated: replicates of them, not censored.
         subject: whose they are. The order within a subject matters to NPDE: give it by time.
-        below: which are below their limit. Such a one takes a rank drawn uniformly below that of the limit, and the
-            value the replicates have at that rank.
-        generator: for those ranks; needed where there are any.
+        low: the limit under which a value would not be known; -inf where there is none.
+        high: the limit over which it would not; inf where there is none.
+        generator: for the drawn ranks; needed where there is a limit.
     """
-    pd, value = rank(observed, simulated), np.array(observed, float)
-    if below is not None and below.any():
+    low = np.full(len(observed), -np.inf) if low is None else low
+    high = np.full(len(observed), np.inf) if high is None else high
+    value, known = observed, simulated
+    if np.any(np.isfinite(low) | np.isfinite(high)):
         if generator is None:
             raise ValueError("Censored observations take ranks at random; give a generator.")
-        pd[below] = generator.uniform(size=int(below.sum())) * pd[below]
-        for i in np.flatnonzero(below):
-            value[i] = np.nanquantile(simulated[:, i], pd[i])
-    return Discrepancies(np.asarray(norm.ppf(pd)), np.asarray(norm.ppf(_decorrelated(value, simulated, subject))))
+        value, known = (_drawn_beyond(v, simulated, low, high, generator) for v in (observed, simulated))
+    npde = norm.ppf(_decorrelated(value, known, subject))
+    return Discrepancies(np.asarray(norm.ppf(rank(value, simulated))), np.asarray(npde))
+
+
+def _drawn_beyond(
+    value: Float[np.ndarray, "*any obs"],
+    simulated: Float[np.ndarray, "replicate obs"],
+    low: Float[np.ndarray, " obs"],
+    high: Float[np.ndarray, " obs"],
+    generator: np.random.Generator,
+) -> Float[np.ndarray, "*any obs"]:
+    """Return values, those beyond a limit drawn anew from the part of the replicates beyond it."""
+    result = value.copy()
+    under, over = rank(low, simulated), rank(high, simulated)
+    for i in np.flatnonzero(np.isfinite(simulated).any(axis=0)):
+        column, own = value[..., i], simulated[np.isfinite(simulated[:, i]), i]
+        for beyond, edge, part in ((column < low[i], 0.0, under[i]), (column > high[i], 1.0, over[i])):
+            if np.any(beyond):
+                places = edge + (part - edge) * generator.uniform(size=int(np.sum(beyond)))
+                result[..., i] = np.where(beyond, 0.0, result[..., i])
+                result[beyond, i] = np.quantile(own, places)
+    return result
 
 
 def _decorrelated(

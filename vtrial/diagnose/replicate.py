@@ -54,7 +54,8 @@ def population_predictions(
 
     @jax.jit
     def one(draw: Mapping[str, Array]) -> dict[str, Array]:
-        return statistical.predict(statistical.typical_subjects(draw, data), data)[0]
+        found, _ = statistical.predict(statistical.typical_subjects(draw, data), data)
+        return {output: found[output] for output in data.observations}
 
     chosen = thinned(draws, most)
     count = len(next(iter(chosen.values())))

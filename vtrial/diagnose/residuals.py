@@ -21,58 +21,80 @@ class Point(NamedTuple):
 
     draw: dict[str, Array]
     """Posterior medians by site, in the form of a draw."""
-    eta: Float[np.ndarray, "subject effect"]
-    """Posterior mean etas: the empirical Bayes estimates of a Bayesian fit."""
-    omega: Float[np.ndarray, "effect effect"]
-    """Posterior mean of OMEGA, the covariance of the etas."""
+    eta: Float[np.ndarray, "subject random"]
+    """Posterior mean random effects, the empirical Bayes estimates of a Bayesian fit: etas in the order of
+    `Population.effects`, then the kappas of each occasion in that of `Population.occasion_effects`."""
+    omega: Float[np.ndarray, "random random"]
+    """Posterior mean of their covariance: OMEGA of the etas, then a diagonal block for each occasion."""
 
 
 class Line(NamedTuple):
-    """The predictions of every observation as a linear function of the subject's etas, all outputs on one long axis."""
+    """Every observation's prediction as a linear function of the subject's random effects, all outputs on one axis."""
 
     prediction: Float[np.ndarray, " obs"]
-    slope: Float[np.ndarray, "obs effect"]
+    slope: Float[np.ndarray, "obs random"]
     deviation: Float[np.ndarray, " obs"]
     """Residual standard deviation at the prediction; NaN where the residual error has none."""
 
 
-def point(draws: Values, statistical: StatisticalModel) -> Point:
+def point(draws: Values, statistical: StatisticalModel, data: Dataset) -> Point:
     """Return the point estimate of a fit from its draws, leading axis the draw."""
-    effects = statistical.population.effects
-    medians = {name: jnp.median(jnp.asarray(value), axis=0) for name, value in draws.items()}
-    subjects = [np.asarray(draws[f"{name}_eta"]).mean(0) for name in effects]
-    factor = np.asarray(jax.vmap(statistical.population.factor)({n: jnp.asarray(v) for n, v in draws.items()}))
-    eta = np.stack(subjects, axis=-1) if subjects else np.zeros((0, 0))
-    return Point(medians, eta, np.einsum("dij,dkj->ik", factor, factor) / len(factor))
+    population = statistical.population
+    every = {name: jnp.asarray(value) for name, value in draws.items()}
+    medians = {name: jnp.median(value, axis=0) for name, value in every.items()}
+    means = [np.zeros((len(data.subjects), 0))]
+    means += [np.asarray(draws[f"{name}_eta"]).mean(0)[:, None] for name in population.effects]
+    kappas = [np.asarray(draws[f"{name}_kappa"]).mean(0) for name in population.occasion_effects]
+    if kappas:
+        means.append(np.stack(kappas, axis=-1).reshape(len(kappas[0]), -1))
+    factor = np.asarray(jax.vmap(population.factor)(every))
+    spread = np.asarray(jax.vmap(lambda draw: population.spread(draw, "iov"))(every))
+    omega = np.einsum("dij,dkj->ik", factor, factor) / len(factor)
+    count, within = len(omega), np.tile(np.mean(spread**2, axis=0), len(statistical.levels(data).occasions))
+    whole = np.zeros((count + len(within),) * 2)
+    whole[:count, :count], whole[count:, count:] = omega, np.diag(within)
+    return Point(medians, np.concatenate(means, axis=1), whole)
+
+
+def named(
+    statistical: StatisticalModel, data: Dataset, random: Float[Array, "subject random"]
+) -> dict[str, Float[Array, "subject *occasion"]]:
+    """Return random effects by site, `CL_eta` [subject] and `CL_kappa` [subject occasion]."""
+    population = statistical.population
+    count = len(population.effects)
+    shape = (len(random), len(statistical.levels(data).occasions), len(population.occasion_effects))
+    kappa = random[:, count:].reshape(shape)
+    found = {f"{name}_eta": random[:, i] for i, name in enumerate(population.effects)}
+    return found | {f"{name}_kappa": kappa[..., i] for i, name in enumerate(population.occasion_effects)}
 
 
 def deviation(
     statistical: StatisticalModel, output: str, prediction: Float[Array, " obs"], draw: Values
 ) -> Float[Array, " obs"]:
-    """Return the residual standard deviation of an output at its predictions."""
-    noise = statistical.noise[output]
-    values = {short: jnp.asarray(draw[f"{output}_{short}"]) for short in noise.priors()}
-    return jnp.sqrt(jnp.asarray(noise.distribution(prediction, values).variance))
+    """Return the residual standard deviation of an output at its predictions; NaN where it has no residual error."""
+    found = statistical.noise[output].deviation(prediction, statistical.noise_values(output, draw))
+    return jnp.full_like(prediction, jnp.nan) if found is None else found
 
 
 def linearised(
     statistical: StatisticalModel, data: Dataset, draw: Values
-) -> Callable[[Float[np.ndarray, "subject effect"]], Line]:
-    """Return a function of the etas that gives predictions and their exact first derivatives there.
+) -> Callable[[Float[np.ndarray, "subject random"]], Line]:
+    """Return a function of the random effects that gives predictions and their exact first derivatives there.
 
-    A subject's predictions depend on its own etas alone, so that one pass backward serves the first observation of all
-    subjects, the next one the second, and so on. Passes go backward since every solver can do that.
+    A subject's predictions depend on its own random effects alone, so that one pass backward serves the first
+    observation of all subjects, the next one the second, and so on. Passes go backward since every solver can do that.
     """
-    effects, subject = statistical.population.effects, subjects_of(data)
+    subject = subjects_of(data)
     turn = _turn(subject)
     ends = np.cumsum([len(obs.value) for obs in data.observations.values()])[:-1]
 
-    def predicted(eta: Float[Array, "subject effect"]) -> dict[str, Array]:
-        own = {**draw, **{f"{name}_eta": eta[:, i] for i, name in enumerate(effects)}}
-        return statistical.predict(statistical.same_subjects(own, data), data)[0]
+    def predicted(eta: Float[Array, "subject random"]) -> dict[str, Array]:
+        own = {**draw, **named(statistical, data, eta)}
+        found, _ = statistical.predict(statistical.same_subjects(own, data), data)
+        return {o: found[o] for o in data.observations}
 
     @jax.jit
-    def slopes(eta: Float[Array, "subject effect"]):
+    def slopes(eta: Float[Array, "subject random"]):
         value, back = jax.vjp(predicted, eta)
 
         def pulled(k: Array) -> Array:
@@ -82,7 +104,7 @@ def linearised(
         every = jax.lax.map(pulled, jnp.arange(turn.max() + 1), batch_size=_BATCH)
         return value, {o: deviation(statistical, o, value[o], draw) for o in value}, every
 
-    def line(eta: Float[np.ndarray, "subject effect"]) -> Line:
+    def line(eta: Float[np.ndarray, "subject random"]) -> Line:
         value, spread, every = slopes(jnp.asarray(eta))
         return Line(data.long(value), np.asarray(every)[turn, subject], data.long(spread))
 
@@ -100,8 +122,8 @@ def _turn(subject: Int[np.ndarray, " obs"]) -> Int[np.ndarray, " obs"]:
 
 def weighted(
     residual: Float[np.ndarray, " obs"],
-    slope: Float[np.ndarray, "obs effect"],
-    omega: Float[np.ndarray, "effect effect"],
+    slope: Float[np.ndarray, "obs random"],
+    omega: Float[np.ndarray, "random random"],
     deviation: Float[np.ndarray, " obs"],
     subject: Int[np.ndarray, " obs"],
 ) -> Float[np.ndarray, " obs"]:
@@ -129,8 +151,9 @@ def population_residuals(
     WRES linearises around etas of 0, as the FO method does: the expectation is f(0), the covariance
     J(0) OMEGA J(0)' + SD(f(0))^2. CWRES linearises around the subject's own etas, as FOCE with interaction does: the
     expectation is f(eta) - J(eta) eta, the covariance J(eta) OMEGA J(eta)' + SD(f(eta))^2 (Hooker, Staatz and Karlsson
-    2007, doi:10.1007/s11095-007-9361-x; with interaction, NONMEM's CWRESI). Population values are posterior medians,
-    OMEGA and the etas posterior means, see `Point`.
+    2007, doi:10.1007/s11095-007-9361-x; with interaction, NONMEM's CWRESI). Kappas are etas too here. Population values
+    are posterior medians, those of the effects of studies too; OMEGA and the etas are posterior means, see `Point`.
+    Residual errors are taken as independent, with their SD to first order where they are on another scale.
     """
     subject = subjects_of(data)
     line = linearised(statistical, data, found.draw)
@@ -143,14 +166,20 @@ def population_residuals(
 
 
 def individual_residuals(
-    statistical: StatisticalModel, data: Dataset, found: Point, observed: Values, individual: Values
+    statistical: StatisticalModel, data: Dataset, found: Point, individual: Values
 ) -> dict[str, np.ndarray]:
-    """Return IWRES of each output: (DV - IPRED) / SD(IPRED), the residual error at its posterior medians."""
-    return {
-        o: (np.asarray(observed[o]) - np.asarray(individual[o]))
-        / np.asarray(deviation(statistical, o, jnp.asarray(individual[o]), found.draw))
-        for o in data.observations
-    }
+    """Return IWRES of each output: (DV - IPRED) / SD(IPRED), the residual error at its posterior medians.
+
+    Difference and SD are on the scale on which the error is added. NaN where a value is censored, and where an output
+    has no residual error.
+    """
+    result = {}
+    for o, seen in data.observations.items():
+        prediction = jnp.asarray(individual[o])
+        values = statistical.noise_values(o, found.draw)
+        white = statistical.noise[o].residual(prediction, values, seen)
+        result[o] = np.full(len(prediction), np.nan) if white is None else np.asarray(white)
+    return result
 
 
 def subjects_of(data: Dataset) -> Int[np.ndarray, " obs"]:

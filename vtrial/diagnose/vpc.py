@@ -13,7 +13,7 @@ from vtrial.diagnose.binning import given_bins, strata, time_bins
 from vtrial.diagnose.clock import time_after_dose
 from vtrial.diagnose.correction import prediction_corrected, variability_corrected
 from vtrial.diagnose.discrete import INTERVAL, fractions, known_quantiles
-from vtrial.diagnose.limits import Limits, limits
+from vtrial.diagnose.limits import Limits
 from vtrial.errors import UserError, nearest
 
 
@@ -80,6 +80,10 @@ class VisualCheck(eqx.Module):
                 f"vpc.stratify is '{self.stratify}', which is no covariate of the data; add it to data.covariates. "
                 f"{nearest(self.stratify, data.covariates)}"
             )
+        if self.stratify is not None and np.any(np.isnan(data.covariates[self.stratify])):
+            raise UserError(
+                f"vpc.stratify is '{self.stratify}', which some subjects lack; stratify by another covariate."
+            )
         edges = self._edges(data.time_unit)
         if len(edges) == 1 or np.any(np.diff(edges) <= 0):
             raise UserError(f"vpc.edges must be two or more ascending times, not {', '.join(self.edges)}.")
@@ -96,13 +100,17 @@ class VisualCheck(eqx.Module):
         simulated: Mapping[str, Float[np.ndarray, "replicate obs"]],
         prediction: Mapping[str, Float[np.ndarray, " obs"]],
         data: Dataset,
+        censored: Mapping[str, Limits],
     ) -> xr.Dataset:
         """Compare; `simulated` and the population `prediction` are by output, as `vtrial.diagnose.replicate` has them.
+
+        `censored` says which observations have no value, as `vtrial.diagnose.limits` does: a quantile that falls among
+        them is not known.
 
         A bin's variables have a dimension `bin_` and the output's name; bins of all strata follow each other.
         """
         clock = time_after_dose(data) if self.after_dose else {o: obs.time for o, obs in data.observations.items()}
-        parts = [self._one(o, clock[o], simulated[o], prediction[o], data) for o in data.observations]
+        parts = [self._one(o, clock[o], simulated[o], prediction[o], data, censored[o]) for o in data.observations]
         result = xr.merge(parts)
         axis = "time after dose" if self.after_dose else "time"
         return result.assign_attrs(check=self.describe(), axis=axis, log=int(self.log), corrected=int(self.corrected))
@@ -128,18 +136,21 @@ class VisualCheck(eqx.Module):
                 said.append(names[number])
         return result, said
 
-    def _one(self, output: str, time, simulated: np.ndarray, prediction: np.ndarray, data: Dataset) -> xr.Dataset:
+    def _one(
+        self, output: str, time, simulated: np.ndarray, prediction: np.ndarray, data: Dataset, limit: Limits
+    ) -> xr.Dataset:
         """Return the check of one output."""
         member, layer = self.members(output, time, data)
-        observed, limit = np.asarray(data.observations[output].value, float), limits(data, output)
-        below = simulated < limit.value
+        observed = np.asarray(data.observations[output].value, float)
+        below, above = limit.below | limit.under(observed), limit.above | limit.over(observed)
+        again = limit.under(simulated)
         if self.corrected:
             observed, simulated = (prediction_corrected(v, prediction, member) for v in (observed, simulated))
         if self.variability:
             plain = simulated
             observed, simulated = (variability_corrected(v, plain, prediction, member) for v in (observed, simulated))
         groups = [np.flatnonzero(member == b) for b in range(len(layer))]
-        seen = np.stack([_quantiles(observed[g], limit.below[g], self.quantiles) for g in groups])
+        seen = np.stack([_quantiles(observed[g], below[g], above[g], self.quantiles) for g in groups])
         spread = np.stack([known_quantiles(simulated[:, g], self.quantiles, axis=1).T for g in groups])
         bins, unit = f"{schema.BIN}_{output}", data.output_units[output]
         shown = f"{schema.OBS}_{output}"
@@ -158,13 +169,13 @@ class VisualCheck(eqx.Module):
             "stratum": (bins, layer, "", "Stratum of the bin of"),
             "point": (
                 shown,
-                np.where(limit.below, np.nan, observed),
+                np.where(limit.censored, np.nan, observed),
                 unit,
                 "Observations as compared, not censored, of",
             ),
             "point_time": (shown, time, data.time_unit, "Time of the observations of"),
             "point_bin": (shown, member, "", "Bin of the observations of"),
-        } | _censored(limit, below, member, bins)
+        } | _censored(below, again, member, bins)
         return xr.Dataset(
             {
                 f"{output}_{name}": (dims, np.asarray(value), {"units": u, "long_name": f"{what} {output}"})
@@ -174,13 +185,18 @@ class VisualCheck(eqx.Module):
         )
 
 
-def _censored(limit: Limits, below: Bool[np.ndarray, "replicate obs"], member: Int[np.ndarray, " obs"], bins: str):
-    """Return the part of the observations below their limit by bin, where any is."""
-    if not limit.below.any():
+def _censored(
+    below: Bool[np.ndarray, " obs"],
+    again: Bool[np.ndarray, "replicate obs"],
+    member: Int[np.ndarray, " obs"],
+    bins: str,
+):
+    """Return the part of the observations below the limit by bin, where any is."""
+    if not below.any():
         return {}
-    part = fractions(limit.below, below, member)
+    part = fractions(below, again, member)
     return {
-        "below_observed": (bins, part.observed, "", "Part of the observations below their limit of"),
+        "below_observed": (bins, part.observed, "", "Part of the observations below the limit of"),
         "below_simulated": (
             ("interval", bins),
             part.simulated,
@@ -191,8 +207,12 @@ def _censored(limit: Limits, below: Bool[np.ndarray, "replicate obs"], member: I
 
 
 def _quantiles(
-    value: Float[np.ndarray, " obs"], below: Bool[np.ndarray, " obs"], wanted: Sequence[float]
+    value: Float[np.ndarray, " obs"],
+    below: Bool[np.ndarray, " obs"],
+    above: Bool[np.ndarray, " obs"],
+    wanted: Sequence[float],
 ) -> Float[np.ndarray, " quantile"]:
-    """Return quantiles; one that falls among values below their limit is not known, and NaN."""
-    ordered = np.quantile(np.where(below, value.min(), value), wanted)
-    return np.where(np.asarray(wanted) < below.mean(), np.nan, ordered)
+    """Return quantiles; one that falls among values below or above a limit is not known, and NaN."""
+    ordered = np.quantile(np.where(below, value.min(), np.where(above, value.max(), value)), wanted)
+    unknown = (np.asarray(wanted) < below.mean()) | (np.asarray(wanted) > 1 - above.mean())
+    return np.where(unknown, np.nan, ordered)

@@ -83,6 +83,8 @@ def against_covariates(tree: xr.DataTree) -> str:
 
 def _against(axes: Axes, covariate: np.ndarray, eta: np.ndarray, *, image: bool) -> None:
     """Draw one eta against one covariate, the points as an image where they are many."""
+    known = np.isfinite(covariate)  # some may lack it
+    covariate, eta = covariate[known], eta[known]
     distinct = np.unique(covariate)
     axes.axhline(0, color=DARK, lw=0.9)
     if len(distinct) <= _FEW:

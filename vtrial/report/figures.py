@@ -55,7 +55,8 @@ def parameters(tree: xr.DataTree) -> str:
             chains, before = posterior[name].to_numpy(), prior[name].to_numpy().ravel()
             width = chains.std() * 5 or 0.1
             centre = float(np.median(chains))
-            low, high = max(0.0, min(centre - width, float(chains.min()))), max(centre + width, float(chains.max()))
+            least = 0.0 if before.min() >= 0 else -np.inf
+            low, high = max(least, min(centre - width, float(chains.min()))), max(centre + width, float(chains.max()))
             at = np.linspace(low, high, 160)
             axes.fill_between(at, gaussian_kde(before)(at), color="#d9d9d9", lw=0)
             for chain in chains:

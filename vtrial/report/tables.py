@@ -107,7 +107,7 @@ def _parameter_label(name: str, kind: str) -> str:
     """Write a site as people do."""
     if kind == "correlation of etas":
         return " – ".join(name.split("_")[1:])
-    return name.removesuffix("_iiv") if kind == "variability between subjects" else name
+    return name.rpartition("_")[0] if kind.startswith("variability") else name
 
 
 def arms(tree: xr.DataTree) -> Table:
@@ -164,7 +164,10 @@ def fit_in_words(tree: xr.DataTree, output: str) -> str:
     group = tree[schema.GOODNESS_OF_FIT].dataset.sel({schema.RESPONSE: output})
     p, outside = float(group["npde_p_global"]), 100 * float(group["outside"])
     if np.isnan(p):
-        said = f"There are too few observations of {output}, or too few replicates, to test its NPDE."
+        said = (
+            f"There are no NPDE of {output} to test: it has too few observations or replicates, or is no measurement "
+            "with a continuous error."
+        )
     elif p >= _LEVEL:
         said = (
             f"NPDE of {output} give no reason to doubt the model: the global test does not reject that they are "

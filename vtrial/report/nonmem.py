@@ -2,8 +2,9 @@
 
 `sdtab` has dose records (EVID 1 or 4, MDV 1) and observations, by subject and time; what a dose record does not have,
 such as PRED, is missing. ID is the subject as the data name it. CMT is the number of the model's state dosed into and
-DVID that of the output observed, both from 1 in the model's order. ETAs and covariates stand in every row. `patab` has
-the posterior mean etas, their standard deviations, and the posterior mean parameters.
+DVID that of the output observed, both from 1 in the model's order. CENS is 1 for a value only known to be below DV, -1
+for one above it. ETAs and covariates stand in every row. `patab` has the posterior mean etas, their standard
+deviations, and the posterior mean of every parameter that varies between people.
 """
 
 import io
@@ -17,6 +18,7 @@ from vtrial import schema
 _RECORD = ["ID", "TIME", "TAD", "EVID", "MDV", "AMT", "CMT", "DVID", "DV"]
 _FIT = ["PRED", "IPRED", "RES", "IRES", "WRES", "CWRES", "IWRES", "NPDE", "NPD", "PI05", "PI95", "CENS"]
 _VARYING = "covariate_"
+_OWN = "_individual"
 
 
 def sdtab(tree: xr.DataTree) -> pl.DataFrame:
@@ -47,9 +49,18 @@ def patab(tree: xr.DataTree) -> pl.DataFrame:
     effects = [c.removeprefix("ETA_") for c in table.columns if c.startswith("ETA_")]
     for effect in effects:
         columns[f"ETA_{effect}_SD"] = posterior[f"{effect}_eta"].std(over, ddof=1).to_numpy()
-    for effect in effects:
-        columns[effect] = posterior[f"{effect}_individual"].mean(over).to_numpy()
+    every = [str(n).removesuffix(_OWN) for n in posterior.data_vars if str(n).endswith(_OWN)]
+    for name in dict.fromkeys([*effects, *every]):
+        columns[name] = posterior[name + _OWN].mean(over).to_numpy()
     return table.with_columns(**{n: pl.Series(v) for n, v in columns.items()})
+
+
+def nonmem_files(tree: xr.DataTree) -> dict[str, bytes]:
+    """Return the contents of sdtab and patab, each as CSV and as Parquet."""
+    found = {}
+    for name, table in (("sdtab", sdtab(tree)), ("patab", patab(tree))):
+        found |= {f"{name}.csv": csv(table).encode(), f"{name}.parquet": parquet(table)}
+    return found
 
 
 def csv(table: pl.DataFrame) -> str:
