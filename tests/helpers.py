@@ -84,6 +84,7 @@ MODEL_PARAMETERS = {
         "EMAX": 80.0,
         "EC50": 0.6,
     },
+    "OneCompartmentOralFluctuating": {"CL": 2.8, "VC": 32.0, "KA": 1.5, "SDCL": 0.3, "TAU": 12.0},
     "OneCompartmentOralIndirectResponse": {
         "CL": 0.13,
         "VC": 8.0,

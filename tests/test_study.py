@@ -71,7 +71,7 @@ KILLED = """
 import os, signal, sys
 from vtrial import store
 stage, when = sys.argv.pop(1), sys.argv.pop(1)
-real_write, real_rename, real_text = store.Store._write, os.replace, store.Store.write_text
+real_write, real_rename = store.Store._write, os.replace
 def die(): os.kill(os.getpid(), signal.SIGKILL)
 def write(self, name, groups):
     if name == stage and when == "computed":

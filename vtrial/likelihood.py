@@ -13,7 +13,8 @@ from jaxtyping import Array, Float, Int, Key
 from vtrial import keys
 from vtrial._types import Values
 from vtrial.data import Dataset
-from vtrial.model import AbstractModel
+from vtrial.errors import UserError
+from vtrial.model import AbstractModel, AbstractStochasticModel
 from vtrial.noise import AbstractNoise, Visits
 from vtrial.population import AbstractPrior, Fixed, Population, sampled
 from vtrial.population import effects as random_effects
@@ -110,7 +111,15 @@ class StatisticalModel(eqx.Module):
 
         A parameter that varies with time has an axis of spans, the rows of the subject. Subjects are solved in buckets
         of similar numbers of records, one program each.
+
+        Raises:
+            UserError: the model has system noise: a path is no prediction.
         """
+        if isinstance(self.model, AbstractStochasticModel):
+            raise UserError(
+                f"Model {type(self.model).__name__} has system noise, for which there is no likelihood here; "
+                "calibrate a model without it, and simulate cohorts with this one."
+            )
         wanted = self._wanted(data)
         values: dict[str, list[Array]] = {other: [] for _, other in wanted.values()}
         code = jnp.zeros(len(data.subjects), jnp.int32)

@@ -47,6 +47,23 @@ class AbstractModel(eqx.Module):
         """Return each output, without residual error."""
 
 
+class AbstractStochasticModel(AbstractModel):
+    """A model whose states are also driven by system noise: dy_i = rates_i dt + diffusion_i dW_i, in Ito's sense.
+
+    Each W_i is a Wiener process of its own, so that the noise of a state over a time h has variance diffusion_i^2 h.
+    System noise is not residual error: it changes what happens next. Source: Tornoe et al. 2005,
+    doi:10.1007/s11095-005-5269-5.
+    """
+
+    @abstractmethod
+    def diffusion(self, t: Scalar, y: Named, p: Named) -> dict[str, Scalar]:
+        """Return the scale of the noise of states, in the state's unit per square root of `time`.
+
+        A state left out has none. Where the scale of a state depends on that state alone, or on none, paths converge
+        quickly with the step of the solver; where it depends on another noisy state, slowly.
+        """
+
+
 class Entry(NamedTuple):
     """How doses enter one state; what is `None` is not used, and a dose enters as its record says."""
 
@@ -105,9 +122,15 @@ def check_equations(model: AbstractModel, p: Named) -> None:
         y = model.initial(p)
         results = {"initial": (y, model.states), "rates": (model.rates(0.0, y, p), model.states)}
         results["observe"] = (model.observe(0.0, y, p), model.outputs)
+        noisy = model.diffusion(0.0, y, p) if isinstance(model, AbstractStochasticModel) else {}
     except Exception as error:  # whatever a user's equations raise
         raise UserError(f"The equations of model {name} fail: {type(error).__name__}: {error}.") from error
     for method, (found, declared) in results.items():
         if set(found) != set(declared):
             given, wanted = ", ".join(found), ", ".join(declared)
             raise UserError(f"Method {method} of model {name} returns {given}, but the model declares {wanted}.")
+    if unknown := [state for state in noisy if state not in model.states]:
+        raise UserError(
+            f"Method diffusion of model {name} returns {', '.join(unknown)}, but the states are "
+            f"{', '.join(model.states)}."
+        )

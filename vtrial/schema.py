@@ -18,6 +18,7 @@ FIT_HEALTH: Final = "fit_health"
 LOO: Final = "loo"
 PARAMETER_TABLE: Final = "parameter_table"
 VPC: Final = "vpc"
+GOODNESS_OF_FIT: Final = "goodness_of_fit"
 COHORT: Final = "cohort"
 OUTCOMES: Final = "outcomes"
 TRIAL: Final = "trial"
@@ -26,7 +27,8 @@ OPERATING_CHARACTERISTICS: Final = "operating_characteristics"
 STAGES: Final[dict[str, tuple[str, ...]]] = {
     "data": (OBSERVED_DATA, CONSTANT_DATA),
     "calibrate": (POSTERIOR, SAMPLE_STATS, LOG_LIKELIHOOD, POSTERIOR_PREDICTIVE, PRIOR),
-    "gate": (FIT_HEALTH, LOO, PARAMETER_TABLE, VPC),
+    "gate": (FIT_HEALTH, LOO, PARAMETER_TABLE),
+    "check": (VPC, GOODNESS_OF_FIT),
     "recruit": (COHORT,),
     "simulate": (OUTCOMES,),
     "trial": (TRIAL, OPERATING_CHARACTERISTICS),
@@ -35,7 +37,9 @@ STAGES: Final[dict[str, tuple[str, ...]]] = {
 }
 """The straight line: each stage and the groups it writes, in order."""
 
-FILES: Final = ("report.html", "parameters.csv", "parameters.parquet")
+TABLES: Final = ("parameters", "sdtab", "patab")
+"""Tables beside the report, as CSV and as Parquet: every population parameter, every record, and every subject."""
+FILES: Final = ("report.html", *(f"{table}.{kind}" for table in TABLES for kind in ("csv", "parquet")))
 """What the report stage writes beside result.zarr."""
 
 GROUPS: Final[dict[str, str]] = {
@@ -50,6 +54,7 @@ GROUPS: Final[dict[str, str]] = {
     LOO: "Leave-one-out: predictive density of each subject and observation the fit has not seen, and Pareto k",
     PARAMETER_TABLE: "The population parameters in the field's form: estimate, SE, RSE, interval, CV%, shrinkage",
     VPC: "Visual predictive check: quantiles of observed and simulated data by time bin",
+    GOODNESS_OF_FIT: "Predictions, residuals and NPDE of each observation, etas of each subject, and tests of them",
     COHORT: "Virtual patients: parameters and covariates",
     OUTCOMES: "Potential outcomes: every virtual patient's endpoints under every arm",
     TRIAL: "Each virtual trial: what it observed, estimated and selected",
@@ -74,6 +79,10 @@ EFFECT_TOO: Final = "effect_too"
 OCCASION: Final = "occasion"
 STUDY: Final = "study"
 RECORD: Final = "record"
+ID: Final = "ID"
+"""Subjects, where `subject` is a coordinate of observations."""
+RESPONSE: Final = "response"
+"""Outputs, where there is one value each."""
 
 RESULT_CODES: Final[dict[int, str]] = {
     0: "solved",

@@ -24,7 +24,7 @@ from vtrial.design import AbstractDesign
 from vtrial.endpoint import AbstractEndpoint
 from vtrial.errors import UserError, nearest, within
 from vtrial.hashes import digest
-from vtrial.inference import AbstractInference, Checkpoint, groups
+from vtrial.inference import AbstractInference, Checkpoint, Prior, groups
 from vtrial.likelihood import StatisticalModel
 from vtrial.model import AbstractModel, check_equations
 from vtrial.noise import AbstractNoise
@@ -36,6 +36,9 @@ from vtrial.trial import AbstractAnalysis, AbstractDecision, check_enrolment, co
 log = logging.getLogger(__name__)
 
 _LIBRARIES = ("jax", "jaxlib", "numpyro", "diffrax", "equinox", "arviz", "xarray", "zarr", "polars", "hydra-core")
+
+_PRIOR_DRAWS = 100
+"""In each of four chains, for the prior predictive check."""
 
 
 class Study(eqx.Module):
@@ -65,10 +68,8 @@ class Study(eqx.Module):
     decision: AbstractDecision
     loo: diagnose.LeaveOneOut = eqx.field(default_factory=diagnose.LeaveOneOut)
     """Leave-one-out, by subject and by observation."""
-    vpc_replicates: int = eqx.field(static=True, default=500)
-    """Replicated datasets of the visual predictive check."""
-    vpc_bins: int = eqx.field(static=True, default=10)
-    """Its time bins."""
+    vpc: diagnose.VisualCheck = eqx.field(default_factory=diagnose.VisualCheck)
+    """The visual predictive check."""
 
     def __check_init__(self):
         """Check everything that needs no data: names, units, windows, doses.
@@ -118,8 +119,6 @@ class Study(eqx.Module):
             )
         if (draws := self.inference.count()) is not None:
             self.cohort.refuse_beyond(draws)
-        if self.vpc_replicates < 20 or self.vpc_bins < 1:
-            raise UserError("vpc_replicates must be at least 20 and vpc_bins at least 1.")
 
     def statistical(self, data: Dataset) -> StatisticalModel:
         """Return the statistical model, checked against the data.
@@ -134,6 +133,7 @@ class Study(eqx.Module):
             with within(f"design.arms.{name}"):
                 arm.regimen.check_covariates(self.model, data.covariate_units)
         self.check_doses(data.covariates)
+        self.vpc.check(data)
         for output in data.observations:
             if output not in self.noise:
                 raise UserError(
@@ -233,6 +233,7 @@ def _stages(study: Study, statistical: StatisticalModel, data: Dataset, store: S
     store.stage("calibrate", lambda: _calibrate(keys.named(key, "calibrate"), study, statistical, data, unfinished))
     posterior = groups.draws(store.group(schema.POSTERIOR))
     store.stage("gate", lambda: _gate(keys.named(key, "gate"), study, statistical, data, store, posterior))
+    store.stage("check", lambda: _check(keys.named(key, "check"), study, statistical, data, store, posterior))
     store.stage("recruit", lambda: _recruit(keys.named(key, "recruit"), study, statistical, data, store, posterior))
     store.stage("simulate", lambda: _simulate(keys.named(key, "simulate"), study, statistical, store, posterior))
     store.stage("trial", lambda: conducted(keys.named(key, "trial"), study, store.group(schema.OUTCOMES)))
@@ -262,11 +263,18 @@ def _gate(
     study.gate.enforce(judged)
     if judged.attrs["gate_forced"]:
         log.warning("the fit did not pass the gate; going on because gate.force=true")
-    check = diagnose.visual_predictive_check(
-        keys.named(key, "vpc"), posterior, statistical, data, replicates=study.vpc_replicates, bins=study.vpc_bins
-    )
     table = diagnose.parameter_table(judged, fitted, prior, statistical)
-    return {schema.FIT_HEALTH: judged, schema.LOO: loo, schema.PARAMETER_TABLE: table, schema.VPC: check}
+    return {schema.FIT_HEALTH: judged, schema.LOO: loo, schema.PARAMETER_TABLE: table}
+
+
+def _check(
+    key, study: Study, statistical: StatisticalModel, data: Dataset, store: Store, posterior
+) -> dict[str, xr.Dataset]:
+    expected = groups.draws(Prior(_PRIOR_DRAWS)(keys.named(key, "prior"), statistical, data)[schema.POSTERIOR])
+    individual = store.group(schema.POSTERIOR_PREDICTIVE)[schema.IPRED].median((schema.CHAIN, schema.DRAW)).to_numpy()
+    return diagnose.check_fit(
+        key, study.vpc, statistical, data, prior=expected, posterior=posterior, individual=individual
+    )
 
 
 def _recruit(
@@ -331,12 +339,13 @@ def _seal(store: Store) -> dict[str, xr.Dataset]:
 
 
 def _report(store: Store) -> dict[str, xr.Dataset]:
-    from vtrial.report import parameter_files, render  # matplotlib is slow to import and needed here alone
+    from vtrial import report  # matplotlib is slow to import and needed here alone
 
     tree = store.tree()
-    for name, content in parameter_files(tree).items():
+    files = report.parameter_files(tree) | report.nonmem_files(tree)
+    for name, content in files.items():
         store.write_file("report", name, content)
-    store.write_file("report", "report.html", render(tree))
+    store.write_file("report", "report.html", report.render(tree))
     return {}
 
 
@@ -349,6 +358,8 @@ def _attributes(study: Study, name: str, config: str, data: Dataset, statistical
         | {
             "schema": schema.VERSION,
             "study": name,
+            "states": list(study.model.states),
+            "outputs": list(study.model.outputs),
             "config": config,
             "seed": study.seed,
             "version": __version__,

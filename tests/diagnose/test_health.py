@@ -1,7 +1,4 @@
-import dataclasses
-
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
@@ -9,8 +6,7 @@ from arviz_stats import bfmi, ess, mcse, rhat
 
 from tests.helpers import theophylline
 from vtrial import schema
-from vtrial.diagnose import Gate, fit_health, parameter_table, visual_predictive_check
-from vtrial.diagnose.vpc import _bins
+from vtrial.diagnose import Gate, fit_health, parameter_table
 from vtrial.errors import UserError
 from vtrial.inference import groups
 
@@ -176,39 +172,3 @@ def test_shrinkage_is_one_where_etas_do_not_differ():
     # Etas averaged over 2,000 draws of noise have SD about 1/45, against an omega of 10.
     assert float(health["shrinkage"].sel(parameter="CL_iiv")) == pytest.approx(1.0, abs=0.01)
     assert np.isnan(health["shrinkage"].sel(parameter="CL"))
-
-
-@pytest.mark.parametrize(
-    ("time", "wanted", "count"),
-    [(np.repeat([0.0, 1, 2, 5], 6), 4, 4), (np.repeat([0.0, 1], 9), 5, 2), (np.arange(20.0), 5, 5)],
-)
-def test_bins_are_of_equal_count_and_part_no_ties(time, wanted, count):
-    member = _bins(time, wanted)
-    assert len(np.unique(member)) == count
-    for t in np.unique(time):
-        assert len(np.unique(member[time == t])) == 1
-    assert np.ptp(np.unique(member, return_counts=True)[1]) <= 1
-
-
-def test_vpc_covers_data_replicated_from_the_model_itself(statistical, data):
-    """Data simulated from a draw lie inside the 95 % bands of that draw, but for about one band in twenty."""
-    medians = {site: prior.centre() for site, prior in statistical.priors().items()}
-    draw = {n: np.full(200, v) for n, v in medians.items()} | {"iiv_cholesky": np.broadcast_to(np.eye(3), (200, 3, 3))}
-    one = {n: jnp.asarray(v[0]) for n, v in draw.items()}
-    fake = statistical.replicate(jax.random.key(7), statistical.new_subjects(jax.random.key(8), one, data), one, data)
-    seen = data.observations["concentration"]
-    made = dataclasses.replace(seen, value=np.asarray(fake["concentration"]))
-    settings = {f: getattr(data, f) for f in data.__dataclass_fields__}
-    check = visual_predictive_check(
-        jax.random.key(9),
-        draw,
-        statistical,
-        type(data)(**settings | {"observations": {"concentration": made}}),
-        replicates=200,
-        bins=11,
-    )
-    low, _, high = check["concentration_simulated"].to_numpy()
-    inside = (low <= check["concentration_observed"].to_numpy()) & (check["concentration_observed"].to_numpy() <= high)
-    assert check.sizes["bin_concentration"] == 11
-    # 33 bands, dependent within subjects: a loose bound on a binomial with p = 0.05.
-    assert inside.mean() > 0.7

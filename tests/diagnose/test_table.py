@@ -5,14 +5,22 @@ import numpy as np
 import polars as pl
 import pytest
 import xarray as xr
+from vtrial.models.oral_1cpt import OneCompartmentOral
 
 from tests.diagnose.test_health import STATISTICAL, fit
-from tests.helpers import theophylline
+from tests.helpers import half, theophylline
 from vtrial import schema
 from vtrial.diagnose import fit_health, parameter_table
 from vtrial.diagnose.table import coefficient_of_variation
+from vtrial.inference import groups
+from vtrial.likelihood import StatisticalModel
+from vtrial.noise import Additive
+from vtrial.population import Fixed, LogNormalPrior, Normal, NormalPrior, Parameter, Population
 from vtrial.report import parameter_files
 from vtrial.report.tables import posterior as rendered
+from vtrial.solve import Auto
+
+ROW = ("parameter", "kind", "unit")
 
 
 @pytest.fixture(scope="module")
@@ -92,3 +100,40 @@ def test_correlations_are_named_by_their_pair():
     assert float(found["median"].sel(parameter="corr_CL_VC")) == pytest.approx(0.3, abs=0.02)
     assert "LKJ" in rows[6][-1]
     assert rows[6][6] == "–"  # no relative error of what may be 0
+
+
+def test_occasions_studies_and_other_scales():
+    """Their standard deviations are rows of variability: in percent where the scale is the logarithm."""
+    population = Population(
+        {
+            "CL": Parameter("L/h", LogNormalPrior(3.0, 0.3), half(0.5), iov=half(0.3), study=half(0.2)),
+            "VC": Parameter("L", NormalPrior(30.0, 3.0), half(2.0), scale=Normal(), iov=half(1.0)),
+            "KA": Parameter("1/h", Fixed(1.5)),
+        }
+    )
+    model = OneCompartmentOral()
+    statistical = StatisticalModel(model, population.for_model(model), Auto(), {"concentration": Additive(half(1.0))})
+    random, dims = np.random.default_rng(0), ("chain", "draw")
+    posterior = xr.Dataset({n: (dims, random.uniform(0.2, 0.4, (4, 100))) for n in statistical.priors()})
+    posterior["KA"] = (dims, np.full((4, 100), 1.5))
+    stats = xr.Dataset({"diverging": (dims, np.zeros((4, 100), bool)), "energy": (dims, random.normal(size=(4, 100)))})
+    prior = groups.prior(jax.random.key(0), statistical)
+    found = parameter_table(fit_health(posterior, stats, prior, statistical), posterior, prior, statistical)
+    rows = {str(n): (str(k), str(u)) for n, k, u in zip(*(found[c].to_numpy() for c in ROW), strict=True)}
+    assert rows == {
+        "CL": ("typical value", "L/h"),
+        "VC": ("typical value", "L"),
+        "KA": ("typical value", "1/h"),
+        "CL_iiv": ("variability between subjects", "CV%"),
+        "VC_iiv": ("variability between subjects", "L"),
+        "CL_iov": ("variability between occasions", "CV%"),
+        "VC_iov": ("variability between occasions", "L"),
+        "CL_study": ("variability between studies", "CV%"),
+        "concentration_sigma_add": ("residual error", "mg/L"),
+    }
+    cv = 100 * np.sqrt(np.exp(posterior["CL_iov"].to_numpy() ** 2) - 1)
+    assert float(found["median"].sel(parameter="CL_iov")) == pytest.approx(np.median(cv))
+    ka = found.sel(parameter="KA")
+    assert (bool(ka["fixed"]), float(ka["median"]), str(ka["prior"].item())) == (True, 1.5, "fixed at 1.5 1/h")
+    shown = rendered(xr.DataTree.from_dict({schema.PARAMETER_TABLE: found})).rows
+    assert [row[1] for row in shown] == ["CL", "VC", "KA", "CL", "VC", "CL", "VC", "CL", "concentration_sigma_add"]

@@ -21,7 +21,7 @@ class FailsForHeavyDoses(AbstractSolver):
     limit: float = eqx.field(static=True)
     inner: ClassVar = Linear()
 
-    def __call__(self, model, p, events):
+    def __call__(self, model, p, events, *, key=None):
         found = self.inner(model, p, events)
         failed = jnp.max(jnp.asarray(events.amount)) > self.limit
         return Profile(jax.tree.map(lambda y: jnp.where(failed, jnp.nan, y), found.outputs), jnp.where(failed, 2, 0))

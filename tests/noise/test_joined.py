@@ -14,13 +14,16 @@ from tests.noise.cases import CATEGORIES, CONTINUOUS, COUNTS, EVENTS
 from vtrial.cohort import Cohort, simulate
 from vtrial.data import NonmemTable
 from vtrial.design import Arm
-from vtrial.diagnose import visual_predictive_check
+from vtrial.diagnose import VisualCheck
+from vtrial.diagnose.goodness import goodness_of_fit
+from vtrial.diagnose.limits import limits
+from vtrial.diagnose.replicate import population_predictions, replicated
 from vtrial.dosing import Regimen
 from vtrial.endpoint import Maximum, Measured, Window
 from vtrial.errors import UserError
 from vtrial.likelihood import StatisticalModel
 from vtrial.model import AbstractModel
-from vtrial.noise import Additive, TimeToEvent
+from vtrial.noise import AbstractContinuous, Additive, TimeToEvent
 from vtrial.population import LogNormalPrior, Parameter, Population
 from vtrial.solve import Linear
 
@@ -103,6 +106,24 @@ def test_every_observation_has_its_likelihood(tmp_path):
     assert moved == pytest.approx(sum(float((other[o] - found[o]).sum()) for o in found) + prior, rel=1e-9)
 
 
+def checked(draws, model, data):
+    """The visual check in two bins, and the goodness-of-fit table."""
+    subjects = {f"{name}_eta": np.zeros((20, len(data.subjects))) for name in model.population.effects}
+    simulated = replicated(jax.random.key(0), draws, model, data, 20)
+    prediction, censored = population_predictions(draws, model, data), limits(model, data)
+    table = goodness_of_fit(
+        jax.random.key(1),
+        draws | subjects,
+        model,
+        data,
+        censored=censored,
+        simulated=simulated,
+        prediction=prediction,
+        individual=data.long(prediction),
+    )
+    return VisualCheck(replicates=20, bins=2)(simulated, prediction, data, censored), table
+
+
 EVERY = {
     "autoregressive": CONTINUOUS["autoregressive"],
     "poisson": COUNTS["poisson"],
@@ -116,10 +137,14 @@ def test_predictive_check_and_measured_endpoints(tmp_path, name):
     model = statistical({output: noise})
     priors = {site: prior.centre() for site, prior in model.priors().items()}
     draws = {site: np.full(20, value) for site, value in priors.items()}
-    check = visual_predictive_check(
-        jax.random.key(0), draws, model, dataset(tmp_path, outputs=(output,)), replicates=20, bins=2
-    )
+    data = dataset(tmp_path, outputs=(output,))
+    check, table = checked(draws, model, data)
     assert np.isfinite(check[f"{output}_simulated"]).all()
+    # Weighted residuals and NPDE are of measurements with a continuous error.
+    measured = isinstance(noise, AbstractContinuous) & ~data.observations[output].censored
+    for column in ("IWRES", "CWRES"):
+        np.testing.assert_array_equal(np.isfinite(table[column]), measured)
+    assert np.isfinite(table["NPD"]).all() == isinstance(noise, AbstractContinuous)
     patients = Cohort(jnp.arange(2), {"CL": jnp.ones((2, 3)), "H": jnp.full((2, 3), 0.1)}, {})
     arms = (Arm(Regimen("100 mg", "12 h", 2, "central")),)
     sample, window = Measured(Window(output, "24 h")), Maximum(Window(output, "1 h", "24 h", 4))
@@ -136,9 +161,39 @@ def test_values_beyond_a_limit_do_not_count_in_the_check(tmp_path):
     model = statistical({"concentration": Additive(half(1.0))})
     draws = {site: np.full(20, prior.centre()) for site, prior in model.priors().items()}
     data = dataset(tmp_path, outputs=("concentration",))
-    check = visual_predictive_check(jax.random.key(0), draws, model, data, replicates=20, bins=2)
-    assert float(check["concentration_observed"].min()) == 3.0
-    assert float(check["concentration_simulated"].min()) >= 3.0
+    check, table = checked(draws, model, data)
+    # Values 9, 5 and 8 by the bin's last time, then < 3, < 2 and < 3: of these nothing is known but how many they are.
+    observed = check["concentration_observed"].to_numpy()
+    assert np.isfinite(observed[0]).all()
+    assert np.isnan(observed[1]).all()
+    np.testing.assert_allclose(check["concentration_below_observed"], [0, 1])
+    assert table["CENS"].to_numpy().tolist() == [0, 0, 1, 0, 1, 1]
+    assert np.isnan(table["RES"].to_numpy()[[2, 4, 5]]).all()
+
+
+LIMITS = """ID,TIME,DV,AMT,DVID,CENS,LIMIT
+1,0,.,100,.,.,.
+1,1,9,.,1,0,.
+1,2,20,.,1,-1,.
+1,4,2,.,1,1,0
+1,9,3,.,1,1,.
+"""
+
+
+def test_limits_are_read_in_one_place(tmp_path):
+    """Above 20, in 0 to 2, below 3: the highest lower limit holds for all."""
+    data = dataset(tmp_path, LIMITS, outputs=("concentration",))
+    found = limits(statistical({"concentration": Additive(half(1.0))}), data)["concentration"]
+    assert found.below.tolist() == [False, False, True, True]
+    assert found.above.tolist() == [False, True, False, False]
+    assert (found.lowest, found.highest) == (3.0, 20.0)
+    assert found.under(np.array([2.5, np.nan, 3.0])).tolist() == [True, False, False]
+
+
+def test_an_interval_of_an_event_is_no_limit(tmp_path):
+    found = limits(statistical(BOTH), dataset(tmp_path))["risk"]
+    assert not found.censored.any()
+    assert found.lowest == -np.inf
 
 
 HEAD = "ID,TIME,DV,AMT,DVID,CENS\n1,0,.,100,.,.\n"

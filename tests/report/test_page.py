@@ -38,13 +38,14 @@ def test_the_page_is_well_formed_and_complete(page):
         "Model",
         "Health of the fit",
         "Posterior",
-        "Visual predictive check",
+        "Goodness of fit",
+        "Predictive checks",
         "Virtual trials",
         "Decision",
         "Provenance",
     ):
         assert re.search(rf"<h2>\d\. {part}</h2>", page)
-    assert page.count("<svg") == 6
+    assert page.count("<svg") == page.count('role="img" aria-label="') == 11
     assert "mg/L" in page
 
 

@@ -1,5 +1,7 @@
 """Every model in models/, found by listing, in every solver that may solve it."""
 
+from functools import partial
+
 import jax
 import numpy as np
 import pytest
@@ -7,10 +9,13 @@ import pytest
 from tests.helpers import MODEL_PARAMETERS, finished
 from vtrial import units
 from vtrial.dosing import Dose, event_table
-from vtrial.model import AbstractModel
+from vtrial.errors import UserError
+from vtrial.model import AbstractModel, AbstractStochasticModel, check_equations
 from vtrial.solve import Auto, General, Lanes, Linear
 
 MODELS = [m for m in finished(AbstractModel) if m.__module__.startswith("vtrial.models.")]
+RANDOM = [m for m in MODELS if issubclass(m, AbstractStochasticModel)]
+SURE = [m for m in MODELS if m not in RANDOM]
 
 
 def case(model):
@@ -33,9 +38,10 @@ def test_declarations_fit_together(model):
     assert set(y) == set(m.states)
     assert set(m.rates(0.0, y, p)) == set(m.states)
     assert set(m.observe(0.0, y, p)) == set(m.outputs)
+    check_equations(m, p)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", SURE)
 def test_solvers_agree(model):
     m = model()
     p, events = case(m)
@@ -59,7 +65,7 @@ def test_doubling_a_dose_doubles_a_linear_model(model):
     np.testing.assert_allclose(twice[output], 2.0 * once[output], rtol=1e-9)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", SURE)
 def test_kernels_agree_with_diffrax(model):
     """Every model can be compiled; a hundred local tolerances apart at most, in parts of the largest value."""
     m = model()
@@ -72,3 +78,17 @@ def test_kernels_agree_with_diffrax(model):
     for output, values in expected.outputs.items():
         largest = float(np.max(np.abs(values)))
         np.testing.assert_allclose(found.outputs[output], values, rtol=0, atol=1e-6 * largest, err_msg=output)
+
+
+@pytest.mark.parametrize("model", RANDOM)
+def test_a_model_with_system_noise_has_a_solver_and_the_others_refuse_it(model):
+    m = model()
+    p, events = case(m)
+    key = jax.random.key(3)
+    assert "system noise" in Auto().check(m, p)
+    found = jax.jit(lambda p, key: Auto()(m, p, events, key=key))(p, key)
+    assert found.code == 0
+    for solver, name in ((Linear(), "linear"), (Lanes(), "lane")):
+        for use in (solver.check, partial(solver, events=events, key=key)):
+            with pytest.raises(UserError, match=f"the {name} solver does not solve"):
+                use(m, p)

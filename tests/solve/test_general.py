@@ -59,11 +59,6 @@ def test_gradients_pass_through_empty_intervals():
     assert slope(1.5, General()) == pytest.approx(float(slope(1.5, Linear())), rel=1e-6)
 
 
-def test_the_step_limit_is_a_code_not_an_exception():
-    found = General(max_steps=3)(MM, MM_P, event_table([Dose(0.0, 300.0, 0), 500.0]))
-    assert found.code in (ResultCode.STEP_LIMIT, ResultCode.NOT_FINITE)
-
-
 class Explosive(AbstractModel):
     """Blows up in finite time."""
 
@@ -114,3 +109,12 @@ def test_failures_are_codes():
 def test_mistakes():
     with pytest.raises(UserError, match="positive rtol"):
         General(rtol=0.0)
+
+
+def test_numbers_that_are_none_are_not_finite_and_too_many_steps_are_a_code():
+    events = event_table([Dose(0.0, 300.0, 0), 5.0])
+    for stiff in (False, True):
+        for name in MM_P:
+            found = jax.jit(General(stiff=stiff))(MM, MM_P | {name: float("nan")}, events)
+            assert found.code == ResultCode.NOT_FINITE
+    assert General(max_steps=3)(MM, MM_P, event_table([Dose(0.0, 300.0, 0), 500.0])).code == ResultCode.STEP_LIMIT

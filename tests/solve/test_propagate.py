@@ -18,7 +18,7 @@ from tests.helpers import MODEL_PARAMETERS
 from vtrial.dosing import Dose, Mark, event_table
 from vtrial.dosing.table import stack
 from vtrial.model import AbstractModel
-from vtrial.solve import Linear, ResultCode
+from vtrial.solve import Linear, ResultCode, propagate
 from vtrial.solve.exact.blocks import in_blocks
 from vtrial.solve.propagate import form
 
@@ -204,3 +204,38 @@ def test_the_form_is_said_in_words():
         assert words in Linear().check(model, p)
         assert words in form(model, p, ()).sentence
     assert form(Oscillator(), {"W": 1.0, "K": 1.0}, (1,)).ladder
+
+
+def test_a_structure_is_worked_out_once_and_inside_a_trace():
+    model, p = OneCompartmentOral(), {"CL": 3.0, "VC": 30.0, "KA": 1.0}
+    propagate._form.cache_clear()
+    found = jax.jit(lambda p: (form(model, p, ()), jnp.zeros(()))[1])
+    found(p)
+    assert propagate._form.cache_info().misses == 1
+    assert form(OneCompartmentOral(), p, ()) is form(model, p, ())  # an equal model
+    assert form(model, p, (1,)) != form(model, p, ())
+    assert propagate._form.cache_info().misses == 2
+
+
+def test_a_model_with_an_array_has_its_structure_too():
+    class Weighted(AbstractModel):
+        """A rate out of a table."""
+
+        table: jax.Array
+        time: ClassVar = "h"
+        states: ClassVar = {"x": "mg"}
+        parameters: ClassVar = {"K": "1/h"}
+        outputs: ClassVar = {"x": "mg"}
+        linear: ClassVar = True
+
+        def initial(self, p):
+            return {"x": 1.0}
+
+        def rates(self, t, y, p):
+            return {"x": -p["K"] * self.table[1] * y["x"]}
+
+        def observe(self, t, y, p):
+            return {"x": y["x"]}
+
+    found = Linear()(Weighted(jnp.asarray([1.0, 2.0])), {"K": 0.3}, event_table([0.0, 5.0]))
+    np.testing.assert_allclose(found.outputs["x"], [1.0, np.exp(-3.0)], rtol=1e-12)

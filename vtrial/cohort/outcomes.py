@@ -80,8 +80,8 @@ def simulate(
 ) -> Outcomes:
     """Simulate every patient once under every arm, in blocks of replicates.
 
-    A patient keeps parameters, covariates and residual-error key in all arms (common random numbers), so that arms
-    differ by their doses alone. Results do not depend on the size of a block, nor on the order of the arms.
+    A patient keeps parameters, covariates, system noise and residual-error key in all arms (common random numbers), so
+    that arms differ by their doses alone. Results do not depend on the size of a block, nor on the order of the arms.
 
     Args:
         key: random key.
@@ -133,7 +133,7 @@ def _replicate(
 
     def patient(key: Key[Array, ""], p: Mapping[str, Array], own: Mapping[str, Array], arm: Arm):
         events = arm.regimen.records(statistical.model, plan.rows, own)
-        profile = statistical.solver(statistical.model, p, events)
+        profile = statistical.solver(statistical.model, p, events, key=keys.named(key, "system noise"))
         solved = profile.code == ResultCode.SOLVED
         true = {o: jnp.where(solved, y, jnp.nan) for o, y in profile.outputs.items()}
         measured = _measured(key, true, plan, statistical, noise)

@@ -22,9 +22,9 @@ LIMITS = (0.025, 0.975)
 
 
 def population_columns(posterior: xr.Dataset, statistical: StatisticalModel) -> Columns:
-    """Return every population-level parameter as [chain draw], the correlations one by one."""
+    """Return every population-level parameter as [chain draw], fixed ones too, and the correlations one by one."""
     dims = (schema.CHAIN, schema.DRAW)
-    columns = {name: posterior[name].transpose(*dims).to_numpy() for name in statistical.priors()}
+    columns = {name: posterior[name].transpose(*dims).to_numpy() for name in statistical.every_prior()}
     effects = statistical.population.effects
     if CORRELATION in posterior:
         correlation = posterior[CORRELATION].to_numpy()

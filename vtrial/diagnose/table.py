@@ -7,13 +7,16 @@ from jaxtyping import Float
 from vtrial import schema
 from vtrial.diagnose.columns import population_columns, statistics
 from vtrial.likelihood import StatisticalModel
+from vtrial.population import LogNormal
 
-TYPICAL, VARIABILITY, CORRELATION, RESIDUAL = (
-    "typical value",
-    "variability between subjects",
-    "correlation of etas",
-    "residual error",
-)
+TYPICAL, CORRELATION, RESIDUAL = "typical value", "correlation of etas", "residual error"
+VARIABILITY = {
+    "_iiv": "variability between subjects",
+    "_iov": "variability between occasions",
+    "_study": "variability between studies",
+}
+"""Kinds of standard deviations of random effects, by the suffix of their sites."""
+_KINDS = (TYPICAL, *VARIABILITY.values(), CORRELATION, RESIDUAL)
 """Kinds of parameters, in the order of the table."""
 
 _WHAT = {
@@ -42,15 +45,15 @@ def parameter_table(
 ) -> xr.Dataset:
     """Return one row a population parameter, in the unit of its coordinate `unit`.
 
-    The variability of a parameter that is log-normal between subjects is the coefficient of variation
-    100 sqrt(exp(omega^2) - 1) in percent, draw by draw, so that its interval is that of the coefficient; of other
-    parameters it is omega, a standard deviation.
+    The variability of a parameter on a log-normal scale, between subjects, occasions or studies, is the coefficient of
+    variation 100 sqrt(exp(omega^2) - 1) in percent, draw by draw, so that its interval is that of the coefficient; of
+    other parameters it is omega, a standard deviation.
     """
     columns, names = population_columns(posterior, statistical), [str(n) for n in health[schema.PARAMETER].to_numpy()]
-    effects, noise = statistical.population.effects, _noise_sites(statistical)
-    kinds = [_kind(name, effects, noise) for name in names]
+    kinds = [_kind(name, statistical) for name in names]
     as_cv = [
-        k == VARIABILITY and log_normal(statistical, n.removesuffix("_iiv")) for n, k in zip(names, kinds, strict=True)
+        k in VARIABILITY.values() and log_normal(statistical, n.rpartition("_")[0])
+        for n, k in zip(names, kinds, strict=True)
     ]
     shown = {n: coefficient_of_variation(columns[n]) if cv else columns[n] for n, cv in zip(names, as_cv, strict=True)}
     found = statistics(shown)
@@ -75,34 +78,36 @@ def parameter_table(
     ).isel({schema.PARAMETER: order})
 
 
-_KINDS = (TYPICAL, VARIABILITY, CORRELATION, RESIDUAL)
-
-
 def coefficient_of_variation(omega: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     """Return the coefficient of variation in percent of a log-normal variable whose logarithm has SD omega."""
     return np.asarray(100 * np.sqrt(np.expm1(np.square(omega))))
 
 
 def log_normal(statistical: StatisticalModel, parameter: str) -> bool:
-    """Return whether a parameter is log-normal between subjects."""
-    return parameter in statistical.population.effects
+    """Return whether the random effects of a parameter are added to its logarithm."""
+    return isinstance(statistical.population[parameter].scale, LogNormal)
 
 
-def _noise_sites(statistical: StatisticalModel) -> set[str]:
-    return {f"{output}_{short}" for output, noise in statistical.noise.items() for short in noise.priors()}
-
-
-def _kind(name: str, effects: tuple[str, ...], noise: set[str]) -> str:
+def _kind(name: str, statistical: StatisticalModel) -> str:
     """Return what a population-level site is."""
-    if name.startswith("corr_"):
-        return CORRELATION
-    if name in noise:
+    if name in statistical.noise_priors():
         return RESIDUAL
-    return VARIABILITY if name.removesuffix("_iiv") in effects and name.endswith("_iiv") else TYPICAL
+    population = statistical.population
+    levels = {
+        "_iiv": population.effects,
+        "_iov": population.occasion_effects,
+        "_study": population.study_effects,
+    }
+    for suffix, parameters in levels.items():
+        if name.endswith(suffix) and name.removesuffix(suffix) in parameters:
+            return VARIABILITY[suffix]
+    return CORRELATION if name not in statistical.every_prior() else TYPICAL
 
 
 def _prior(name: str, prior: xr.Dataset, statistical: StatisticalModel) -> str:
     """Say a parameter's prior; that of the correlations is one for all."""
     if name in prior:
         return str(prior[name].attrs["prior"])
+    if name in statistical.every_prior():
+        return statistical.every_prior()[name].describe(statistical.units()[name])
     return statistical.population.describe_correlation() if name.startswith("corr_") else ""

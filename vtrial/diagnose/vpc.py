@@ -1,118 +1,218 @@
 """The visual predictive check."""
 
-from typing import cast
+from collections.abc import Mapping, Sequence
 
-import jax
-import jax.numpy as jnp
+import equinox as eqx
 import numpy as np
 import xarray as xr
-from jaxtyping import Array, Key
+from jaxtyping import Bool, Float, Int
 
-from vtrial import schema
-from vtrial.data import Dataset, Observations
-from vtrial.likelihood import StatisticalModel
-from vtrial.noise import AbstractContinuous
-
-QUANTILES = (0.1, 0.5, 0.9)
-"""Quantiles compared: with a dozen subjects the 5th and 95th percentile are the extremes themselves."""
-INTERVAL = (0.025, 0.5, 0.975)
-"""Quantiles over the replicated datasets."""
-
-
-def _bins(time: np.ndarray, wanted: int) -> np.ndarray:
-    """Assign each observation to one of at most `wanted` bins of equal count; equal times are never parted."""
-    distinct = np.unique(time)
-    edges = np.unique(
-        np.quantile(time, np.linspace(0, 1, min(wanted, len(distinct)) + 1)[1:-1], method="closest_observation")
-    )
-    return np.searchsorted(edges, time, side="left")
+from vtrial import schema, units
+from vtrial.data import Dataset
+from vtrial.diagnose.binning import given_bins, strata, time_bins
+from vtrial.diagnose.clock import time_after_dose
+from vtrial.diagnose.correction import prediction_corrected, variability_corrected
+from vtrial.diagnose.discrete import INTERVAL, fractions, known_quantiles
+from vtrial.diagnose.limits import Limits
+from vtrial.errors import UserError, nearest
 
 
-def visual_predictive_check(
-    key: Key[Array, ""],
-    draws: dict[str, np.ndarray],
-    statistical: StatisticalModel,
-    data: Dataset,
-    *,
-    replicates: int,
-    bins: int,
-) -> xr.Dataset:
-    """Compare quantiles of the data, bin by bin, with those of datasets replicated with new subjects.
+def _texts(values: Sequence[str]) -> tuple[str, ...]:
+    return tuple(values)
 
-    Each replicate takes one posterior draw, new etas for subjects with the observed doses, covariates and sampling
-    times, and residual error. Values beyond a limit of quantification of the data are set to it, observed and simulated
-    ones alike. Source: Bergstrand et al. 2011, doi:10.1208/s12248-011-9255-z.
+
+def _numbers(values: Sequence[float]) -> tuple[float, ...]:
+    return tuple(float(v) for v in values)
+
+
+class VisualCheck(eqx.Module):
+    """How observations are compared with replicated datasets of new subjects.
+
+    Quantiles of the data, bin by bin, are shown over the intervals of the same quantiles in replicates (Bergstrand et
+    al. 2011, doi:10.1208/s12248-011-9255-z). The replicates serve NPDE too, which want 1,000 of them.
 
     Args:
-        key: random key.
-        draws: posterior draws, leading axis the draw.
-        statistical: the fitted model.
-        data: the observed data.
         replicates: how many replicated datasets.
-        bins: how many time bins, of equal count as far as ties allow.
+        bins: how many time bins: each time its own where there are no more distinct times, else of equal count.
+        edges: edges of the bins instead, as "2 h".
+        after_dose: bins are of time after dose, not of time.
+        stratify: a covariate to show separately.
+        strata: into how many groups a continuous covariate is cut, at its quantiles.
+        corrected: prediction correction (pcVPC): where doses or covariates differ within a bin.
+        variability: variability correction too (pvcVPC).
+        log: a logarithmic axis for the output.
+        quantiles: the quantiles compared; with a dozen subjects the 5th and 95th percentile are the extremes.
     """
-    count = len(next(iter(draws.values())))
-    picked = np.linspace(0, count - 1, min(replicates, count)).astype(int)
-    chosen = {name: jnp.asarray(value[picked]) for name, value in draws.items()}
 
-    @jax.jit
-    def one(arguments):
-        number, draw = arguments
-        mine = jax.random.fold_in(key, number)
-        patients = statistical.new_subjects(jax.random.fold_in(mine, 0), draw, data)
-        return statistical.replicate(jax.random.fold_in(mine, 1), patients, draw, data)
+    replicates: int = eqx.field(static=True, default=1000)
+    bins: int = eqx.field(static=True, default=10)
+    edges: tuple[str, ...] = eqx.field(static=True, default=(), converter=_texts)
+    after_dose: bool = eqx.field(static=True, default=False)
+    stratify: str | None = eqx.field(static=True, default=None)
+    strata: int = eqx.field(static=True, default=2)
+    corrected: bool = eqx.field(static=True, default=False)
+    variability: bool = eqx.field(static=True, default=False)
+    log: bool = eqx.field(static=True, default=False)
+    quantiles: tuple[float, ...] = eqx.field(static=True, default=(0.1, 0.5, 0.9), converter=_numbers)
 
-    simulated = jax.lax.map(one, (jnp.arange(len(picked)), chosen), batch_size=min(50, len(picked)))
-    units, time = statistical.model.outputs, statistical.model.time
-    parts: list[xr.Dataset] = []
-    for o, obs in data.observations.items():
-        limits = _limits(obs) if isinstance(statistical.noise[o], AbstractContinuous) else (-np.inf, np.inf)
-        seen, made = (np.clip(values, *limits) for values in (obs.value, np.asarray(simulated[o])))
-        parts.append(_one_output(o, obs.time, seen, made, units[o], time, bins))
-    return cast(xr.Dataset, xr.merge(parts))
+    def __check_init__(self):
+        """Refuse numbers that make no check.
 
+        Raises:
+            UserError: naming the first.
+        """
+        if self.replicates < 20 or self.bins < 1 or self.strata < 2:
+            raise UserError("vpc.replicates must be at least 20, vpc.bins at least 1 and vpc.strata at least 2.")
+        if self.variability and not self.corrected:
+            raise UserError("vpc.variability corrects what vpc.corrected has corrected; set both.")
+        wrong = [q for q in self.quantiles if not 0 < q < 1]
+        if wrong or len(self.quantiles) == 0 or sorted(set(self.quantiles)) != list(self.quantiles):
+            raise UserError(f"vpc.quantiles must ascend between 0 and 1, for example [0.1, 0.5, 0.9]; {self.quantiles}")
 
-def _limits(seen: Observations) -> tuple[float, float]:
-    """Return the limits of quantification: the highest that a value is below and the lowest that one is above.
+    def check(self, data: Dataset) -> None:
+        """Check against the data.
 
-    Beyond them the data have no quantiles, so that observed and simulated values are set to the limit alike.
-    """
-    low, high = seen.upper[np.isneginf(seen.lower)], seen.lower[np.isposinf(seen.upper)]
-    return float(max(low, default=-np.inf)), float(min(high, default=np.inf))
+        Raises:
+            UserError: the covariate is none of the data's, or edges are no ascending times.
+        """
+        if self.stratify is not None and self.stratify not in data.covariates:
+            raise UserError(
+                f"vpc.stratify is '{self.stratify}', which is no covariate of the data; add it to data.covariates. "
+                f"{nearest(self.stratify, data.covariates)}"
+            )
+        if self.stratify is not None and np.any(np.isnan(data.covariates[self.stratify])):
+            raise UserError(
+                f"vpc.stratify is '{self.stratify}', which some subjects lack; stratify by another covariate."
+            )
+        edges = self._edges(data.time_unit)
+        if len(edges) == 1 or np.any(np.diff(edges) <= 0):
+            raise UserError(f"vpc.edges must be two or more ascending times, not {', '.join(self.edges)}.")
 
+    def describe(self) -> str:
+        """Say what is compared."""
+        kind = "prediction- and variability-corrected" if self.variability else "prediction-corrected"
+        kind = f"{kind} visual predictive check" if self.corrected else "visual predictive check"
+        by = f", by {self.stratify}" if self.stratify else ""
+        return f"{kind}{by}, {self.replicates} replicates"
 
-def _one_output(
-    output: str, at: np.ndarray, seen: np.ndarray, simulated: np.ndarray, unit: str, time_unit: str, wanted: int
-) -> xr.Dataset:
-    """Return the check of one output, seen [obs] at times; `simulated` is [replicate obs]."""
-    member = _bins(at, wanted)
-    groups = [np.flatnonzero(member == b) for b in np.unique(member)]
-    observed = np.stack([np.quantile(seen[g], QUANTILES) for g in groups])
-    spread = np.stack([np.quantile(simulated[:, g], QUANTILES, axis=1).T for g in groups])
-    band = np.quantile(spread, INTERVAL, axis=1)
-    bin_dim = f"{schema.BIN}_{output}"
-    return xr.Dataset(
-        {
-            f"{output}_observed": (
-                (bin_dim, schema.QUANTILE),
-                observed,
-                {"units": unit, "long_name": f"Quantiles of observed {output}"},
+    def __call__(
+        self,
+        simulated: Mapping[str, Float[np.ndarray, "replicate obs"]],
+        prediction: Mapping[str, Float[np.ndarray, " obs"]],
+        data: Dataset,
+        censored: Mapping[str, Limits],
+    ) -> xr.Dataset:
+        """Compare; `simulated` and the population `prediction` are by output, as `vtrial.diagnose.replicate` has them.
+
+        `censored` says which observations have no value, as `vtrial.diagnose.limits` does: a quantile that falls among
+        them is not known.
+
+        A bin's variables have a dimension `bin_` and the output's name; bins of all strata follow each other.
+        """
+        clock = time_after_dose(data) if self.after_dose else {o: obs.time for o, obs in data.observations.items()}
+        parts = [self._one(o, clock[o], simulated[o], prediction[o], data, censored[o]) for o in data.observations]
+        result = xr.merge(parts)
+        axis = "time after dose" if self.after_dose else "time"
+        return result.assign_attrs(check=self.describe(), axis=axis, log=int(self.log), corrected=int(self.corrected))
+
+    def _edges(self, unit: str) -> np.ndarray:
+        return np.array([units.quantity(e, unit, where="vpc.edges") for e in self.edges])
+
+    def members(self, output: str, time: Float[np.ndarray, " obs"], data: Dataset) -> tuple[np.ndarray, list[str]]:
+        """Return the bin of each observation, numbered through all strata, -1 for none; and each bin's stratum."""
+        who = data.observations[output].subject
+        layer, names = np.zeros(len(time), int), [""]
+        if self.stratify is not None:
+            value, unit = np.asarray(data.covariates[self.stratify]), data.covariate_units[self.stratify]
+            each, names = strata(value, self.strata, self.stratify, unit)
+            layer = each[who]
+        known, edges = np.isfinite(time), self._edges(data.time_unit)
+        result, said = np.full(len(time), -1), []
+        for number in np.unique(layer[known]):
+            mine = np.flatnonzero(known & (layer == number))
+            place = given_bins(time[mine], edges) if self.edges else time_bins(time[mine], self.bins)
+            for b in np.unique(place[place >= 0]):
+                result[mine[place == b]] = len(said)
+                said.append(names[number])
+        return result, said
+
+    def _one(
+        self, output: str, time, simulated: np.ndarray, prediction: np.ndarray, data: Dataset, limit: Limits
+    ) -> xr.Dataset:
+        """Return the check of one output."""
+        member, layer = self.members(output, time, data)
+        observed = np.asarray(data.observations[output].value, float)
+        below, above = limit.below | limit.under(observed), limit.above | limit.over(observed)
+        again = limit.under(simulated)
+        if self.corrected:
+            observed, simulated = (prediction_corrected(v, prediction, member) for v in (observed, simulated))
+        if self.variability:
+            plain = simulated
+            observed, simulated = (variability_corrected(v, plain, prediction, member) for v in (observed, simulated))
+        groups = [np.flatnonzero(member == b) for b in range(len(layer))]
+        seen = np.stack([_quantiles(observed[g], below[g], above[g], self.quantiles) for g in groups])
+        spread = np.stack([known_quantiles(simulated[:, g], self.quantiles, axis=1).T for g in groups])
+        bins, unit = f"{schema.BIN}_{output}", data.output_units[output]
+        shown = f"{schema.OBS}_{output}"
+        entries = {
+            "observed": ((bins, schema.QUANTILE), seen, unit, "Quantiles of observed"),
+            "simulated": (
+                ("interval", bins, schema.QUANTILE),
+                known_quantiles(spread, INTERVAL, axis=1),
+                unit,
+                "Quantiles of replicated: 2.5, 50 and 97.5 % over replicates,",
             ),
-            f"{output}_simulated": (
-                ("interval", bin_dim, schema.QUANTILE),
-                band,
-                {"units": unit, "long_name": f"Quantiles of replicated {output}: 2.5, 50 and 97.5 % over replicates"},
+            "time": (bins, [np.median(time[g]) for g in groups], data.time_unit, "Median time of the bin of"),
+            "first": (bins, [time[g].min() for g in groups], data.time_unit, "First time in the bin of"),
+            "last": (bins, [time[g].max() for g in groups], data.time_unit, "Last time in the bin of"),
+            "count": (bins, [len(g) for g in groups], "", "Observations in the bin of"),
+            "stratum": (bins, layer, "", "Stratum of the bin of"),
+            "point": (
+                shown,
+                np.where(limit.censored, np.nan, observed),
+                unit,
+                "Observations as compared, not censored, of",
             ),
-            f"{output}_time": (
-                bin_dim,
-                np.array([np.median(at[g]) for g in groups]),
-                {"units": time_unit, "long_name": "Median time of the bin"},
-            ),
-            f"{output}_count": (
-                bin_dim,
-                np.array([len(g) for g in groups]),
-                {"units": "", "long_name": "Observations in the bin"},
-            ),
-        },
-        {schema.QUANTILE: list(QUANTILES), "interval": list(INTERVAL)},
-    )
+            "point_time": (shown, time, data.time_unit, "Time of the observations of"),
+            "point_bin": (shown, member, "", "Bin of the observations of"),
+        } | _censored(below, again, member, bins)
+        return xr.Dataset(
+            {
+                f"{output}_{name}": (dims, np.asarray(value), {"units": u, "long_name": f"{what} {output}"})
+                for name, (dims, value, u, what) in entries.items()
+            },
+            {schema.QUANTILE: list(self.quantiles), "interval": list(INTERVAL)},
+        )
+
+
+def _censored(
+    below: Bool[np.ndarray, " obs"],
+    again: Bool[np.ndarray, "replicate obs"],
+    member: Int[np.ndarray, " obs"],
+    bins: str,
+):
+    """Return the part of the observations below the limit by bin, where any is."""
+    if not below.any():
+        return {}
+    part = fractions(below, again, member)
+    return {
+        "below_observed": (bins, part.observed, "", "Part of the observations below the limit of"),
+        "below_simulated": (
+            ("interval", bins),
+            part.simulated,
+            "",
+            "Part of the replicates below the limit: 2.5, 50 and 97.5 % over replicates, of",
+        ),
+    }
+
+
+def _quantiles(
+    value: Float[np.ndarray, " obs"],
+    below: Bool[np.ndarray, " obs"],
+    above: Bool[np.ndarray, " obs"],
+    wanted: Sequence[float],
+) -> Float[np.ndarray, " quantile"]:
+    """Return quantiles; one that falls among values below or above a limit is not known, and NaN."""
+    ordered = np.quantile(np.where(below, value.min(), np.where(above, value.max(), value)), wanted)
+    unknown = (np.asarray(wanted) < below.mean()) | (np.asarray(wanted) > 1 - above.mean())
+    return np.where(unknown, np.nan, ordered)

@@ -24,6 +24,13 @@ def percent(value: float, error: float) -> str:
     return with_error(100 * value, 100 * error, "%")
 
 
+def probability(value: float) -> str:
+    """Write a p-value."""
+    if not math.isfinite(value):
+        return "–"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
+
+
 def significant(value: float, digits: int = 3) -> str:
     """Write a number with so many significant digits, without an exponent where that is readable."""
     if not math.isfinite(value):

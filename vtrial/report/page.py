@@ -1,10 +1,12 @@
 """The page: figures and tables of a result in one HTML file that needs nothing else."""
 
+from typing import Any
+
 import jinja2
 import xarray as xr
 
 from vtrial import schema
-from vtrial.report import figures, tables
+from vtrial.report import checks, etas, figures, goodness, individual, tables
 from vtrial.report.numbers import interval, known, percent, significant, with_error
 
 
@@ -34,15 +36,41 @@ def render(tree: xr.DataTree) -> str:
         arms=tables.arms(tree),
         characteristics=tables.characteristics(tree),
         provenance=tables.provenance(tree),
+        npde=tables.npde(tree),
+        fits=[_fit(tree, output) for output in figures.outputs(tree)],
+        etas=_etas(tree),
+        vpc=tree[schema.VPC].attrs,
+        percentiles=[f"{100 * q:g}" for q in tree[schema.VPC][schema.QUANTILE].to_numpy()],
         figures={
             "data": figures.data(tree),
-            "fits": figures.individual_fits(tree),
-            "vpc": figures.visual_predictive_check(tree),
             "parameters": figures.parameters(tree),
             "courses": figures.courses(tree),
             "decision": figures.decision(tree),
         },
     )
+
+
+def _fit(tree: xr.DataTree, output: str) -> dict[str, Any]:
+    """Return the figures of one output's fit, and what they say in words."""
+    return {
+        "output": output,
+        "verdict": tables.fit_in_words(tree, output),
+        "goodness": goodness.fits(tree, output),
+        "residuals": goodness.residuals(tree, output),
+        "individual": individual.individual_fits(tree, output),
+        "visual": checks.visual(tree, output),
+        "predictive": checks.predictive(tree, output),
+    }
+
+
+def _etas(tree: xr.DataTree) -> dict[str, str]:
+    """Return the figures of the etas, where there are any."""
+    found = {}
+    if schema.EFFECT in tree[schema.GOODNESS_OF_FIT].dims:
+        found["distributions"] = etas.distributions(tree)
+        if etas.covariates(tree):
+            found["covariates"] = etas.against_covariates(tree)
+    return found
 
 
 def _counts(tree: xr.DataTree) -> dict[str, int]:

@@ -6,7 +6,10 @@ import numpy as np
 import xarray as xr
 
 from vtrial import schema
-from vtrial.report.numbers import interval, known, percent, significant, with_error
+from vtrial.report.numbers import interval, known, percent, probability, significant, with_error
+
+_LEVEL = 0.05
+"""Below it a test rejects."""
 
 
 class Table(NamedTuple):
@@ -104,7 +107,7 @@ def _parameter_label(name: str, kind: str) -> str:
     """Write a site as people do."""
     if kind == "correlation of etas":
         return " – ".join(name.split("_")[1:])
-    return name.removesuffix("_iiv") if kind == "variability between subjects" else name
+    return name.rpartition("_")[0] if kind.startswith("variability") else name
 
 
 def arms(tree: xr.DataTree) -> Table:
@@ -128,6 +131,57 @@ def arms(tree: xr.DataTree) -> Table:
                 ]
             )
     return Table(["Endpoint", "Arm", "Mean ± MCSE", "Median of patients (5 to 95 %)"], rows)
+
+
+def npde(tree: xr.DataTree) -> Table:
+    """Return the tests of NPDE by output, and how many observations lie outside their prediction interval."""
+    group, rows = tree[schema.GOODNESS_OF_FIT].dataset, []
+    for output in (str(o) for o in group[schema.RESPONSE].to_numpy()):
+        mine = group.sel({schema.RESPONSE: output})
+        count = int(np.isfinite(group["NPDE"].to_numpy()[group["output"].to_numpy() == output]).sum())
+        p = [probability(float(mine[f"npde_p_{test}"])) for test in ("mean", "variance", "normal", "global")]
+        mean, variance = float(mine["npde_mean"]), float(mine["npde_variance"])
+        expected = (
+            f"{mean:.2f} ± {1 / np.sqrt(max(count, 1)):.2f}",
+            f"{variance:.2f} ± {np.sqrt(2 / max(count, 1)):.2f}",
+        )
+        rows.append([output, *expected, *p, f"{100 * float(mine['outside']):.1f} %"])
+    header = [
+        "Output",
+        "Mean of NPDE",
+        "Variance of NPDE",
+        "p, mean 0",
+        "p, variance 1",
+        "p, normal",
+        "p, global",
+        "Outside the 90 % interval",
+    ]
+    return Table(header, rows)
+
+
+def fit_in_words(tree: xr.DataTree, output: str) -> str:
+    """Say what NPDE and the prediction interval tell of one output."""
+    group = tree[schema.GOODNESS_OF_FIT].dataset.sel({schema.RESPONSE: output})
+    p, outside = float(group["npde_p_global"]), 100 * float(group["outside"])
+    if np.isnan(p):
+        said = (
+            f"There are no NPDE of {output} to test: it has too few observations or replicates, or is no measurement "
+            "with a continuous error."
+        )
+    elif p >= _LEVEL:
+        said = (
+            f"NPDE of {output} give no reason to doubt the model: the global test does not reject that they are "
+            f"standard normal (p {probability(p)})."
+        )
+    else:
+        tests = {
+            "their mean is not 0 (predictions are too high or too low)": "npde_p_mean",
+            "their variance is not 1 (the model's variability is too large or too small)": "npde_p_variance",
+            "their distribution is not normal": "npde_p_normal",
+        }
+        wrong = [words for words, test in tests.items() if 3 * float(group[test]) < _LEVEL]
+        said = f"NPDE of {output} are not standard normal (global p {probability(p)}): {'; '.join(wrong)}."
+    return f"{said} {outside:.1f} % of the observations lie outside their 90 % prediction interval; 10 % are expected."
 
 
 def characteristics(tree: xr.DataTree) -> Table:

@@ -6,11 +6,12 @@ from enum import IntEnum
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Key
 
 from vtrial._types import Named
 from vtrial.dosing import EventTable, Steps, at_span
-from vtrial.model import AbstractModel
+from vtrial.errors import UserError
+from vtrial.model import AbstractModel, AbstractStochasticModel
 
 
 class ResultCode(IntEnum):
@@ -36,10 +37,13 @@ class AbstractSolver(eqx.Module):
     """Solves a model for one person; batch it with `jax.vmap`."""
 
     @abstractmethod
-    def __call__(self, model: AbstractModel, p: Named, events: EventTable) -> Profile:
+    def __call__(
+        self, model: AbstractModel, p: Named, events: EventTable, *, key: Key[Array, ""] | None = None
+    ) -> Profile:
         """Return the outputs at the samples of `events`, and why the solve failed if it did.
 
-        Traceable; numbers never make it raise.
+        Traceable; numbers never make it raise. `key` is where the randomness of a model with system noise comes from:
+        an `AbstractStochasticModel` needs one, and has the same path whenever it gets the same; others do not use it.
         """
 
     @abstractmethod
@@ -49,6 +53,19 @@ class AbstractSolver(eqx.Module):
         Raises:
             UserError: it may not.
         """
+
+
+def refuse_noise(model: AbstractModel, solver: str) -> None:
+    """Refuse, by the solver's name, a model with system noise.
+
+    Raises:
+        UserError: the model has it.
+    """
+    if isinstance(model, AbstractStochasticModel):
+        raise UserError(
+            f"Model {type(model).__name__} has system noise, which the {solver} solver does not solve; use "
+            "solver=general, or solver=auto, which chooses it."
+        )
 
 
 def initial_state(model: AbstractModel, p: Named) -> Float[Array, " state"]:
@@ -85,11 +102,12 @@ def profile(
     allowed = 1e-6 * largest + 1e-9 * jnp.max(largest) + floor
     negative = jnp.any(states < -allowed[None])
     code = jnp.where((code == ResultCode.SOLVED) & negative, ResultCode.NEGATIVE, code)
-    code = jnp.where(jnp.all(jnp.isfinite(states)), code, ResultCode.NOT_FINITE)
-    code = jnp.where(steps.steady, code, ResultCode.NO_STEADY_STATE).astype(jnp.int32)
 
     def observe(t: Float[Array, ""], y: Float[Array, " state"], span: Int[Array, ""]) -> dict[str, Float[Array, ""]]:
         seen = model.observe(t, dict(zip(model.states, y, strict=True)), at_span(p, span))
         return {name: jnp.asarray(seen[name], float) for name in model.outputs}
 
-    return Profile(jax.vmap(observe)(steps.sample_time, states, steps.sample_span), code)
+    outputs = jax.vmap(observe)(steps.sample_time, states, steps.sample_span)
+    finite = [jnp.all(jnp.isfinite(value)) for value in (states, *outputs.values())]
+    code = jnp.where(jnp.all(jnp.stack(finite)), code, ResultCode.NOT_FINITE)
+    return Profile(outputs, jnp.where(steps.steady, code, ResultCode.NO_STEADY_STATE).astype(jnp.int32))

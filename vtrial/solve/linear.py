@@ -7,14 +7,22 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Key
 
 from vtrial._types import Named
 from vtrial.dosing import EventTable, Steps, at_span, resolve, varies
 from vtrial.dosing.steps import Steady
 from vtrial.errors import UserError
 from vtrial.model import AbstractModel
-from vtrial.solve.base import AbstractSolver, Profile, ResultCode, initial_state, profile, rate_vector
+from vtrial.solve.base import (
+    AbstractSolver,
+    Profile,
+    ResultCode,
+    initial_state,
+    profile,
+    rate_vector,
+    refuse_noise,
+)
 from vtrial.solve.exact.blocks import in_blocks
 from vtrial.solve.exact.ladder import climb, ladder, matrices, smallest_step
 from vtrial.solve.lanes.person import happening, solved, uncompilable
@@ -34,12 +42,16 @@ class Linear(AbstractSolver):
     compiled: bool = eqx.field(static=True, default=True)
     """Compile closed forms for the processor: quick to compile, cheap to differentiate, but only once."""
 
-    def __call__(self, model: AbstractModel, p: Named, events: EventTable) -> Profile:
+    def __call__(
+        self, model: AbstractModel, p: Named, events: EventTable, *, key: Key[Array, ""] | None = None
+    ) -> Profile:
         """Carry the amounts from step to step, then from its last step to each sample.
 
         Raises:
-            UserError: parameters run linearly between rows, so that the rates are no constant matrix.
+            UserError: parameters run linearly between rows, so that the rates are no constant matrix; or the model has
+                system noise.
         """
+        refuse_noise(model, "linear")
         if varies(p) and events.carried == "linear":
             raise UserError(
                 "The linear solver needs parameters that are constant between rows, but covariates here run linearly "
@@ -64,6 +76,7 @@ class Linear(AbstractSolver):
 
     def check(self, model: AbstractModel, p: Named) -> str:
         """Compare the rates at arbitrary states and times with those of a constant matrix."""
+        refuse_noise(model, "linear")
         rate = np.asarray(rate_matrix(model, p))
         random = np.random.default_rng(0)
         for t, y in zip((0.0, 1.0, 17.0), random.uniform(0.1, 10.0, (3, len(model.states))), strict=True):

@@ -1,6 +1,7 @@
 """The exact way of a linear model over an interval: a closed form where its structure has one, else the ladder."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 import jax
@@ -53,9 +54,21 @@ def rate_matrix(model: AbstractModel, p: Named) -> Float[Array, "state state"]:
 
 
 def form(model: AbstractModel, p: Named, infused: tuple[int, ...]) -> Form:
-    """Return how a model with inputs into some states is carried; the values of the parameters do not matter."""
-    links = drives(model, p)
-    found = blocks(links, signs(model, p))
+    """Return how a model with inputs into some states is carried; the values of the parameters do not matter.
+
+    It is worked out once for equal models, unless their fields are arrays, which have no hash.
+    """
+    names = tuple(sorted(p))
+    try:
+        return _form(model, names, infused)
+    except TypeError:
+        return _form.__wrapped__(model, names, infused)
+
+
+@cache
+def _form(model: AbstractModel, names: tuple[str, ...], infused: tuple[int, ...]) -> Form:
+    links = drives(model, names)
+    found = blocks(links, signs(model, names))
     paths = plan(found, links, infused)
     return Form(paths, paths is None and len(links) == 2 and not infused, infused)
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from jax import lax
 from jax.scipy import special
+from scipy.special import erfinv
 
 from tests.solve.lanes.reference import run
 from vtrial.solve.lanes.call import Kernel, compile
@@ -93,6 +94,8 @@ FLOATS = {
     "expm1": lambda x, y: jnp.expm1(x),
     "expm1_small": lambda x, y: jnp.expm1(y / 1e3),
     "log": lambda x, y: jnp.log(x),
+    "log2": lambda x, y: jnp.log2(x),
+    "log2_near_one": lambda x, y: jnp.log2(1 + y / 1e3),
     "log_near_one": lambda x, y: jnp.log(1 + y / 1e3),
     "log1p": lambda x, y: jnp.log1p(x),
     "log1p_small": lambda x, y: jnp.log1p(y / 1e5),
@@ -113,6 +116,15 @@ FLOATS = {
     "acos": lambda x, y: jnp.arccos(y * (1.0 / 30.0)),
     "erf": lambda x, y: special.erf(x),
     "erfc": lambda x, y: special.erfc(x),
+    "erf_slope": lambda x, y: jax.jvp(special.erf, (x,), (jnp.ones_like(x),))[1],
+    "erf_curvature": lambda x, y: jax.jvp(jax.grad(special.erf), (x,), (jnp.ones_like(x),))[1],
+    "erf_inv_slope": lambda x, y: jax.grad(special.erfinv)(y * (1.0 / 60.0)),
+    "polynomial": lambda x, y: jnp.polyval(jnp.array([0.5, -1.0, 3.0, 2.0]), y),
+    "copysign": jnp.copysign,
+    "signbit": lambda x, y: jnp.where(jnp.signbit(x), x, y),
+    "erf_inv": lambda x, y: special.erfinv(y * (1.0 / 30.0)),
+    "erf_inv_of_any": lambda x, y: special.erfinv(x),
+    "erf_inv_near_one": lambda x, y: special.erfinv(1 - jnp.exp(-jnp.abs(y))),
     "normal": lambda x, y: special.ndtr(y),
     "lgamma": lambda x, y: special.gammaln(x),
     "lgamma_moderate": lambda x, y: special.gammaln(y),
@@ -205,6 +217,9 @@ TRUE = {
     "acos": lambda x, y: np.arccos(y * (1.0 / 30.0)),
     "exp2": lambda x, y: np.exp2(x),
     "erfc": lambda x, y: np.vectorize(math.erfc)(x),
+    "erf_inv": lambda x, y: erfinv(y * (1.0 / 30.0)),
+    "erf_inv_of_any": lambda x, y: erfinv(x),
+    "erf_inv_near_one": lambda x, y: erfinv(1 - np.exp(-np.abs(y))),
     "normal": lambda x, y: 0.5 * np.vectorize(math.erfc)(-y * math.sqrt(0.5)),
 }
 BOUNDED = {"sin": XS, "cos": XS, "tan": XS, "remat": YS, "mod": YS, "floor_divide": YS}
@@ -273,7 +288,7 @@ def test_signs_of_zero():
 @pytest.mark.parametrize(
     ("function", "primitive"),
     [
-        (lambda x, y: special.erfinv(x), "erf_inv"),
+        (lambda x, y: special.gammainc(2.0, x), "igamma"),
         (lambda x, y: lax.while_loop(lambda z: z < 10, lambda z: z + 1, x), "while"),
         (lambda x, y: jnp.sort(jnp.stack([x, y]))[0], "sort"),
         (lambda x, y: jnp.stack([x, y])[whole(x)], "dynamic_slice"),

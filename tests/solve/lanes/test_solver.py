@@ -1,12 +1,14 @@
 """`Lanes` as a solver: batches, transformations, edges of tables, failures, and what it leaves to `General`."""
 
 import logging
+from typing import ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.scipy import special
 from jax.scipy.special import betainc
 from jaxtyping import Array
 
@@ -162,7 +164,7 @@ def test_failures_have_their_codes_and_trouble_nobody_else(tier):
     np.testing.assert_allclose(found.outputs["x"][0], alone, rtol=1e-13)
 
 
-@pytest.mark.parametrize("solver", [LANES, STIFF])
+@pytest.mark.parametrize("solver", SOLVERS.values(), ids=SOLVERS)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("name", ["GROWTH", "LOSS", "DECAY"])
 def test_parameters_that_are_no_numbers(solver, value, name):
@@ -342,3 +344,37 @@ class Mistaken(AbstractModel):
 
     def observe(self, t, y, p):
         return {"x": y["x"]}
+
+
+class Cumulative(AbstractModel):
+    """Equations with the error function, its inverse and logarithms to base 2."""
+
+    time: ClassVar = "h"
+    states: ClassVar = {"x": "mg"}
+    parameters: ClassVar = {"K": "1/h"}
+    outputs: ClassVar = {"x": "mg", "score": ""}
+    linear: ClassVar = False
+
+    def initial(self, p):
+        return {"x": 1.0}
+
+    def rates(self, t, y, p):
+        return {"x": -p["K"] * special.erf(y["x"]) * jnp.exp2(-t) * jnp.cbrt(1.0 + y["x"])}
+
+    def observe(self, t, y, p):
+        return {"x": y["x"], "score": special.erfinv(0.5 * y["x"]) + jnp.log2(y["x"]) + special.ndtr(y["x"])}
+
+
+@pytest.mark.parametrize("stiff", [False, True])
+def test_error_functions_are_compiled_with_their_derivatives(stiff):
+    model, events = Cumulative(), event_table([0.5, 2.0, 5.0])
+    solver = Lanes(stiff, 1e-10, 1e-10)
+    assert solver.check(model, {"K": 0.4}).startswith("lane solver")
+
+    def score(k, solver):
+        return solver(model, {"K": k}, events).outputs["score"]
+
+    exact = General(rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(score(0.4, solver), score(0.4, exact), rtol=1e-8)
+    slope = [jax.jit(jax.jacrev(lambda k, s=s: score(k, s)))(0.4) for s in (solver, exact)]
+    np.testing.assert_allclose(*slope, rtol=1e-6)

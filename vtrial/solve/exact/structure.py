@@ -1,5 +1,6 @@
 """What can be read from a linear model once, while tracing: which state drives which, and in what blocks."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import jax
@@ -7,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import Literal
 
-from vtrial._types import Named
 from vtrial.model import AbstractModel
 
 _PROBES = 3
@@ -23,8 +23,13 @@ class Block(NamedTuple):
     """Whether its eigenvalues are known to be real: exchange runs both ways, as between compartments."""
 
 
-def drives(model: AbstractModel, p: Named) -> np.ndarray:
-    """Return whether state j enters the rate of state i, shape (state, state), as the model's operations tell."""
+def drives(model: AbstractModel, given: Iterable[str]) -> np.ndarray:
+    """Return whether state j enters the rate of state i, shape (state, state), as the model's operations tell.
+
+    Args:
+        model: a linear one.
+        given: names of its parameters.
+    """
     names = tuple(model.states)
 
     def rates(y, p):
@@ -32,7 +37,7 @@ def drives(model: AbstractModel, p: Named) -> np.ndarray:
         return [jnp.asarray(found[name], float) for name in names]
 
     y = tuple(jnp.zeros(()) for _ in names)
-    jaxpr = jax.make_jaxpr(rates)(y, {k: jax.ShapeDtypeStruct((), float) for k in p}).jaxpr
+    jaxpr = jax.make_jaxpr(rates)(y, {k: jax.ShapeDtypeStruct((), float) for k in given}).jaxpr
     known = {v: {j} for j, v in enumerate(jaxpr.invars[: len(names)])}
     for step in jaxpr.eqns:
         uses = set().union(*(known.get(v, set()) for v in step.invars if not isinstance(v, Literal)))
@@ -81,14 +86,14 @@ def _block(states: tuple[int, ...], links: np.ndarray, signs: np.ndarray) -> Blo
     return Block(states, False)
 
 
-def signs(model: AbstractModel, p: Named) -> np.ndarray:
+def signs(model: AbstractModel, given: Iterable[str]) -> np.ndarray:
     """Return the sign of each entry of the rate matrix at generic positive parameters, nan where they disagree."""
     names = tuple(model.states)
     random = np.random.default_rng(0)
     found = []
     with jax.ensure_compile_time_eval():
         for _ in range(_PROBES):
-            at = {name: jnp.asarray(random.uniform(0.2, 0.9)) for name in p}
+            at = {name: jnp.asarray(random.uniform(0.2, 0.9)) for name in given}
             columns = []
             for j in range(len(names)):
                 y = {name: jnp.asarray(float(i == j)) for i, name in enumerate(names)}

@@ -146,6 +146,22 @@ def convert(b: Builder, x: Value, type: str) -> Value:
     return b.cast("sitofp" if type in FLOATS else "sext" if type == "i64" else "trunc", x, type)
 
 
+def _reinterpreted(b: Builder, parameters: dict, x: Value) -> Value:
+    """Return a float's bits as a signed integer of its size, or the other way round."""
+    return b.bits(x) if x.type in FLOATS else b.cast("bitcast", x, "double" if x.type == "i64" else "float")
+
+
+def _shifted(b: Builder, _: Any, x: Value, places: Value) -> Value:
+    return b.binary("ashr", x, places)
+
+
+def _polynomial(b: Builder, _: Any, x: Value, *coefficients: Value) -> Value:
+    *rest, result = coefficients
+    for number in reversed(rest):
+        result = b.muladd(result, x, number)
+    return result
+
+
 def _plain(function: Callable[..., Value]) -> Rule:
     """Return the rule of a primitive without parameters that matter."""
     return lambda b, _, *operands: function(b, *operands)
@@ -181,13 +197,17 @@ RULES: dict[str, Rule] = {
     "logistic": _logistic,
     "exp2": lambda b, _, x: maths.power(b, b.constant(2.0, x.type), x),
     "cbrt": _plain(maths.cube_root),
-    **{function.__name__: _plain(function) for function in (maths.exp, maths.expm1, maths.log, maths.log1p)},
+    **{function.__name__: _plain(function) for function in (maths.exp, maths.expm1, maths.log, maths.log2)},
+    "log1p": _plain(maths.log1p),
     **{function.__name__: _plain(function) for function in (special.sin, special.cos, special.tan, special.tanh)},
     **{function.__name__: _plain(function) for function in (special.sinh, special.cosh, special.asinh)},
     **{function.__name__: _plain(function) for function in (special.acosh, special.atanh, special.atan)},
     **{function.__name__: _plain(function) for function in (special.atan2, special.asin, special.acos)},
-    **{function.__name__: _plain(function) for function in (special.erf, special.erfc)},
+    **{function.__name__: _plain(function) for function in (special.erf, special.erfc, special.erf_inv)},
     **{function.__name__: _plain(function) for function in (gamma.lgamma, gamma.digamma)},
+    "polynomial": _polynomial,
+    "bitcast_convert_type": _reinterpreted,
+    "shift_right_arithmetic": _shifted,
     "lt": _comparison("olt", "slt", "ult"),
     "le": _comparison("ole", "sle", "ule"),
     "gt": _comparison("ogt", "sgt", "ugt"),

@@ -18,6 +18,10 @@ Load = Callable[[int, Value], Value]
 """Emits the entry of a table at a row."""
 
 _TYPES = {"float64": "double", "float32": "float", "int32": "i32", "int64": "i64", "bool": "i1"}
+_UNSIGNED = {"uint32": np.int32, "uint64": np.int64}
+"""Held as signed ones of their size: for what treats bits alone that is the same."""
+_BITWISE = {"bitcast_convert_type", "and", "or", "xor", "not"}
+"""What may be done with unsigned numbers."""
 _CALLS = {
     *("jit", "pjit", "closed_call", "core_call", "checkpoint", "remat", "remat2"),
     *("custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr"),
@@ -39,14 +43,16 @@ class Unsupported(Exception):
 
 def type_of(dtype: Any) -> str:
     """Return the IR type of a JAX dtype."""
-    if str(dtype) not in _TYPES:
+    kind = str(np.dtype(_UNSIGNED[str(dtype)])) if str(dtype) in _UNSIGNED else str(dtype)
+    if kind not in _TYPES:
         raise Unsupported(f"Lane kernels have no values of type {dtype}.")
-    return _TYPES[str(dtype)]
+    return _TYPES[kind]
 
 
 def constants(b: Builder, array: Any) -> Values:
     """Return an array known now as values."""
     array = np.asarray(array)
+    array = array.view(_UNSIGNED.get(str(array.dtype), array.dtype))
     kind = type_of(array.dtype)
     result = np.empty(array.shape, object)
     for place in np.ndindex(array.shape):
@@ -66,7 +72,8 @@ def _known(values: Values) -> bool:
 
 
 def _numbers(values: Values, dtype: Any) -> np.ndarray:
-    return np.array([value.constant for value in values.flat], dtype).reshape(values.shape)
+    held = np.dtype(_UNSIGNED.get(str(dtype), dtype))
+    return np.array([value.constant for value in values.flat], held).view(dtype).reshape(values.shape)
 
 
 class Emitter:
@@ -106,6 +113,8 @@ class Emitter:
             return inputs
         if name == "cond":
             return self._branches(parameters["branches"], inputs)
+        if name not in _BITWISE and any(str(x.aval.dtype) in _UNSIGNED for x in (*equation.invars, *equation.outvars)):
+            raise Unsupported(f"Lane kernels cannot do '{name}' with unsigned numbers.")
         if self._folds(inputs):
             return self._fold(equation, inputs)
         return self._compute(equation, name, inputs)

@@ -113,6 +113,12 @@ def log(b: Builder, x: Value) -> Value:
     return _log_limits(b, x, b.muladd(e, high, b.add(f, b.muladd(e, low, c))))
 
 
+def log2(b: Builder, x: Value) -> Value:
+    """Return the logarithm to base 2, exact at powers of 2."""
+    e, f, c = _log_parts(b, x)
+    return _log_limits(b, x, b.muladd(b.add(f, c), b.constant(math.log2(math.e), x.type), e))
+
+
 def log1p(b: Builder, x: Value) -> Value:
     """Return log(1 + x), accurate near zero: Kahan's correction of the rounding of 1 + x."""
     one = b.constant(1.0, x.type)

@@ -7,13 +7,13 @@ from functools import cache
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Key
 
 from vtrial._types import Named
 from vtrial.dosing import EventTable
 from vtrial.errors import UserError
 from vtrial.model import AbstractModel
-from vtrial.solve.base import AbstractSolver, Profile, initial_state, rate_vector
+from vtrial.solve.base import AbstractSolver, Profile, initial_state, rate_vector, refuse_noise
 from vtrial.solve.general import General
 from vtrial.solve.lanes.derivative import Lane, Moving, Person, solve
 from vtrial.solve.lanes.person import equations, happening, row, solved, uncompilable
@@ -46,11 +46,17 @@ class Lanes(AbstractSolver):
         if not (self.rtol > 0 and self.atol > 0 and self.max_steps > 0):
             raise UserError("The lane solver needs positive rtol, atol and max_steps.")
 
-    def __call__(self, model: AbstractModel, p: Named, events: EventTable) -> Profile:
+    def __call__(
+        self, model: AbstractModel, p: Named, events: EventTable, *, key: Key[Array, ""] | None = None
+    ) -> Profile:
         """Solve one person in a kernel; the first call for a model compiles it.
 
         First derivatives exist in every parameter, entry parameters included, and in the numbers of the event table.
+
+        Raises:
+            UserError: the model has system noise.
         """
+        refuse_noise(model, "lane")
         if reason := uncompilable(model, self.stiff):
             _warn(type(model).__name__, reason)
             return self._general()(model, p, events)
@@ -58,6 +64,7 @@ class Lanes(AbstractSolver):
 
     def check(self, model: AbstractModel, p: Named) -> str:
         """Check that the rates are finite at the start, and say whether the model can be compiled."""
+        refuse_noise(model, "lane")
         if reason := uncompilable(model, self.stiff):
             return f"{self._general().check(model, p)}, for it cannot be compiled: {reason}"
         self._general().check(model, p)

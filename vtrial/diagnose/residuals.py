@@ -1,0 +1,187 @@
+"""Weighted residuals by linearisation of the model in the etas: WRES and CWRES; and IWRES."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from vtrial._types import Values
+from vtrial.data import Dataset
+from vtrial.likelihood import StatisticalModel
+
+_BATCH = 16
+"""Passes backward at once; bounds the memory."""
+
+
+class Point(NamedTuple):
+    """One value of everything a fit estimates, for residuals that need one."""
+
+    draw: dict[str, Array]
+    """Posterior medians by site, in the form of a draw."""
+    eta: Float[np.ndarray, "subject random"]
+    """Posterior mean random effects, the empirical Bayes estimates of a Bayesian fit: etas in the order of
+    `Population.effects`, then the kappas of each occasion in that of `Population.occasion_effects`."""
+    omega: Float[np.ndarray, "random random"]
+    """Posterior mean of their covariance: OMEGA of the etas, then a diagonal block for each occasion."""
+
+
+class Line(NamedTuple):
+    """Every observation's prediction as a linear function of the subject's random effects, all outputs on one axis."""
+
+    prediction: Float[np.ndarray, " obs"]
+    slope: Float[np.ndarray, "obs random"]
+    deviation: Float[np.ndarray, " obs"]
+    """Residual standard deviation at the prediction; NaN where the residual error has none."""
+
+
+def point(draws: Values, statistical: StatisticalModel, data: Dataset) -> Point:
+    """Return the point estimate of a fit from its draws, leading axis the draw."""
+    population = statistical.population
+    every = {name: jnp.asarray(value) for name, value in draws.items()}
+    medians = {name: jnp.median(value, axis=0) for name, value in every.items()}
+    means = [np.zeros((len(data.subjects), 0))]
+    means += [np.asarray(draws[f"{name}_eta"]).mean(0)[:, None] for name in population.effects]
+    kappas = [np.asarray(draws[f"{name}_kappa"]).mean(0) for name in population.occasion_effects]
+    if kappas:
+        means.append(np.stack(kappas, axis=-1).reshape(len(kappas[0]), -1))
+    factor = np.asarray(jax.vmap(population.factor)(every))
+    spread = np.asarray(jax.vmap(lambda draw: population.spread(draw, "iov"))(every))
+    omega = np.einsum("dij,dkj->ik", factor, factor) / len(factor)
+    count, within = len(omega), np.tile(np.mean(spread**2, axis=0), len(statistical.levels(data).occasions))
+    whole = np.zeros((count + len(within),) * 2)
+    whole[:count, :count], whole[count:, count:] = omega, np.diag(within)
+    return Point(medians, np.concatenate(means, axis=1), whole)
+
+
+def named(
+    statistical: StatisticalModel, data: Dataset, random: Float[Array, "subject random"]
+) -> dict[str, Float[Array, "subject *occasion"]]:
+    """Return random effects by site, `CL_eta` [subject] and `CL_kappa` [subject occasion]."""
+    population = statistical.population
+    count = len(population.effects)
+    shape = (len(random), len(statistical.levels(data).occasions), len(population.occasion_effects))
+    kappa = random[:, count:].reshape(shape)
+    found = {f"{name}_eta": random[:, i] for i, name in enumerate(population.effects)}
+    return found | {f"{name}_kappa": kappa[..., i] for i, name in enumerate(population.occasion_effects)}
+
+
+def deviation(
+    statistical: StatisticalModel, output: str, prediction: Float[Array, " obs"], draw: Values
+) -> Float[Array, " obs"]:
+    """Return the residual standard deviation of an output at its predictions; NaN where it has no residual error."""
+    found = statistical.noise[output].deviation(prediction, statistical.noise_values(output, draw))
+    return jnp.full_like(prediction, jnp.nan) if found is None else found
+
+
+def linearised(
+    statistical: StatisticalModel, data: Dataset, draw: Values
+) -> Callable[[Float[np.ndarray, "subject random"]], Line]:
+    """Return a function of the random effects that gives predictions and their exact first derivatives there.
+
+    A subject's predictions depend on its own random effects alone, so that one pass backward serves the first
+    observation of all subjects, the next one the second, and so on. Passes go backward since every solver can do that.
+    """
+    subject = subjects_of(data)
+    turn = _turn(subject)
+    ends = np.cumsum([len(obs.value) for obs in data.observations.values()])[:-1]
+
+    def predicted(eta: Float[Array, "subject random"]) -> dict[str, Array]:
+        own = {**draw, **named(statistical, data, eta)}
+        found, _ = statistical.predict(statistical.same_subjects(own, data), data)
+        return {o: found[o] for o in data.observations}
+
+    @jax.jit
+    def slopes(eta: Float[Array, "subject random"]):
+        value, back = jax.vjp(predicted, eta)
+
+        def pulled(k: Array) -> Array:
+            parts = jnp.split(jnp.where(jnp.asarray(turn) == k, 1.0, 0.0), ends)
+            return back(dict(zip(data.observations, parts, strict=True)))[0]
+
+        every = jax.lax.map(pulled, jnp.arange(turn.max() + 1), batch_size=_BATCH)
+        return value, {o: deviation(statistical, o, value[o], draw) for o in value}, every
+
+    def line(eta: Float[np.ndarray, "subject random"]) -> Line:
+        value, spread, every = slopes(jnp.asarray(eta))
+        return Line(data.long(value), np.asarray(every)[turn, subject], data.long(spread))
+
+    return line
+
+
+def _turn(subject: Int[np.ndarray, " obs"]) -> Int[np.ndarray, " obs"]:
+    """Return the number of each observation among those of its subject."""
+    order = np.argsort(subject, kind="stable")
+    first = np.searchsorted(subject[order], subject[order], side="left")
+    turn = np.empty(len(subject), int)
+    turn[order] = np.arange(len(subject)) - first
+    return turn
+
+
+def weighted(
+    residual: Float[np.ndarray, " obs"],
+    slope: Float[np.ndarray, "obs random"],
+    omega: Float[np.ndarray, "random random"],
+    deviation: Float[np.ndarray, " obs"],
+    subject: Int[np.ndarray, " obs"],
+) -> Float[np.ndarray, " obs"]:
+    """Return residuals divided by the inverse square root of their covariance, subject by subject.
+
+    The covariance of a subject's residuals is J OMEGA J' + diag(SD^2). Its square root is the symmetric one, as in
+    NONMEM's default. Entries without a deviation are left out, and NaN.
+    """
+    result = np.full(len(residual), np.nan)
+    usable = np.isfinite(residual) & np.isfinite(deviation) & np.isfinite(slope).all(axis=1)
+    for who in np.unique(subject[usable]):
+        mine = np.flatnonzero(usable & (subject == who))
+        covariance = slope[mine] @ omega @ slope[mine].T + np.diag(deviation[mine] ** 2)
+        size, axes = np.linalg.eigh(covariance)
+        if size[0] > 0:
+            result[mine] = axes @ ((axes.T @ residual[mine]) / np.sqrt(size))
+    return result
+
+
+def population_residuals(
+    statistical: StatisticalModel, data: Dataset, found: Point, observed: Float[np.ndarray, " obs"]
+) -> dict[str, np.ndarray]:
+    """Return WRES and CWRES [obs].
+
+    WRES linearises around etas of 0, as the FO method does: the expectation is f(0), the covariance
+    J(0) OMEGA J(0)' + SD(f(0))^2. CWRES linearises around the subject's own etas, as FOCE with interaction does: the
+    expectation is f(eta) - J(eta) eta, the covariance J(eta) OMEGA J(eta)' + SD(f(eta))^2 (Hooker, Staatz and Karlsson
+    2007, doi:10.1007/s11095-007-9361-x; with interaction, NONMEM's CWRESI). Kappas are etas too here. Population values
+    are posterior medians, those of the effects of studies too; OMEGA and the etas are posterior means, see `Point`.
+    Residual errors are taken as independent, with their SD to first order where they are on another scale.
+    """
+    subject = subjects_of(data)
+    line = linearised(statistical, data, found.draw)
+    first, own = line(np.zeros_like(found.eta)), line(found.eta)
+    expected = own.prediction - np.sum(own.slope * found.eta[subject], axis=1)
+    return {
+        "WRES": weighted(observed - first.prediction, first.slope, found.omega, first.deviation, subject),
+        "CWRES": weighted(observed - expected, own.slope, found.omega, own.deviation, subject),
+    }
+
+
+def individual_residuals(
+    statistical: StatisticalModel, data: Dataset, found: Point, individual: Values
+) -> dict[str, np.ndarray]:
+    """Return IWRES of each output: (DV - IPRED) / SD(IPRED), the residual error at its posterior medians.
+
+    Difference and SD are on the scale on which the error is added. NaN where a value is censored, and where an output
+    has no residual error.
+    """
+    result = {}
+    for o, seen in data.observations.items():
+        prediction = jnp.asarray(individual[o])
+        values = statistical.noise_values(o, found.draw)
+        white = statistical.noise[o].residual(prediction, values, seen)
+        result[o] = np.full(len(prediction), np.nan) if white is None else np.asarray(white)
+    return result
+
+
+def subjects_of(data: Dataset) -> Int[np.ndarray, " obs"]:
+    """Return the position of the subject of each observation on the long axis."""
+    return data.long({o: obs.subject for o, obs in data.observations.items()})
