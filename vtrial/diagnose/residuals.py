@@ -42,8 +42,8 @@ def point(draws: Values, statistical: StatisticalModel, data: Dataset) -> Point:
     population = statistical.population
     every = {name: jnp.asarray(value) for name, value in draws.items()}
     medians = {name: jnp.median(value, axis=0) for name, value in every.items()}
-    means = [np.zeros((len(data.subjects), 0))]
-    means += [np.asarray(draws[f"{name}_eta"]).mean(0)[:, None] for name in population.effects]
+    nothing = np.zeros((len(data.subjects), 0))
+    means = [nothing, *(np.asarray(draws[f"{name}_eta"]).mean(0)[:, None] for name in population.effects)]
     kappas = [np.asarray(draws[f"{name}_kappa"]).mean(0) for name in population.occasion_effects]
     if kappas:
         means.append(np.stack(kappas, axis=-1).reshape(len(kappas[0]), -1))
