@@ -158,7 +158,9 @@ class Repeated:
             draw, factor = population_level()
             random_effects.sample_effects(statistical.population, draw, factor, levels, statistical.centred)
 
-        seeded = handlers.seed(handlers.substitute(model, data=dict(at)), keys.named(key, "truth"))
+        seeded = handlers.seed(
+            handlers.substitute(model, data={n: jnp.asarray(x) for n, x in at.items()}), keys.named(key, "truth")
+        )
         draw = {name: site["value"] for name, site in handlers.trace(seeded).get_trace().items() if "value" in site}
         p = statistical.same_subjects(draw, data)
         predicted, code = statistical.predict(p, data)
@@ -261,7 +263,9 @@ def stated(statistical: StatisticalModel, at: Mapping[str, float]) -> dict[str, 
     """
     population, found = statistical.population, {n: p.centre() for n, p in statistical.priors().items()}
     matrix, known = np.eye(len(population.effects)), dict(found)
-    where = {f"corr_{a}_{b}": (a, b) for block in population.correlated_blocks() for a in block for b in block if a != b}
+    where = {
+        f"corr_{a}_{b}": (a, b) for block in population.correlated_blocks() for a in block for b in block if a != b
+    }
     for name, value in at.items():
         if name in where:
             i, j = (population.effects.index(n) for n in where[name])
@@ -299,6 +303,6 @@ def _check(inference: AbstractInference, statistical: StatisticalModel, data: Da
         limits = {(low, high) for low, high in zip(seen.lower, seen.upper, strict=True) if not np.isnan(low)}
         if len(limits) > 1:
             raise UserError(
-                f"Output '{output}' is censored at {len(limits)} different limits, and those of its measured values are "
-                "not known; data of the same design can be simulated with one limit only, or data.censored=drop."
+                f"Output '{output}' is censored at {len(limits)} different limits, and those of its measured values "
+                "are not known; data of the same design can be simulated with one limit only, or data.censored=drop."
             )

@@ -35,7 +35,7 @@ _WIDTH = 9.0
 _GREY, _DARK = "#9a9a9a", "#333333"
 
 
-def _svg(draw: Callable[[], Figure]) -> str:
+def svg(draw: Callable[[], Figure]) -> str:
     """Draw in the report's style and return the SVG element, the same bytes for the same numbers."""
     with mpl.rc_context(_STYLE):
         figure, buffer = draw(), io.StringIO()
@@ -44,7 +44,7 @@ def _svg(draw: Callable[[], Figure]) -> str:
     return text[text.index("<svg") :]
 
 
-def _grid(count: int, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+def sheet(count: int, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
     """Return a figure with `count` panels, `columns` a row."""
     rows = math.ceil(count / columns)
     figure = Figure(figsize=(width, height * rows), layout="constrained")
@@ -71,7 +71,7 @@ def data(tree: xr.DataTree) -> str:
 
     def draw() -> Figure:
         group, outputs = tree[schema.OBSERVED_DATA].dataset, _outputs(tree)
-        figure, panels = _grid(len(outputs), 1, _WIDTH, 3.0)
+        figure, panels = sheet(len(outputs), 1, _WIDTH, 3.0)
         for axes, output in zip(panels, outputs, strict=True):
             mine = group.isel({schema.OBS: group["output"].to_numpy() == output})
             for subject in dict.fromkeys(mine["subject"].to_numpy()):
@@ -80,7 +80,7 @@ def data(tree: xr.DataTree) -> str:
             axes.set(xlabel=_time(tree), ylabel=_label(output, str(mine["unit"].to_numpy()[0])))
         return figure
 
-    return _svg(draw)
+    return svg(draw)
 
 
 def individual_fits(tree: xr.DataTree, most: int = 16) -> str:
@@ -90,7 +90,7 @@ def individual_fits(tree: xr.DataTree, most: int = 16) -> str:
         seen, predictive = tree[schema.OBSERVED_DATA].dataset, tree[schema.POSTERIOR_PREDICTIVE].dataset
         first = _outputs(tree)[0]
         subjects = list(dict.fromkeys(seen["subject"].to_numpy()))[:most]
-        figure, panels = _grid(len(subjects), 4, _WIDTH, 1.55)
+        figure, panels = sheet(len(subjects), 4, _WIDTH, 1.55)
         for axes, subject in zip(panels, subjects, strict=True):
             mine = np.flatnonzero((seen["subject"].to_numpy() == subject) & (seen["output"].to_numpy() == first))
             time, value = seen["time"].to_numpy()[mine], seen[schema.DV].to_numpy()[mine]
@@ -106,7 +106,7 @@ def individual_fits(tree: xr.DataTree, most: int = 16) -> str:
         figure.supylabel(_label(first, str(seen["unit"].to_numpy()[0])), fontsize=9)
         return figure
 
-    return _svg(draw)
+    return svg(draw)
 
 
 def visual_predictive_check(tree: xr.DataTree) -> str:
@@ -114,7 +114,7 @@ def visual_predictive_check(tree: xr.DataTree) -> str:
 
     def draw() -> Figure:
         group, seen, outputs = tree[schema.VPC].dataset, tree[schema.OBSERVED_DATA].dataset, _outputs(tree)
-        figure, panels = _grid(len(outputs), 1, _WIDTH, 3.4)
+        figure, panels = sheet(len(outputs), 1, _WIDTH, 3.4)
         for axes, output in zip(panels, outputs, strict=True):
             mine = seen.isel({schema.OBS: seen["output"].to_numpy() == output})
             axes.plot(mine["time"], mine[schema.DV], "o", ms=2.4, color=_GREY, alpha=0.8, label="observations")
@@ -138,7 +138,7 @@ def visual_predictive_check(tree: xr.DataTree) -> str:
             axes.legend(fontsize=7.5, ncols=2)
         return figure
 
-    return _svg(draw)
+    return svg(draw)
 
 
 def parameters(tree: xr.DataTree) -> str:
@@ -147,7 +147,7 @@ def parameters(tree: xr.DataTree) -> str:
     def draw() -> Figure:
         posterior, prior = tree[schema.POSTERIOR].dataset, tree[schema.PRIOR].dataset
         names = [str(n) for n in tree[schema.FIT_HEALTH][schema.PARAMETER].to_numpy() if n in prior]
-        figure, panels = _grid(len(names), 4, _WIDTH, 1.5)
+        figure, panels = sheet(len(names), 4, _WIDTH, 1.5)
         for axes, name in zip(panels, names, strict=True):
             chains, before = posterior[name].to_numpy(), prior[name].to_numpy().ravel()
             width = chains.std() * 5 or 0.1
@@ -165,7 +165,7 @@ def parameters(tree: xr.DataTree) -> str:
             axes.grid(visible=False)
         return figure
 
-    return _svg(draw)
+    return svg(draw)
 
 
 def courses(tree: xr.DataTree) -> str:
@@ -176,7 +176,7 @@ def courses(tree: xr.DataTree) -> str:
         names = [str(a) for a in group[schema.ARM].to_numpy()]
         primary = tree[schema.OPERATING_CHARACTERISTICS].attrs["primary"]
         output = str(group[primary].attrs["output"])
-        figure, panels = _grid(len(names), min(3, len(names)), _WIDTH, 2.9)
+        figure, panels = sheet(len(names), min(3, len(names)), _WIDTH, 2.9)
         course, time = group[f"course_{output}"], group[schema.TIME].to_numpy()
         top = 1.03 * float(np.nanmax(np.nanquantile(course.to_numpy()[..., 2], 0.975, axis=0)))
         for i, (axes, name) in enumerate(zip(panels, names, strict=True)):
@@ -199,7 +199,7 @@ def courses(tree: xr.DataTree) -> str:
         panels[0].set_ylabel(_label(output, course.attrs["units"]))
         return figure
 
-    return _svg(draw)
+    return svg(draw)
 
 
 def decision(tree: xr.DataTree) -> str:
@@ -239,4 +239,4 @@ def decision(tree: xr.DataTree) -> str:
         right.tick_params(axis="y", length=0)
         return figure
 
-    return _svg(draw)
+    return svg(draw)
