@@ -9,17 +9,19 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import jax
 import numpy as np
 import xarray as xr
+from jaxtyping import Array, Key
 
 from vtrial import __version__, diagnose, keys, schema
+from vtrial._types import Values
 from vtrial.data import Dataset
 from vtrial.diagnose import Calibration, Recovery
-from vtrial.diagnose.refit import LEVELS, Row
+from vtrial.diagnose.refit import Row, gathered
 from vtrial.errors import UserError
 from vtrial.inference import Repeated, identity, stated
 from vtrial.likelihood import StatisticalModel
@@ -30,19 +32,10 @@ from vtrial.study import Study
 
 log = logging.getLogger(__name__)
 
-_WHAT = {
-    "truth": "True value",
-    "mean": "Posterior mean",
-    "sd": "Posterior standard deviation",
-    "median": "Posterior median",
-    "lower": "Lower limit of the central interval",
-    "upper": "Upper limit of the central interval",
-    "rank": "Rank of the truth among thinned draws",
-    "r_hat": "Rank-normalised split R-hat",
-    "ess": "Bulk effective sample size",
-}
 _SIGNS = 10
 """So many lines of progress in the log."""
+_RANKS = 99
+"""Of recovered numbers, whose ranks nobody judges."""
 
 
 SETTINGS: Mapping[str, type] = {"sbc": Calibration, "recover": Recovery}
@@ -114,7 +107,8 @@ def calibrate(study: Study, settings: Calibration, directory: Path, about: Mappi
 
     statistical, data = _prepared(study, settings.subjects)
     with locked(directory):
-        fits = _fits("sbc", study, statistical, data, settings, directory, None, settings.ranks)
+        repeated = Repeated(study.inference, statistical, data)
+        fits = refitted(keys.named(jax.random.key(study.seed), "sbc"), repeated, settings, directory / ".sbc")
         judged = diagnose.calibration(fits, settings)
         tree = _tree(study, fits, {"calibration": judged}, about)
         _write(tree, directory / "sbc.zarr")
@@ -133,7 +127,8 @@ def recover(study: Study, settings: Recovery, directory: Path, about: Mapping[st
     statistical, data = _prepared(study, settings.subjects)
     at = _medians(Path(settings.at), statistical) if isinstance(settings.at, str) else dict(settings.at or {})
     with locked(directory):
-        fits = _fits("recover", study, statistical, data, settings, directory, at, ranks=99)
+        repeated, key = Repeated(study.inference, statistical, data), keys.named(jax.random.key(study.seed), "recover")
+        fits = refitted(key, repeated, settings, directory / ".recover", at)
         tree = _tree(study, fits, {"recovery": diagnose.recovery(fits)}, about)
         _write(tree, directory / "recover.zarr")
         write_whole(directory / "recover.html", recovery_page(tree))
@@ -171,43 +166,57 @@ def _medians(run: Path, statistical: StatisticalModel) -> dict[str, float]:
     return found
 
 
-def _fits(
-    what: str,
-    study: Study,
-    statistical: StatisticalModel,
-    data: Dataset,
+def refitted(
+    key: Key[Array, ""],
+    repeated: Repeated,
     settings: Calibration | Recovery,
-    directory: Path,
-    at: Mapping[str, float] | None,
-    ranks: int,
+    folder: Path,
+    at: Mapping[str, float] | None = None,
 ) -> xr.Dataset:
-    """Simulate and fit what is missing; return all fits, with the reasons why some are not used."""
-    key = keys.named(jax.random.key(study.seed), what)
-    repeated = Repeated(study.inference, statistical, data)
-    sites = None if at is None else stated(statistical, at)
-    of = [identity(study.inference, key, statistical, data), ranks, sorted((at or {}).items())]
-    ledger = Ledger(directory / f".{what}", hashlib.sha256(json.dumps(of).encode()).hexdigest())
+    """Simulate and fit what is missing in a folder; return all fits, with the reasons why some are not used.
+
+    Args:
+        key: replicate i has a key of its own, whatever their number.
+        repeated: the model, the design and the inference.
+        settings: how many, and which fits are used.
+        folder: where each finished fit is kept.
+        at: true values; left out, they are drawn from the prior.
+    """
+    sites = None if at is None else stated(repeated.statistical, at)
+    ranks = settings.ranks if isinstance(settings, Calibration) else _RANKS
+    of = [identity(repeated.inference, key, repeated.statistical, repeated.data), ranks, sorted((at or {}).items())]
+    ledger = Ledger(folder, hashlib.sha256(json.dumps(of).encode()).hexdigest())
     left = ledger.missing(settings.replicates)
-    if not repeated.compiled:
-        log.warning("%s is compiled anew for each data set; cross_chain and nuts once", type(study.inference).__name__)
+    if left and not repeated.compiled:
+        log.warning(
+            "%s is compiled anew for each data set; cross_chain and nuts once", type(repeated.inference).__name__
+        )
     if len(left) < settings.replicates:
         log.info("%d of %d fits are there already", settings.replicates - len(left), settings.replicates)
     sign = _Sign(len(left))
     while left:
-        # The last batch is filled up: another size would be compiled anew.
-        mine = (left * settings.batch)[: settings.batch] if len(left) < settings.batch else left[: settings.batch]
-        each = keys.numbered(key, max(mine) + 1)[np.array(mine)]
-        made = repeated.simulate(jax.vmap(lambda k: keys.named(k, "simulate"))(each), sites)
-        found = repeated.fit(jax.vmap(lambda k: keys.named(k, "fit"))(each), made.values)
-        for i, number in enumerate(dict.fromkeys(mine)):
-            row = diagnose.summarised(found.columns[i], made.truth[i], ranks)
-            trouble = found.trouble[i] if made.valid[i] else "nothing that could be solved was simulated"
-            rest = {"diverging": found.diverging[i], "redrawn": made.redrawn[i], "trouble": trouble}
-            ledger.write(number, row | {n: np.asarray(v) for n, v in rest.items()})
-        left = left[settings.batch :]
+        now, left = left[: settings.batch], left[settings.batch :]
+        for number, row in zip(now, _batch(key, repeated, now, settings.batch, sites, ranks), strict=False):
+            ledger.write(number, row)
         sign(len(left))
     rows = [ledger.read(i) for i in range(settings.replicates)]
-    return _gathered(rows, repeated, settings, ranks if isinstance(settings, Calibration) else 0)
+    needed = settings.ranks if isinstance(settings, Calibration) else 0
+    return gathered(rows, repeated.quantities, repeated.units, settings.limits, needed)
+
+
+def _batch(
+    key: Key[Array, ""], repeated: Repeated, now: list[int], size: int, at: Values | None, ranks: int
+) -> Iterator[Row]:
+    """Simulate and fit some data sets side by side."""
+    numbers = np.resize(now, size)  # The last batch is filled up: another size would be compiled anew.
+    each = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, numbers)
+    made = repeated.simulate(jax.vmap(lambda k: keys.named(k, "simulate"))(each), at)
+    found = repeated.fit(jax.vmap(lambda k: keys.named(k, "fit"))(each), made.values)
+    for i in range(len(now)):
+        trouble = found.trouble[i] if made.valid[i] else "nothing that could be solved was simulated"
+        rest = {"diverging": found.diverging[i], "redrawn": made.redrawn[i], "trouble": trouble}
+        row = diagnose.summarised(found.columns[i], made.truth[i], ranks)
+        yield row | {name: np.asarray(value) for name, value in rest.items()}
 
 
 class _Sign:
@@ -225,30 +234,6 @@ class _Sign:
             self._said = part
             seconds = left * (now - self._begin) / max(1, done - self._start)
             log.info("           %d of %d fits, %.0f s left", done, self._total, seconds)
-
-
-def _gathered(rows: list[Row], repeated: Repeated, settings: Calibration | Recovery, needed: int) -> xr.Dataset:
-    """Return all fits as one dataset, with the reason why each one that failed is not used."""
-    dims = (schema.REPLICATE, schema.PARAMETER)
-    variables = {}
-    for name, what in _WHAT.items():
-        value = np.stack([row[name] for row in rows])
-        variables[name] = ((*dims, "level")[: value.ndim], value, {"long_name": what})
-    reasons = [
-        str(row["trouble"]) or settings.limits.trouble(row, float(row["diverging"]), repeated.quantities, needed)
-        for row in rows
-    ]
-    variables["reason"] = (schema.REPLICATE, reasons, {"long_name": "Why the fit is not used; empty if it is"})
-    variables["diverging"] = (schema.REPLICATE, np.array([float(r["diverging"]) for r in rows]), {"long_name": "Share"})
-    variables["redrawn"] = (schema.REPLICATE, np.array([int(r["redrawn"]) for r in rows]), {"long_name": "Drawn again"})
-    return xr.Dataset(
-        variables,
-        {
-            schema.PARAMETER: list(repeated.quantities),
-            "unit": (schema.PARAMETER, repeated.units),
-            "level": list(LEVELS),
-        },
-    )
 
 
 def _tree(study: Study, fits: xr.Dataset, groups: Mapping[str, xr.Dataset], about: Mapping[str, str]) -> xr.DataTree:

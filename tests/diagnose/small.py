@@ -12,7 +12,7 @@ from vtrial.solve import Auto
 
 TIMES = (0.5, 2.0, 6.0, 12.0)
 SUBJECTS = 5
-INFERENCE = CrossChain(chains=8, warmup=300, draws=200)
+INFERENCE = CrossChain(chains=8, warmup=300, draws=300)
 
 
 def statistical() -> StatisticalModel:

@@ -1,14 +1,30 @@
 """One fit of a simulated data set: what it says of the truth, and whether it may be used."""
 
+from collections.abc import Sequence
+
 import equinox as eqx
 import numpy as np
+import xarray as xr
 from jaxtyping import Float
 
+from vtrial import schema
 from vtrial.diagnose.columns import array_stats
 from vtrial.errors import UserError
 
 LEVELS = (0.5, 0.9, 0.95)
 """Central intervals that are checked."""
+
+_WHAT = {
+    "truth": "True value",
+    "mean": "Posterior mean",
+    "sd": "Posterior standard deviation",
+    "median": "Posterior median",
+    "lower": "Lower limit of the central interval",
+    "upper": "Upper limit of the central interval",
+    "rank": "Rank of the truth among thinned draws",
+    "r_hat": "Rank-normalised split R-hat",
+    "ess": "Bulk effective sample size",
+}
 
 type Row = dict[str, np.ndarray]
 """What is kept of a fit, each [quantity] or [quantity level]."""
@@ -67,6 +83,32 @@ def summarised(
         "r_hat": np.array([float(array_stats.rhat(column, **axes)) for column in each]),
         "ess": np.array([float(array_stats.ess(column, **axes, method="bulk")) for column in each]),
     }
+
+
+def gathered(
+    rows: Sequence[Row], quantities: tuple[str, ...], units: Sequence[str], limits: Limits, needed: float
+) -> xr.Dataset:
+    """Return all fits as one dataset, with the reason why each one that failed is not used.
+
+    Args:
+        rows: what `summarised` says of each, and `diverging`, `redrawn` and `trouble`.
+        quantities: their names.
+        units: their units.
+        limits: which fits are used.
+        needed: so many effective draws of each quantity.
+    """
+    dims = (schema.REPLICATE, schema.PARAMETER, "level")
+    stacked = {name: np.stack([row[name] for row in rows]) for name in _WHAT}
+    variables = {n: (dims[: value.ndim], value, {"long_name": _WHAT[n]}) for n, value in stacked.items()}
+    reasons = [str(r["trouble"]) or limits.trouble(r, float(r["diverging"]), quantities, needed) for r in rows]
+    by_fit = {
+        "reason": (reasons, "Why the fit is not used; empty if it is"),
+        "diverging": ([float(row["diverging"]) for row in rows], "Share of divergent draws"),
+        "redrawn": ([int(row["redrawn"]) for row in rows], "How often a data set was drawn again"),
+    }
+    variables |= {n: (schema.REPLICATE, np.array(value), {"long_name": what}) for n, (value, what) in by_fit.items()}
+    coords = {schema.PARAMETER: list(quantities), "unit": (schema.PARAMETER, list(units)), "level": list(LEVELS)}
+    return xr.Dataset(variables, coords)
 
 
 def share_error(share: np.ndarray, count: int) -> np.ndarray:

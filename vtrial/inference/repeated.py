@@ -206,12 +206,17 @@ class Repeated:
         self, key: Key[Array, ""], density: UnconstrainedDensity, chains: int, jitter: float
     ) -> tuple[Point, Bool[Array, ""]]:
         """Return a start for each chain near the prior medians, at them where there is no density near."""
-        each, medians = keys.numbered(key, chains), self.statistical.starts()
-        near, centre = (jax.vmap(lambda k, s=s: density.near(k, medians, s))(each) for s in (jitter, 0.0))
-        many = jax.vmap(density.potential)
-        good = jnp.isfinite(many(near))
-        found = jax.tree.map(lambda a, b: jnp.where(good.reshape(-1, *[1] * (a.ndim - 1)), a, b), near, centre)
-        return found, jnp.isfinite(many(found)).all()
+        centre = density.centre(self.statistical.starts())
+
+        def near(one: Key[Array, ""]) -> Point:
+            return {n: x + jitter * jax.random.normal(keys.named(one, n), x.shape) for n, x in centre.items()}
+
+        tried = jax.tree.map(
+            lambda a, b: jnp.concatenate([a, b[None]]), jax.vmap(near)(keys.numbered(key, chains)), centre
+        )
+        good = jnp.isfinite(jax.vmap(density.potential)(tried))
+        found = jax.tree.map(lambda x: jnp.where(good[:-1].reshape(-1, *[1] * (x.ndim - 1)), x[:-1], x[-1:]), tried)
+        return found, (good[:-1] | good[-1]).all()
 
 
 def _measured(seen: Observations, value: Array) -> Observations:
@@ -232,13 +237,17 @@ def _walked(
     """Run warm-up and sampling of all chains within one program; return points and divergences [chain draw ...]."""
 
     def run(state: Any) -> Any:
-        state = jax.lax.fori_loop(0, warmup, lambda _, s: kernel.step(s)[0], state)
+        shape = jax.eval_shape(kernel.step, state)[1]
+        room = jax.tree.map(lambda x: jnp.zeros((draws, *x.shape), x.dtype), (shape[0], shape[1]["diverging"]))
 
-        def step(state: Any, _: None) -> Any:
+        def one(i: Array, carry: Any) -> Any:
+            # Warm-up and sampling are one loop, so that the step is compiled once: draw 0 is overwritten at last.
+            state, kept = carry
             state, (point, fields) = kernel.step(state)
-            return state, (point, fields["diverging"])
+            place, fresh = jnp.maximum(i - warmup, 0), (point, fields["diverging"])
+            return state, jax.tree.map(lambda all_, x: all_.at[place].set(x), kept, fresh)
 
-        return jax.lax.scan(step, state, None, draws)[1]
+        return jax.lax.fori_loop(0, warmup + draws, one, (state, room))[1]
 
     state = jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), kernel.init(each, begin))
     if kernel.over is not None:
