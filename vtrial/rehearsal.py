@@ -21,7 +21,7 @@ from vtrial import __version__, diagnose, keys, schema
 from vtrial._types import Values
 from vtrial.data import Dataset
 from vtrial.diagnose import Calibration, Recovery
-from vtrial.diagnose.refit import Row, gathered
+from vtrial.diagnose.refit import Summary, gathered
 from vtrial.errors import UserError
 from vtrial.inference import Repeated, identity, stated
 from vtrial.likelihood import StatisticalModel
@@ -84,14 +84,14 @@ class Ledger:
     def _file(self, number: int) -> Path:
         return self.folder / f"{number:06d}.npz"
 
-    def write(self, number: int, row: Row) -> None:
+    def write(self, number: int, row: Summary) -> None:
         """Keep a fit, whole or not at all."""
         partial = self._file(number).with_suffix(".partial")
         with partial.open("wb") as file:
             np.savez(file, **row)  # pyright: ignore[reportArgumentType]
         os.replace(partial, self._file(number))
 
-    def read(self, number: int) -> Row:
+    def read(self, number: int) -> Summary:
         """Return a fit."""
         with np.load(self._file(number)) as file:
             return {name: file[name] for name in file.files}
@@ -206,7 +206,7 @@ def refitted(
 
 def _batch(
     key: Key[Array, ""], repeated: Repeated, now: list[int], size: int, at: Values | None, ranks: int
-) -> Iterator[Row]:
+) -> Iterator[Summary]:
     """Simulate and fit some data sets side by side."""
     numbers = np.resize(now, size)  # The last batch is filled up: another size would be compiled anew.
     each = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, numbers)

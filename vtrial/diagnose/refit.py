@@ -26,7 +26,7 @@ _WHAT = {
     "ess": "Bulk effective sample size",
 }
 
-type Row = dict[str, np.ndarray]
+type Summary = dict[str, np.ndarray]
 """What is kept of a fit, each [quantity] or [quantity level]."""
 
 
@@ -45,7 +45,7 @@ class Limits(eqx.Module):
         if not (self.r_hat > 1 and 0 <= self.divergences <= 1 and 0 <= self.failed <= 1):
             raise UserError("limits need r_hat above 1, and divergences and failed between 0 and 1.")
 
-    def trouble(self, row: Row, diverging: float, quantities: tuple[str, ...], needed: float) -> str:
+    def trouble(self, row: Summary, diverging: float, quantities: tuple[str, ...], needed: int) -> str:
         """Return why a fit is not used, or ""."""
         if not all(np.isfinite(row[name]).all() for name in ("mean", "sd")):
             return "draws that are not finite"
@@ -62,7 +62,7 @@ class Limits(eqx.Module):
 
 def summarised(
     columns: Float[np.ndarray, "chain draw quantity"], truth: Float[np.ndarray, " quantity"], thinned: int
-) -> Row:
+) -> Summary:
     """Return what a fit says of each quantity, and the rank of its truth among so many draws, evenly thinned.
 
     Ranks are those of nearly independent draws if there are as many effective ones.
@@ -86,7 +86,7 @@ def summarised(
 
 
 def gathered(
-    rows: Sequence[Row], quantities: tuple[str, ...], units: Sequence[str], limits: Limits, needed: float
+    rows: Sequence[Summary], quantities: tuple[str, ...], units: Sequence[str], limits: Limits, needed: int
 ) -> xr.Dataset:
     """Return all fits as one dataset, with the reason why each one that failed is not used.
 
