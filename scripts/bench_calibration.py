@@ -132,7 +132,7 @@ def measure(case: str, made: StatisticalModel, data: Dataset, seeds: int, sample
                 draws=method.draws,
                 start="medians",
                 jitter=method.jitter,
-                kernel=method._kernel,
+                kernel=method.kernel,
                 centring=method.centring,
                 checkpoint=None,
                 clock=clock,

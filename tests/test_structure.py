@@ -16,7 +16,7 @@ LAYERS = (
     ("solve", "population", "noise", "data", "endpoint", "design", "models"),
     ("likelihood", "cohort"),
     ("inference", "trial", "diagnose"),
-    ("study", "store", "tree", "report", "average"),
+    ("study", "store", "tree", "report", "average", "rehearsal"),
     ("cli", "config", "runtime", "__main__", "__init__"),
 )
 """Imports point down, or sideways without a cycle."""
@@ -32,7 +32,7 @@ OWNERS = {
     "numpyro": ("population", "noise", "likelihood", "inference", "cohort"),
     "arviz": ("inference", "diagnose"),
     "arviz_stats": ("inference", "diagnose"),
-    "xarray": ("inference", "trial", "diagnose", "study", "store", "tree", "report", "average"),
+    "xarray": ("inference", "trial", "diagnose", "study", "store", "tree", "report", "average", "rehearsal"),
     "zarr": ("store",),
     "matplotlib": ("report",),
     "jinja2": ("report",),

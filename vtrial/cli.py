@@ -8,7 +8,6 @@ import shlex
 import shutil
 import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from vtrial._resources import directory
 from vtrial.errors import UserError, nearest
-from vtrial.runtime import apply, compile_clock
+from vtrial.runtime import apply, compile_clock, interruptible
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -33,13 +32,17 @@ vtrial: from real patient data to a virtual trial and a decision
   vtrial -cn STUDY -m key=a,b,c        ... once for each value
   vtrial -cn STUDY -cd FOLDER          a study (and model) of your own, in FOLDER
   vtrial -cn STUDY --cfg job           show the composed configuration and stop
+  vtrial sbc -cn STUDY ...             check its inference on data simulated from its prior, e.g. sbc.replicates=500
+  vtrial recover -cn STUDY ...         find known parameters again in simulated data, e.g. recover.at='{CL: 3}'
   vtrial compare RUN RUN ...           compare models of the same data, fitted in these directories, by leave-one-out
   vtrial compare RUN RUN directory=DIR ... and keep the table in DIR, as a page and CSV
   vtrial average RUN RUN directory=DIR ... and conduct their trials over all models, by stacking weight
 
 Every key and its default is in conf/ and studies/. HYDRA_FULL_ERROR=1 shows tracebacks; --hydra-help Hydra's options.
 """
-_RUNTIME = ("runtime", "directory")
+_REHEARSALS = ("sbc", "recover")
+"""Subcommands that take a study and its settings under a key of their own name."""
+_RUNTIME = ("runtime", "directory", *_REHEARSALS)
 """Keys that say how and where to run, not what: no part of a study's identity."""
 
 
@@ -52,6 +55,9 @@ def main() -> None:
         print(_HELP, end="")
     elif arguments[0] in ("compare", "average"):
         sys.exit(_several(arguments[0], arguments[1:]))
+    elif arguments[0] in _REHEARSALS:
+        _task.command = sys.argv.pop(1)  # Hydra reads the rest from there
+        sys.exit(_hydra(arguments[1:]))
     else:
         sys.exit(_hydra(arguments))
 
@@ -111,7 +117,7 @@ def _hydra(arguments: list[str]) -> int:
     # ArviZ tells which plotting library it found, as soon as it is imported.
     logging.getLogger("arviz").setLevel(logging.WARNING)
 
-    before = _interruptible()
+    before = interruptible()
     asked = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then lets exceptions through, and they are told here.
     Plugins.instance().register(_studies_path())
@@ -151,24 +157,6 @@ def _studies_path() -> type:
     return StudiesPath
 
 
-def _interruptible() -> dict[int, Any]:
-    """Make Ctrl-C reach the run wherever it comes; return the handlers that were there.
-
-    Python drops an exception raised inside a garbage-collection callback, and jax has one that is often active: there
-    the interrupt is put off by a moment.
-    """
-
-    def interrupt(_: int, frame: Any) -> None:
-        if frame is not None and "gc_callback" in frame.f_code.co_name:
-            signal.setitimer(signal.ITIMER_REAL, 0.02)
-        else:
-            raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        return {}
-    return {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGALRM)}
-
-
 class _Failed(BaseException):
     """Carries a failure of the run past Hydra, which would print a line of its own for an `Exception`."""
 
@@ -200,7 +188,8 @@ def _resume(arguments: list[str]) -> str:
     if _task.directory is None or {"-m", "--multirun"} & set(arguments):
         return ""
     kept = [a for a in arguments if not a.startswith("directory=")]
-    return f"Go on with: vtrial {shlex.join([*kept, f'directory={_task.directory}'])}"
+    command = [_task.command] if _task.command else []
+    return f"Go on with: vtrial {shlex.join([*command, *kept, f'directory={_task.directory}'])}"
 
 
 class _Task:
@@ -208,6 +197,8 @@ class _Task:
 
     __name__ = "vtrial"
     directory: Path | None = None
+    command: str = ""
+    """A rehearsal instead of a run."""
     _began: float = _START
 
     def __call__(self, config: "DictConfig") -> None:
@@ -238,6 +229,12 @@ class _Task:
         text = OmegaConf.to_yaml(OmegaConf.create(described))
         name = job.job.config_name or "study"
         log.info("study %s in %s", name, self.directory)
+        if self.command:
+            from vtrial.rehearsal import SETTINGS, rehearse
+
+            settings = _part(self.command, plain.get(self.command), SETTINGS[self.command], folder)
+            print(rehearse(settings, study, self.directory, {"study": name, "config": text}))
+            return
         run(study, self.directory, name=name, config=text, timing=timing, compiled=compile_clock())
         log.info("Done. Report: %s", self.directory / "report.html")
         print(f"Everything is in {self.directory}", flush=True)
@@ -287,6 +284,16 @@ def build(config: "DictConfig", folder: Path | None = None) -> Any:
             raise
         key = re.search(r"full_key: (\S+)", str(error))
         raise UserError(f"{key.group(1)}: {cause}" if key and key.group(1) not in str(cause) else str(cause)) from error
+
+
+def _part(key: str, node: Any, kind: type, folder: Path | None) -> Any:
+    """Return the object that a key beside the study describes."""
+    from hydra.utils import instantiate
+
+    from vtrial.config import check
+
+    check(node, kind, key, folder)
+    return instantiate(node, _convert_="all")
 
 
 def _locate(path: str, folder: Path | None) -> str:

@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import signal
+import threading
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -69,3 +71,21 @@ def compile_clock() -> Callable[[], float]:
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     return lambda: spent[0]
+
+
+def interruptible() -> dict[int, Any]:
+    """Make Ctrl-C reach the run wherever it comes; return the handlers that were there.
+
+    Python drops an exception raised inside a garbage-collection callback, and jax has one that is often active: there
+    the interrupt is put off by a moment.
+    """
+
+    def interrupt(_: int, frame: Any) -> None:
+        if frame is not None and "gc_callback" in frame.f_code.co_name:
+            signal.setitimer(signal.ITIMER_REAL, 0.02)
+        else:
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    return {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGALRM)}

@@ -41,7 +41,7 @@ def test_moments_of_a_normal(name, density):
     like = {n: jax.ShapeDtypeStruct((chains, *s), float) for n, (_, s) in density.sites.items()}
     begin = jax.vmap(lambda k: density.near(k, {}, 0.5))(keys.numbered(key, chains))
     plan = Plan(600, 4000 // chains, ("a",))
-    made = sampler._kernel(density)
+    made = sampler.kernel(density)
     points, fields = walk(made, plan, keys.numbered(key, chains), lambda: begin, like, None, Clock())
     x = np.concatenate([points["a"], points["b"]], axis=-1)
     assert int(fields["diverging"].sum()) == 0

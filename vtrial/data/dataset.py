@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from vtrial._types import Values
 from vtrial.dosing.batch import Batch
@@ -33,6 +34,13 @@ class Observations(eqx.Module):
     def censored(self) -> np.ndarray | Array:
         """Whether each value is known only to be in its interval."""
         return ~np.isnan(self.lower) if isinstance(self.lower, np.ndarray) else ~jnp.isnan(self.lower)
+
+
+def _only(seen: Observations, here: Bool[np.ndarray, " obs"]) -> Observations:
+    """Return the observations of some subjects, each with all of its own."""
+    place = np.cumsum(here) - 1
+    kept = jax.tree.map(lambda x: x[here], seen)
+    return eqx.tree_at(lambda o: o.previous, kept, np.where(kept.previous >= 0, place[kept.previous], -1))
 
 
 class Doses(eqx.Module):
@@ -86,6 +94,29 @@ class Dataset(eqx.Module):
     def every_covariate(self) -> dict[str, np.ndarray]:
         """Covariates as parameters take them: [subject span] where they vary, else [subject]."""
         return dict(self.covariates) | dict(self.varying)
+
+    def first(self, count: int) -> "Dataset":
+        """Return the data of the first subjects alone; an output that none of them has is left out."""
+        tables, members = [], []
+        for table, mine in zip(self.events.tables, self.events.members, strict=True):
+            if (here := mine < count).any():
+                tables.append(jax.tree.map(lambda x, here=here: x[here], table))
+                members.append(mine[here])
+        used = sum(len(m) * sum(t.sizes[:2]) for t, m in zip(tables, members, strict=True))
+        observations = {o: _only(seen, seen.subject < count) for o, seen in self.observations.items()}
+        return Dataset(
+            self.subjects[:count],
+            Batch(tuple(tables), tuple(members), used),
+            jax.tree.map(lambda x: x[self.doses.subject < count], self.doses),
+            {name: value[:count] for name, value in self.covariates.items()},
+            {name: value[:count] for name, value in self.varying.items()},
+            self.covariate_units,
+            {o: seen for o, seen in observations.items() if len(seen.value)},
+            self.output_units,
+            self.time_unit,
+            self.source,
+            self.sha256,
+        )
 
     def long(self, by_output: Values) -> np.ndarray:
         """Join values [..., obs of the output] of all outputs along one long axis, in the order of `observations`."""

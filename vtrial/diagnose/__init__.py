@@ -6,18 +6,27 @@ from vtrial.diagnose.gate import Gate
 from vtrial.diagnose.health import fit_health
 from vtrial.diagnose.loo import LeaveOneOut
 from vtrial.diagnose.notes import data_notes, fit_notes
+from vtrial.diagnose.recover import Recovery, recovery
+from vtrial.diagnose.refit import Limits, summarised
+from vtrial.diagnose.sbc import Calibration, calibration
 from vtrial.diagnose.table import parameter_table
 from vtrial.diagnose.vpc import VisualCheck
 
 __all__ = [
+    "Calibration",
     "Gate",
     "LeaveOneOut",
+    "Limits",
+    "Recovery",
     "VisualCheck",
+    "calibration",
     "check_fit",
     "compare",
     "data_notes",
     "fit_health",
     "fit_notes",
     "parameter_table",
+    "recovery",
     "stacking_weights",
+    "summarised",
 ]

@@ -78,14 +78,15 @@ class CrossChain(AbstractInference):
             draws=self.draws,
             start=self.start,
             jitter=self.jitter,
-            kernel=self._kernel,
+            kernel=self.kernel,
             centring=self.centring,
             checkpoint=checkpoint,
         )
         found[schema.SAMPLE_STATS].attrs.update(target_accept=self.target_accept)
         return found
 
-    def _kernel(self, density: UnconstrainedDensity) -> Kernel:
+    def kernel(self, density: UnconstrainedDensity) -> Kernel:
+        """Return the sampler of a density."""
         return chees.kernel(
             density,
             warmup=self.warmup,

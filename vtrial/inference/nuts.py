@@ -85,14 +85,15 @@ class Nuts(AbstractInference):
             draws=self.draws,
             start=self.start,
             jitter=self.jitter,
-            kernel=self._kernel,
+            kernel=self.kernel,
             centring=self.centring,
             checkpoint=checkpoint,
         )
         found[schema.SAMPLE_STATS].attrs.update(max_tree_depth=self.max_tree_depth, target_accept=self.target_accept)
         return found
 
-    def _kernel(self, density: UnconstrainedDensity) -> Kernel:
+    def kernel(self, density: UnconstrainedDensity) -> Kernel:
+        """Return the sampler of a density."""
         begin, go_on = hmc(density.potential, algo="NUTS")
         block = [tuple(sorted(density.population))] if self.dense_mass and density.dense else False
 
