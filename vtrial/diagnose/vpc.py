@@ -1,5 +1,7 @@
 """The visual predictive check."""
 
+from functools import reduce
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -67,7 +69,7 @@ def visual_predictive_check(
         limits = _limits(obs) if isinstance(statistical.noise[o], AbstractContinuous) else (-np.inf, np.inf)
         seen, made = (np.clip(values, *limits) for values in (obs.value, np.asarray(simulated[o])))
         parts.append(_one_output(o, obs.time, seen, made, units[o], time, bins))
-    return xr.Dataset(xr.merge(parts))
+    return reduce(xr.Dataset.merge, parts)
 
 
 def _limits(seen: Observations) -> tuple[float, float]:
