@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from hydra import compose, initialize_config_dir
 from hydra.core.plugins import Plugins
+from jax.scipy.special import logsumexp
 
 from tests.helpers import SHARED
 from vtrial import cli
@@ -65,12 +67,32 @@ def with_parameters(
     return eqx.tree_at(lambda s: s.population, statistical, population, is_leaf=lambda x: x is old)
 
 
-def maximum(statistical: StatisticalModel, data: Dataset, curvature: str = "interaction") -> Maximum:
-    """Maximise the approximate likelihood from the prior medians."""
+def maximum(statistical: StatisticalModel, data: Dataset, curvature: str = "interaction", **start: float) -> Maximum:
+    """Maximise the approximate likelihood from the prior medians, or from stated values."""
     marginal = Marginal(statistical, data, curvature, prior=False)
-    start = marginal.density.vector(marginal.density.centre(statistical.starts()))
-    fit = marginal.fit(np.asarray(start))
+    centre = marginal.density.centre(statistical.starts() | start)
+    fit = marginal.fit(np.asarray(marginal.density.vector(centre)))
     names = [n for n in marginal.density.order for _ in range(int(np.prod(marginal.density.sites[n][1])))]
     error = np.sqrt(np.diag(fit.covariance))
     draw = {name: np.asarray(value) for name, value in marginal.draw(jnp.asarray(fit.vector)).items()}
     return Maximum(draw, fit.objective, {n: float(e) for n, e in zip(names, error, strict=True)})
+
+
+def log_likelihood(objective: float, data: Dataset) -> float:
+    """Return the log-likelihood of an objective function."""
+    count = sum(len(seen.value) for seen in data.observations.values())
+    return -0.5 * float(objective) - 0.5 * count * float(np.log(2 * np.pi))
+
+
+def importance(statistical: StatisticalModel, data: Dataset, values: Mapping[str, float], samples: int) -> float:
+    """Return the log-likelihood at stated values by importance sampling of the subjects' random effects."""
+    marginal = Marginal(statistical, data, "interaction")
+    vector = marginal.density.vector(marginal.density.centre(values))
+    start = jnp.zeros((len(data.subjects), marginal.inner.size))
+    weights, _ = jax.jit(lambda v, z: marginal.importance(jax.random.key(1), v, z, samples))(vector, start)
+    return float((logsumexp(weights, axis=1) - np.log(samples)).sum())
+
+
+def logs(data: Dataset, output: str) -> float:
+    """Return the sum of the logarithms of an output: what a density of values is less than one of their logarithms."""
+    return float(np.log(data.observations[output].value).sum())
