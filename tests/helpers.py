@@ -125,6 +125,7 @@ MODEL_PARAMETERS = {
     },
     "ThreeCompartmentIntravenous": {"CL": 4.5, "VC": 28.0, "Q": 6.0, "VP": 55.0, "Q2": 1.0, "VP2": 120.0},
     "ThreeCompartmentOral": {"CL": 4.5, "VC": 28.0, "Q": 6.0, "VP": 55.0, "Q2": 1.0, "VP2": 120.0, "KA": 0.7},
+    "TumourGrowthRegression": {"BASE": 33.0, "KG": 0.75, "KS": 2.0},
     "TumourGrowthInhibition": {
         "CL": 0.3,
         "VC": 1.0,
@@ -137,6 +138,7 @@ MODEL_PARAMETERS = {
         "W0": 0.05,
     },
     "TwoCompartmentIntravenous": {"CL": 4.5, "VC": 58.4, "Q": 6.5, "VP": 38.4},
+    "TwoCompartmentMacro": {"A": 0.113, "ALPHA": 2.17, "B": 0.0185, "BETA": 0.26},
     "TwoCompartmentOral": {"CL": 4.5, "VC": 28.0, "Q": 6.0, "VP": 55.0, "KA": 0.7},
     "TwoCompartmentOralMichaelisMenten": {"VMAX": 15.0, "KM": 2.0, "VC": 30.0, "Q": 6.0, "VP": 60.0, "KA": 0.8},
     "TwoCompartmentTransitParallelElimination": {

@@ -7,6 +7,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.plugins import Plugins
 from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 from tests.helpers import classes
 from vtrial import cli
@@ -49,7 +50,10 @@ def test_every_choice_instantiates_as_its_group(file):
 def test_every_study_composes_and_builds(name):
     Plugins.instance().register(cli._studies_path())
     with initialize_config_dir(version_base="1.3", config_dir=str(directory("conf"))):
-        study = cli.build(compose(config_name=name, overrides=["directory=unused"]))
+        config = compose(config_name=name, overrides=["directory=unused"])
+        if OmegaConf.is_missing(config.data, "path"):  # data that are the user's to bring
+            config.data.path = "mine.csv"
+        study = cli.build(config)
     assert isinstance(study, Study)
     assert study.question
     assert study.context_of_use

@@ -80,6 +80,6 @@ def quantity(text: str | float, wanted: str, *, where: str) -> float:
     value = float(number)
     if not math.isfinite(value):
         raise UserError(f"{where}: '{text}' is not a finite number.")
-    if not unit.strip():
+    if not unit.strip() and wanted.strip():
         raise UserError(f"{where}: '{text}' has no unit; write for example '{number} {wanted}'.")
     return value * factor(unit.strip(), wanted, where=where)
