@@ -98,6 +98,16 @@ MODEL_PARAMETERS = {
     "OneCompartmentOralMichaelisMenten": {"VMAX": 30.0, "KM": 8.0, "VC": 32.0, "KA": 1.5},
     "OneCompartmentOralParallelElimination": {"CL": 0.105, "VC": 5.18, "VMAX": 1.397, "KM": 3.871, "KA": 0.319},
     "OneCompartmentOralTransit": {"CL": 6.0, "VC": 70.0, "KA": 1.1, "MTT": 2.5},
+    "OneCompartmentTransitTurnover": {
+        "KTR": 1.2,
+        "KA": 1.0,
+        "CL": 0.13,
+        "VC": 8.0,
+        "EMAX": 0.98,
+        "EC50": 1.1,
+        "KOUT": 0.053,
+        "E0": 97.0,
+    },
     "PCSK9Inhibition": {
         "KA": 0.245,
         "CL": 0.256,
@@ -167,6 +177,7 @@ MODEL_PARAMETERS = {
         "LAMBDA": 3.61,
     },
     "WholeBody": {"KA": 1.0, "CLINT": 30.0, "CLR": 2.0, "QS": 1.0, "KPS": 1.0},
+    "XenograftDoseResponse": {"V0": 0.12, "LAMBDA0": 0.1, "LAMBDA1": 0.11, "KAPPA": 0.005, "KDE": 3.3},
 }
 """Typical parameters of each model in models/; a new model adds its line here."""
 

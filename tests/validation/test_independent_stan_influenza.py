@@ -1,7 +1,7 @@
 """Influenza in a boarding school 1978 against Stan: SIR model, negative binomial counts, the same priors.
 
-Reference: rstan 2.21, model text of our own after the tutorial of Grinsztajn et al. 2021, doi:10.1002/sim.9164. Stan cuts
-the normal priors off at 0, which is three and ten posterior SDs and more away.
+Reference: rstan 2.21, model text of our own after the tutorial of Grinsztajn et al. 2021, doi:10.1002/sim.9164. Stan
+cuts the normal priors off at 0, which is more than ten posterior SDs away.
 """
 
 import csv

@@ -42,7 +42,8 @@ class UnconstrainedDensity:
             sites = handlers.trace(handlers.seed(model, key)).get_trace()
             for name, site in sites.items():
                 if site["type"] == "sample" and not site["is_observed"]:
-                    transform = biject_to(site["fn"].support)
+                    with jax.ensure_compile_time_eval():  # limits of a support are numbers, not traces of them
+                        transform = biject_to(site["fn"].support)
                     self.sites[name] = (transform, transform.inverse_shape(jnp.shape(site["value"])))
                     if not site["cond_indep_stack"]:
                         self.population = (*self.population, name)
