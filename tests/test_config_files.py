@@ -52,8 +52,12 @@ def test_every_study_composes_and_builds(name, tmp_path):
     with initialize_config_dir(version_base="1.3", config_dir=str(directory("conf"))):
         config = compose(config_name=name, overrides=["directory=unused"])
         if OmegaConf.is_missing(config.data, "path"):  # data that are the user's to bring
+<<<<<<< HEAD
             (tmp_path / "mine.csv").write_text("ID,TIME\n")
             config.data.path = str(tmp_path / "mine.csv")
+=======
+            config.data.path = "theophylline.csv"
+>>>>>>> studies
         study = cli.build(config)
     assert isinstance(study, Study)
     assert study.question

@@ -1,10 +1,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro
 import pytest
 from numpyro.infer.util import log_density
 
 from vtrial.inference.density import UnconstrainedDensity
+from vtrial.population import LogitNormalPrior
 
 
 @pytest.fixture(scope="module")
@@ -38,3 +40,18 @@ def test_potential_is_numpyros_log_density_with_jacobian(density, medians, stati
     expected, _ = log_density(statistical.joint(data), (), {}, named)
     jacobian = sum(jnp.sum(t.log_abs_det_jacobian(point[n], named[n])) for n, (t, _) in density.sites.items())
     assert float(density.potential(point)) == pytest.approx(-float(expected + jacobian), rel=1e-10)
+
+
+def test_priors_between_limits_leave_no_trace():
+    """A support whose limits are computed was once kept as a value of a trace that had ended."""
+
+    def model():
+        for name, prior in (("EMAX", LogitNormalPrior(0.9, 1.0)), ("F", LogitNormalPrior(0.5, 1.0, 0.2, 0.8))):
+            numpyro.sample(name, prior.distribution())
+
+    density = UnconstrainedDensity(model)
+    point = density.centre({"EMAX": 0.9, "F": 0.5})
+    found = density.constrain(point)
+    assert float(found["EMAX"]) == pytest.approx(0.9)
+    assert float(found["F"]) == pytest.approx(0.5)
+    assert np.isfinite(density.potential(point))
