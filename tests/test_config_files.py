@@ -47,17 +47,12 @@ def test_every_choice_instantiates_as_its_group(file):
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_every_study_composes_and_builds(name, tmp_path):
+def test_every_study_composes_and_builds(name):
     Plugins.instance().register(cli._studies_path())
     with initialize_config_dir(version_base="1.3", config_dir=str(directory("conf"))):
         config = compose(config_name=name, overrides=["directory=unused"])
         if OmegaConf.is_missing(config.data, "path"):  # data that are the user's to bring
-<<<<<<< HEAD
-            (tmp_path / "mine.csv").write_text("ID,TIME\n")
-            config.data.path = str(tmp_path / "mine.csv")
-=======
             config.data.path = "theophylline.csv"
->>>>>>> studies
         study = cli.build(config)
     assert isinstance(study, Study)
     assert study.question
