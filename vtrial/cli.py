@@ -261,8 +261,6 @@ def build(config: "DictConfig", folder: Path | None = None) -> Any:
     Raises:
         UserError: naming the key that is wrong.
     """
-    from hydra.errors import InstantiationException
-    from hydra.utils import instantiate
     from omegaconf import OmegaConf
 
     from vtrial.config import check
@@ -274,6 +272,22 @@ def build(config: "DictConfig", folder: Path | None = None) -> Any:
     path = plain["data"].get("path")
     if path is not None:
         plain["data"]["path"] = _locate(path, folder)
+    return _built(plain)
+
+
+def _part(key: str, node: Any, kind: type, folder: Path | None) -> Any:
+    """Return the object that a key beside the study describes."""
+    from vtrial.config import check
+
+    check(node, kind, key, folder)
+    return _built(node)
+
+
+def _built(plain: Any) -> Any:
+    """Instantiate what has been checked; a mistake that its constructor finds is told with its key."""
+    from hydra.errors import InstantiationException
+    from hydra.utils import instantiate
+
     try:
         return instantiate(plain, _convert_="all")
     except InstantiationException as error:
@@ -284,16 +298,6 @@ def build(config: "DictConfig", folder: Path | None = None) -> Any:
             raise
         key = re.search(r"full_key: (\S+)", str(error))
         raise UserError(f"{key.group(1)}: {cause}" if key and key.group(1) not in str(cause) else str(cause)) from error
-
-
-def _part(key: str, node: Any, kind: type, folder: Path | None) -> Any:
-    """Return the object that a key beside the study describes."""
-    from hydra.utils import instantiate
-
-    from vtrial.config import check
-
-    check(node, kind, key, folder)
-    return instantiate(node, _convert_="all")
 
 
 def _locate(path: str, folder: Path | None) -> str:
