@@ -55,11 +55,9 @@ def main() -> None:
         print(_HELP, end="")
     elif arguments[0] in ("compare", "average"):
         sys.exit(_several(arguments[0], arguments[1:]))
-    elif arguments[0] in _REHEARSALS:
-        _task.command = sys.argv.pop(1)  # Hydra reads the rest from there
-        sys.exit(_hydra(arguments[1:]))
     else:
-        sys.exit(_hydra(arguments))
+        _task.command = sys.argv.pop(1) if arguments[0] in _REHEARSALS else ""  # Hydra reads the rest from there
+        sys.exit(_hydra(sys.argv[1:]))
 
 
 def _several(command: str, arguments: list[str]) -> int:
@@ -197,8 +195,7 @@ class _Task:
 
     __name__ = "vtrial"
     directory: Path | None = None
-    command: str = ""
-    """A rehearsal instead of a run."""
+    command: str = ""  # a rehearsal instead of a run
     _began: float = _START
 
     def __call__(self, config: "DictConfig") -> None:
