@@ -26,7 +26,7 @@ def arguments(command: str, place: Path, *more: str) -> list[str]:
 
 
 def fits(place: Path, group: str) -> xr.Dataset:
-    return xr.open_datatree(place, engine="zarr", consolidated=False)[group].to_dataset()
+    return xr.open_datatree(place, engine="zarr", consolidated=False)[group].to_dataset().load()
 
 
 def test_a_calibration_is_resumed_and_made_longer(tmp_path):

@@ -55,11 +55,9 @@ def main() -> None:
         print(_HELP, end="")
     elif arguments[0] in ("compare", "average"):
         sys.exit(_several(arguments[0], arguments[1:]))
-    elif arguments[0] in _REHEARSALS:
-        _task.command = sys.argv.pop(1)  # Hydra reads the rest from there
-        sys.exit(_hydra(arguments[1:]))
     else:
-        sys.exit(_hydra(arguments))
+        _task.command = sys.argv.pop(1) if arguments[0] in _REHEARSALS else ""  # Hydra reads the rest from there
+        sys.exit(_hydra(sys.argv[1:]))
 
 
 def _several(command: str, arguments: list[str]) -> int:
@@ -197,8 +195,7 @@ class _Task:
 
     __name__ = "vtrial"
     directory: Path | None = None
-    command: str = ""
-    """A rehearsal instead of a run."""
+    command: str = ""  # a rehearsal instead of a run
     _began: float = _START
 
     def __call__(self, config: "DictConfig") -> None:
@@ -261,8 +258,6 @@ def build(config: "DictConfig", folder: Path | None = None) -> Any:
     Raises:
         UserError: naming the key that is wrong.
     """
-    from hydra.errors import InstantiationException
-    from hydra.utils import instantiate
     from omegaconf import OmegaConf
 
     from vtrial.config import check
@@ -274,6 +269,22 @@ def build(config: "DictConfig", folder: Path | None = None) -> Any:
     path = plain["data"].get("path")
     if path is not None:
         plain["data"]["path"] = _locate(path, folder)
+    return _built(plain)
+
+
+def _part(key: str, node: Any, kind: type, folder: Path | None) -> Any:
+    """Return the object that a key beside the study describes."""
+    from vtrial.config import check
+
+    check(node, kind, key, folder)
+    return _built(node)
+
+
+def _built(plain: Any) -> Any:
+    """Instantiate what has been checked; a mistake that its constructor finds is told with its key."""
+    from hydra.errors import InstantiationException
+    from hydra.utils import instantiate
+
     try:
         return instantiate(plain, _convert_="all")
     except InstantiationException as error:
@@ -284,16 +295,6 @@ def build(config: "DictConfig", folder: Path | None = None) -> Any:
             raise
         key = re.search(r"full_key: (\S+)", str(error))
         raise UserError(f"{key.group(1)}: {cause}" if key and key.group(1) not in str(cause) else str(cause)) from error
-
-
-def _part(key: str, node: Any, kind: type, folder: Path | None) -> Any:
-    """Return the object that a key beside the study describes."""
-    from hydra.utils import instantiate
-
-    from vtrial.config import check
-
-    check(node, kind, key, folder)
-    return instantiate(node, _convert_="all")
 
 
 def _locate(path: str, folder: Path | None) -> str:
