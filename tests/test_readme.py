@@ -16,20 +16,21 @@ def blocks(language):
     return re.findall(rf"^```{language}\n(.*?)^```", TEXT, flags=re.DOTALL | re.MULTILINE)
 
 
-VERBS = ("compare", "average", "sbc", "recover")
-"""What needs runs, or a study's name, that a README only stands for."""
+OF_RUNS, OF_STUDIES = ("compare", "average"), ("sbc", "recover")
+"""Subcommands."""
 COMMANDS = [line.partition("#")[0].strip() for block in blocks("bash") for line in block.splitlines()]
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("vtrial ")])
 def test_commands_compose(command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    if (verb := command.split()[1]) in VERBS:
+    if (verb := command.split()[1]) in OF_RUNS:
         code, _, err = run_cli(verb)
         assert code == 2
         assert err != run_cli("nonsense")[2]  # it is known, and says what it needs
         return
-    arguments = [a for a in shlex.split(command)[1:] if a not in ("-m", "--cfg", "job")]
+    arguments = [a for a in shlex.split(command)[1:] if a not in ("-m", "--cfg", "job", *OF_STUDIES)]
+    arguments = [a.replace("STUDY", "theophylline") for a in arguments]
     arguments = [re.sub(r"=(\d+),[\d,]+$", r"=\1", a) for a in arguments]  # one value of a sweep
     code, out, err = run_cli(*arguments, "--cfg", "job")
     assert code == 0, err

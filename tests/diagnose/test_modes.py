@@ -68,7 +68,7 @@ def judged(found, statistical):
     return Gate().judge(fit_health(found[schema.POSTERIOR], found[schema.SAMPLE_STATS], prior, statistical))
 
 
-SAMPLER = Nuts(chains=4, warmup=300, draws=200, target_accept=0.8)
+SAMPLER = Nuts(chains=4, warmup=300, draws=200, target_accept=0.8, centring="none")
 
 
 def test_the_flip_flop_trap_is_reported(wide, data, monkeypatch):

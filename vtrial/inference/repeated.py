@@ -249,7 +249,7 @@ def _walked(
 
         return jax.lax.fori_loop(0, warmup + draws, one, (state, room))[1]
 
-    state = jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), kernel.init(each, begin))
+    state = jax.tree.map(jnp.asarray, kernel.init(each, begin))
     if kernel.over is not None:
         over = jax.vmap if kernel.over is jax.vmap else _in_order
         return over(run)(state)
