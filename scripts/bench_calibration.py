@@ -123,20 +123,7 @@ def measure(case: str, made: StatisticalModel, data: Dataset, seeds: int, sample
         method = SAMPLERS[name]
         for seed in range(seeds):
             began, clock = time.monotonic(), Clock()
-            found = sample(
-                jax.random.key(seed),
-                made,
-                data,
-                chains=method.chains,
-                warmup=method.warmup,
-                draws=method.draws,
-                start="medians",
-                jitter=method.jitter,
-                kernel=method.kernel,
-                centring=method.centring,
-                checkpoint=None,
-                clock=clock,
-            )
+            found = sample(jax.random.key(seed), method, made, data, clock=clock)
             wall = time.monotonic() - began
             health = statistics(population_columns(found[schema.POSTERIOR], made))
             least = float(min(health["ess_bulk"].min(), health["ess_tail"].min()))

@@ -25,11 +25,10 @@ def population_columns(posterior: xr.Dataset, statistical: StatisticalModel) -> 
     """Return every population-level parameter as [chain draw], fixed ones too, and the correlations one by one."""
     dims = (schema.CHAIN, schema.DRAW)
     columns = {name: posterior[name].transpose(*dims).to_numpy() for name in statistical.every_prior()}
-    effects = statistical.population.effects
-    if CORRELATION in posterior:
-        correlation = posterior[CORRELATION].to_numpy()
-        pairs = [(i, j) for i in range(len(effects)) for j in range(i)]
-        columns |= {f"corr_{effects[j]}_{effects[i]}": correlation[..., i, j] for i, j in pairs}
+    population = statistical.population
+    for one, other in population.correlated_pairs() if CORRELATION in posterior else ():
+        at = population.effects.index(other), population.effects.index(one)
+        columns[f"corr_{one}_{other}"] = posterior[CORRELATION].to_numpy()[..., at[0], at[1]]
     return columns
 
 

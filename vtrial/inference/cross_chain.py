@@ -1,26 +1,15 @@
 """Hamiltonian Monte Carlo across chains: many short chains in lock step, on a CPU or a GPU."""
 
-from collections.abc import Mapping
-
 import equinox as eqx
-import xarray as xr
-from jaxtyping import Array, Key
 
-from vtrial import schema
-from vtrial.data import Dataset
 from vtrial.errors import UserError
 from vtrial.inference import chees
-from vtrial.inference.base import AbstractInference
-from vtrial.inference.centring import check_centring
-from vtrial.inference.checkpoint import Checkpoint, identity
 from vtrial.inference.density import UnconstrainedDensity
-from vtrial.inference.mcmc import sample
-from vtrial.inference.start import check_start
+from vtrial.inference.mcmc import AbstractMarkovChain
 from vtrial.inference.walk import Kernel
-from vtrial.likelihood import StatisticalModel
 
 
-class CrossChain(AbstractInference):
+class CrossChain(AbstractMarkovChain):
     """ChEES-HMC: chains tune one step size, one mass matrix and one jittered trajectory length together.
 
     Every chain takes the same number of leapfrog steps, so none waits for another, and warm-up learns from all at once.
@@ -53,37 +42,6 @@ class CrossChain(AbstractInference):
                 f"Cross-chain sampling needs chains >= 4 (they tune one another), warmup >= 20, draws >= 4 and "
                 f"max_steps >= 1; got {self.chains}, {self.warmup}, {self.draws}, {self.max_steps}."
             )
-        if not 0 < self.target_accept < 1:
-            raise UserError(f"inference.target_accept is a probability between 0 and 1, not {self.target_accept}.")
-        check_start(self.start)
-        check_centring(self.centring)
-
-    def __call__(
-        self,
-        key: Key[Array, ""],
-        statistical: StatisticalModel,
-        data: Dataset,
-        *,
-        checkpoint: Checkpoint | None = None,
-    ) -> Mapping[str, xr.Dataset]:
-        """Sample all chains, chunk by chunk."""
-        if checkpoint:
-            checkpoint.claim(identity(self, key, statistical, data))
-        found = sample(
-            key,
-            statistical,
-            data,
-            chains=self.chains,
-            warmup=self.warmup,
-            draws=self.draws,
-            start=self.start,
-            jitter=self.jitter,
-            kernel=self.kernel,
-            centring=self.centring,
-            checkpoint=checkpoint,
-        )
-        found[schema.SAMPLE_STATS].attrs.update(target_accept=self.target_accept)
-        return found
 
     def kernel(self, density: UnconstrainedDensity) -> Kernel:
         """Return the sampler of a density."""
@@ -95,13 +53,9 @@ class CrossChain(AbstractInference):
             dense_mass=self.dense_mass,
         )
 
-    def count(self) -> int | None:
-        """Return chains times draws."""
-        return self.chains * self.draws
-
-    def inputs(self) -> dict[str, str]:
-        """Return none."""
-        return {}
+    def settings(self) -> dict[str, float]:
+        """Return the target acceptance."""
+        return {"target_accept": self.target_accept}
 
     def describe(self) -> str:
         """Say how many chains and draws."""

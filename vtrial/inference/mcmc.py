@@ -1,8 +1,10 @@
 """What every Markov chain method does around its kernel: start, walk, name the draws."""
 
 import logging
-from collections.abc import Callable, Mapping
+from abc import abstractmethod
+from collections.abc import Mapping
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import xarray as xr
@@ -10,30 +12,81 @@ from jaxtyping import Array, Key
 
 from vtrial import keys, schema
 from vtrial.data import Dataset
+from vtrial.errors import UserError
 from vtrial.inference import groups
-from vtrial.inference.centring import centred
-from vtrial.inference.checkpoint import Checkpoint
-from vtrial.inference.density import UnconstrainedDensity
-from vtrial.inference.start import starts
+from vtrial.inference.base import AbstractInference
+from vtrial.inference.centring import centred, check_centring
+from vtrial.inference.checkpoint import Checkpoint, identity
+from vtrial.inference.density import Point, UnconstrainedDensity
+from vtrial.inference.start import check_start, starts
 from vtrial.inference.walk import Clock, Kernel, Plan, walk
 from vtrial.likelihood import StatisticalModel
 
 log = logging.getLogger(__name__)
 
 
+class AbstractMarkovChain(AbstractInference):
+    """Chains that walk through the joint density; a method of this kind gives the kernel and its settings."""
+
+    chains: eqx.AbstractVar[int]
+    """How many chains."""
+    warmup: eqx.AbstractVar[int]
+    """Warm-up iterations of each chain; dropped."""
+    draws: eqx.AbstractVar[int]
+    """Draws kept of each chain."""
+    target_accept: eqx.AbstractVar[float]
+    """Acceptance probability the step size is tuned to."""
+    start: eqx.AbstractVar[str]
+    """`medians`: near the prior medians; `pathfinder` or `laplace`: drawn from an approximation found from there."""
+    jitter: eqx.AbstractVar[float]
+    """SD of the starting points around the prior medians, on the unconstrained scale."""
+    centring: eqx.AbstractVar[str]
+    """Random effects to sample centred: `auto` (those that the data say much of, by a Laplace fit), `none`, `all`."""
+
+    @abstractmethod
+    def kernel(self, density: UnconstrainedDensity) -> Kernel:
+        """Return the sampler of a density."""
+
+    @abstractmethod
+    def settings(self) -> dict[str, float]:
+        """Return what a reader of the sampler's statistics has to know of it: attributes of `sample_stats`."""
+
+    def __check_init__(self):
+        """Refuse settings that no method has."""
+        if not 0 < self.target_accept < 1:
+            raise UserError(f"inference.target_accept is a probability between 0 and 1, not {self.target_accept}.")
+        check_start(self.start)
+        check_centring(self.centring)
+
+    def __call__(
+        self,
+        key: Key[Array, ""],
+        statistical: StatisticalModel,
+        data: Dataset,
+        *,
+        checkpoint: Checkpoint | None = None,
+    ) -> Mapping[str, xr.Dataset]:
+        """Sample all chains, chunk by chunk."""
+        if checkpoint:
+            checkpoint.claim(identity(self, key, statistical, data))
+        return sample(key, self, statistical, data, checkpoint=checkpoint)
+
+    def count(self) -> int | None:
+        """Return chains times draws."""
+        return self.chains * self.draws
+
+    def inputs(self) -> dict[str, str]:
+        """Return none."""
+        return {}
+
+
 def sample(
     key: Key[Array, ""],
+    method: AbstractMarkovChain,
     statistical: StatisticalModel,
     data: Dataset,
     *,
-    chains: int,
-    warmup: int,
-    draws: int,
-    start: str,
-    jitter: float,
-    kernel: Callable[[UnconstrainedDensity], Kernel],
-    centring: str,
-    checkpoint: Checkpoint | None,
+    checkpoint: Checkpoint | None = None,
     clock: Clock | None = None,
 ) -> Mapping[str, xr.Dataset]:
     """Return the groups of a fit by the kernel made for the joint density.
@@ -41,17 +94,22 @@ def sample(
     What was centred is in the attribute `centred` of `sample_stats`.
     """
     clock = clock or Clock()
-    statistical = centred(statistical, data, centring)
+    statistical = centred(statistical, data, method.centring)
     density = UnconstrainedDensity(statistical.joint(data))
     like = {
-        name: jax.ShapeDtypeStruct((chains, *shape), jnp.result_type(float))
+        name: jax.ShapeDtypeStruct((method.chains, *shape), jnp.result_type(float))
         for name, (_, shape) in density.sites.items()
     }
+
+    def begin() -> Point:
+        chosen = {"chains": method.chains, "kind": method.start, "jitter": method.jitter}
+        return starts(keys.named(key, "start"), density, statistical, data, **chosen)
+
     points, fields = walk(
-        kernel(density),
-        Plan(warmup, draws, density.population),
-        keys.numbered(keys.named(key, "chains"), chains),
-        lambda: starts(keys.named(key, "start"), density, statistical, data, chains=chains, kind=start, jitter=jitter),
+        method.kernel(density),
+        Plan(method.warmup, method.draws, density.population),
+        keys.numbered(keys.named(key, "chains"), method.chains),
+        begin,
         like,
         checkpoint,
         clock,
@@ -62,5 +120,5 @@ def sample(
     )
     posterior = groups.posterior(density.named(points), statistical, data)
     stats = groups.sample_stats(fields)
-    stats.attrs["centred"] = list(statistical.centred)
+    stats.attrs |= {"centred": list(statistical.centred)} | method.settings()
     return {schema.POSTERIOR: posterior, schema.SAMPLE_STATS: stats}

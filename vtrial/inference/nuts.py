@@ -1,30 +1,20 @@
 """The no-U-turn sampler, started where the priors say."""
 
-from collections.abc import Mapping
-
 import equinox as eqx
 import jax
-import xarray as xr
-from jaxtyping import Array, Key
+from jaxtyping import Array
 from numpyro.infer.hmc import hmc
 
-from vtrial import schema
-from vtrial.data import Dataset
 from vtrial.errors import UserError, nearest
-from vtrial.inference.base import AbstractInference
-from vtrial.inference.centring import check_centring
-from vtrial.inference.checkpoint import Checkpoint, identity
 from vtrial.inference.density import Point, UnconstrainedDensity
-from vtrial.inference.mcmc import sample
-from vtrial.inference.start import check_start
+from vtrial.inference.mcmc import AbstractMarkovChain
 from vtrial.inference.walk import Kernel, one_after_the_other
-from vtrial.likelihood import StatisticalModel
 
 _FIELDS = ("diverging", "energy", "num_steps", "accept_prob", "potential_energy")
 _METHODS = ("auto", "sequential", "vectorized")
 
 
-class Nuts(AbstractInference):
+class Nuts(AbstractMarkovChain):
     """NumPyro's NUTS, its mass matrix dense over the population level and diagonal over the subjects.
 
     Source: Hoffman and Gelman 2014, arXiv:1111.4246; Phan, Pradhan and Jankowiak 2019, arXiv:1912.11554.
@@ -58,39 +48,8 @@ class Nuts(AbstractInference):
                 f"NUTS needs chains >= 2 (to compare them), warmup >= 1 and draws >= 4; got {self.chains}, "
                 f"{self.warmup}, {self.draws}."
             )
-        if not 0 < self.target_accept < 1:
-            raise UserError(f"inference.target_accept is a probability between 0 and 1, not {self.target_accept}.")
         if self.chain_method not in _METHODS:
             raise UserError(f"inference.chain_method is '{self.chain_method}'. {nearest(self.chain_method, _METHODS)}")
-        check_start(self.start)
-        check_centring(self.centring)
-
-    def __call__(
-        self,
-        key: Key[Array, ""],
-        statistical: StatisticalModel,
-        data: Dataset,
-        *,
-        checkpoint: Checkpoint | None = None,
-    ) -> Mapping[str, xr.Dataset]:
-        """Sample all chains, chunk by chunk."""
-        if checkpoint:
-            checkpoint.claim(identity(self, key, statistical, data))
-        found = sample(
-            key,
-            statistical,
-            data,
-            chains=self.chains,
-            warmup=self.warmup,
-            draws=self.draws,
-            start=self.start,
-            jitter=self.jitter,
-            kernel=self.kernel,
-            centring=self.centring,
-            checkpoint=checkpoint,
-        )
-        found[schema.SAMPLE_STATS].attrs.update(max_tree_depth=self.max_tree_depth, target_accept=self.target_accept)
-        return found
 
     def kernel(self, density: UnconstrainedDensity) -> Kernel:
         """Return the sampler of a density."""
@@ -116,13 +75,9 @@ class Nuts(AbstractInference):
         )
         return Kernel(jax.vmap(init), step, jax.vmap if side_by_side else one_after_the_other)
 
-    def count(self) -> int | None:
-        """Return chains times draws."""
-        return self.chains * self.draws
-
-    def inputs(self) -> dict[str, str]:
-        """Return none."""
-        return {}
+    def settings(self) -> dict[str, float]:
+        """Return target acceptance and greatest tree depth."""
+        return {"max_tree_depth": self.max_tree_depth, "target_accept": self.target_accept}
 
     def describe(self) -> str:
         """Say how many chains and draws."""

@@ -19,12 +19,11 @@ from vtrial.data import Dataset, Observations
 from vtrial.errors import UserError, nearest
 from vtrial.inference import groups
 from vtrial.inference.base import AbstractInference
-from vtrial.inference.cross_chain import CrossChain
 from vtrial.inference.density import Point, UnconstrainedDensity
-from vtrial.inference.nuts import Nuts
+from vtrial.inference.mcmc import AbstractMarkovChain
 from vtrial.inference.prior import Prior
 from vtrial.inference.saved import Saved
-from vtrial.inference.walk import Kernel
+from vtrial.inference.walk import Kernel, strong
 from vtrial.likelihood import StatisticalModel
 from vtrial.noise import RepeatedEvents, TimeToEvent
 from vtrial.population import effects as random_effects
@@ -81,7 +80,7 @@ class Repeated:
         _check(inference, statistical, data)
         self.inference, self.statistical, self.data = inference, statistical, data
         population = statistical.population
-        pairs = [(b[j], b[i]) for b in population.correlated_blocks() for i in range(len(b)) for j in range(i)]
+        pairs = population.correlated_pairs()
         self._pairs = [(population.effects.index(a), population.effects.index(b)) for a, b in pairs]
         self.quantities = (*statistical.priors(), *(f"corr_{a}_{b}" for a, b in pairs), LOG_LIKELIHOOD)
         self.units = [statistical.units().get(name, "") for name in self.quantities]
@@ -92,7 +91,7 @@ class Repeated:
     @property
     def compiled(self) -> bool:
         """Whether all data sets are fitted by one program."""
-        return isinstance(self.inference, CrossChain | Nuts)
+        return isinstance(self.inference, AbstractMarkovChain)
 
     def simulate(self, each: Key[Array, " replicate"], at: Values | None = None) -> Simulated:
         """Draw population level and random effects from the prior, and what would be measured in these people.
@@ -188,7 +187,7 @@ class Repeated:
     def _fitted(self, key: Key[Array, ""], values: Measured) -> tuple[Array, Array, Bool[Array, ""]]:
         """Return draws [chain draw quantity], the share that diverged, and whether every chain could start."""
         inference = self.inference
-        assert isinstance(inference, CrossChain | Nuts)
+        assert isinstance(inference, AbstractMarkovChain)
         density = UnconstrainedDensity(self.statistical.joint(self._observed(values)))
         begin, started = self._starts(keys.named(key, "start"), density, inference.chains, inference.jitter)
         chains = keys.numbered(keys.named(key, "chains"), inference.chains)
@@ -206,14 +205,9 @@ class Repeated:
         self, key: Key[Array, ""], density: UnconstrainedDensity, chains: int, jitter: float
     ) -> tuple[Point, Bool[Array, ""]]:
         """Return a start for each chain near the prior medians, at them where there is no density near."""
-        centre = density.centre(self.statistical.starts())
-
-        def near(one: Key[Array, ""]) -> Point:
-            return {n: x + jitter * jax.random.normal(keys.named(one, n), x.shape) for n, x in centre.items()}
-
-        tried = jax.tree.map(
-            lambda a, b: jnp.concatenate([a, b[None]]), jax.vmap(near)(keys.numbered(key, chains)), centre
-        )
+        medians = self.statistical.starts()
+        near = jax.vmap(lambda one: density.near(one, medians, jitter))(keys.numbered(key, chains))
+        tried = jax.tree.map(lambda a, b: jnp.concatenate([a, b[None]]), near, density.centre(medians))
         good = jnp.isfinite(jax.vmap(density.potential)(tried))
         found = jax.tree.map(lambda x: jnp.where(good[:-1].reshape(-1, *[1] * (x.ndim - 1)), x[:-1], x[-1:]), tried)
         return found, (good[:-1] | good[-1]).all()
@@ -249,7 +243,7 @@ def _walked(
 
         return jax.lax.fori_loop(0, warmup + draws, one, (state, room))[1]
 
-    state = jax.tree.map(jnp.asarray, kernel.init(each, begin))
+    state = jax.tree.map(strong, kernel.init(each, begin))
     if kernel.over is not None:
         over = jax.vmap if kernel.over is jax.vmap else _in_order
         return over(run)(state)

@@ -102,7 +102,7 @@ def walk(
         clock: is told where the time goes.
     """
     began = time.monotonic()
-    init = jax.jit(lambda *given: jax.tree.map(_strong, kernel.init(*given)))
+    init = jax.jit(lambda *given: jax.tree.map(strong, kernel.init(*given)))
     shapes = jax.eval_shape(init, keys, like)
     chunk, count = _chunk(kernel), jax.ShapeDtypeStruct((), jnp.int32)
     made = jax.eval_shape(chunk, shapes, count)[1]
@@ -132,7 +132,7 @@ def walk(
     return record.all()
 
 
-def _strong(x: Any) -> Array:
+def strong(x: Any) -> Array:
     """Return an array whose type is its own: a saved state that is read again has no weak ones."""
     x = x if isinstance(x, jax.Array) else jnp.asarray(x)
     return x if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else jax.lax.convert_element_type(x, x.dtype)

@@ -94,6 +94,20 @@ class AbstractNoise(eqx.Module):
         """
 
 
+class AbstractWithoutError(AbstractNoise):
+    """The law of an observation that is no measurement with an error: a number, a category, an event."""
+
+    def deviation(self, prediction: Float[Array, " obs"], values: Values) -> Float[Array, " obs"] | None:
+        """Return none."""
+        return None
+
+    def residual(
+        self, prediction: Float[Array, " obs"], values: Values, seen: Observations
+    ) -> Float[Array, " obs"] | None:
+        """Return none."""
+        return None
+
+
 Number = AbstractPrior | float
 """A parameter that is estimated, or known."""
 

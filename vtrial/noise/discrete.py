@@ -10,10 +10,10 @@ from jaxtyping import Array, Float, Key
 
 from vtrial._types import Values
 from vtrial.data.dataset import Dataset, Observations
-from vtrial.noise.base import AbstractNoise, Visits, refuse
+from vtrial.noise.base import AbstractWithoutError, Visits, refuse
 
 
-class AbstractDiscrete(AbstractNoise):
+class AbstractDiscrete(AbstractWithoutError):
     """A measurement that is a whole number from 0, independent of those before it; it has no residual."""
 
     @abstractmethod
@@ -59,16 +59,6 @@ class AbstractDiscrete(AbstractNoise):
     ) -> Float[Array, " obs"]:
         """Return numbers that would be observed."""
         return jax.vmap(lambda key, f: self.draw(key, f, values))(visits.own, prediction)
-
-    def deviation(self, prediction: Float[Array, " obs"], values: Values) -> Float[Array, " obs"] | None:
-        """Return none."""
-        return None
-
-    def residual(
-        self, prediction: Float[Array, " obs"], values: Values, seen: Observations
-    ) -> Float[Array, " obs"] | None:
-        """Return none."""
-        return None
 
 
 def refuse_censored(output: str, data: Dataset) -> None:

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from vtrial._types import Values
 from vtrial.data.dataset import Dataset, Observations
-from vtrial.noise.base import AbstractNoise, Visits, refuse
+from vtrial.noise.base import AbstractWithoutError, Visits, refuse
 from vtrial.noise.law import log1mexp
 from vtrial.noise.poisson import draw_poisson, log_poisson
 from vtrial.population import AbstractPrior
@@ -19,20 +19,11 @@ _LEAST = 1e-30
 """Least hazard and least increment of it: a numerical solution may be a little below 0."""
 
 
-class TimeToEvent(AbstractNoise):
-    """An event that happens to a subject once, or not while it is watched; the prediction is the cumulative hazard H.
+class AbstractEvent(AbstractWithoutError):
+    """Events with a hazard; the prediction is its integral, the cumulative hazard."""
 
-    DV is 1 at the time of the event and 0 at a time at which the subject is still free of it (right-censored). With
-    `data.censored: use`, DV 1 and CENS 1 say that it happened between the row before and this one (interval-censored).
-    Each row counts from the one before it: its probability is given that the subject was free of the event then. H is
-    0 where the model begins, at the subject's first row of any kind.
-
-    A replicate is 1 at the times by which the event has happened, 0 before. The same patient has it at the same time
-    in every endpoint.
-    """
-
-    hazard: str = eqx.field(static=True)
-    """The model's output that is the hazard, the derivative of H."""
+    hazard: eqx.AbstractVar[str]
+    """The model's output that is the hazard."""
 
     @property
     def also(self) -> tuple[str, ...]:
@@ -46,6 +37,22 @@ class TimeToEvent(AbstractNoise):
     def units(self, output: str, time: str) -> dict[str, str]:
         """Return none."""
         return {}
+
+
+class TimeToEvent(AbstractEvent):
+    """An event that happens to a subject once, or not while it is watched; the prediction is the cumulative hazard H.
+
+    DV is 1 at the time of the event and 0 at a time at which the subject is still free of it (right-censored). With
+    `data.censored: use`, DV 1 and CENS 1 say that it happened between the row before and this one (interval-censored).
+    Each row counts from the one before it: its probability is given that the subject was free of the event then. H is
+    0 where the model begins, at the subject's first row of any kind.
+
+    A replicate is 1 at the times by which the event has happened, 0 before. The same patient has it at the same time
+    in every endpoint.
+    """
+
+    hazard: str = eqx.field(static=True)
+    """The model's output that is the hazard, the derivative of H."""
 
     def check(self, output: str, data: Dataset) -> None:
         """Refuse values other than 0 and 1, and rows after an event."""
@@ -75,22 +82,12 @@ class TimeToEvent(AbstractNoise):
         threshold = jax.vmap(jax.random.exponential)(visits.person)
         return (prediction >= threshold).astype(prediction.dtype)
 
-    def deviation(self, prediction: Float[Array, " obs"], values: Values) -> Float[Array, " obs"] | None:
-        """Return none."""
-        return None
-
-    def residual(
-        self, prediction: Float[Array, " obs"], values: Values, seen: Observations
-    ) -> Float[Array, " obs"] | None:
-        """Return none."""
-        return None
-
     def describe(self) -> str:
         """Name the law."""
         return f"time to one event, cumulative hazard f, hazard {self.hazard}"
 
 
-class RepeatedEvents(AbstractNoise):
+class RepeatedEvents(AbstractEvent):
     """Events that come back; the prediction is their cumulative hazard, a Poisson process given the subject.
 
     DV is 1 at the time of each event, and 0 where the subject is watched without one, as at the end. With
@@ -100,19 +97,6 @@ class RepeatedEvents(AbstractNoise):
 
     hazard: str = eqx.field(static=True)
     """The model's output that is the hazard, the derivative of H."""
-
-    @property
-    def also(self) -> tuple[str, ...]:
-        """Need the hazard."""
-        return (self.hazard,)
-
-    def priors(self) -> dict[str, AbstractPrior]:
-        """Return none: the hazard's parameters are the model's."""
-        return {}
-
-    def units(self, output: str, time: str) -> dict[str, str]:
-        """Return none."""
-        return {}
 
     def check(self, output: str, data: Dataset) -> None:
         """Refuse values other than 0 and 1, and of censored rows other than whole numbers from 1 on."""
@@ -138,16 +122,6 @@ class RepeatedEvents(AbstractNoise):
     ) -> Float[Array, " obs"]:
         """Return how many events happen since the measurement before."""
         return jax.vmap(draw_poisson)(visits.own, _increment(prediction, visits.previous))
-
-    def deviation(self, prediction: Float[Array, " obs"], values: Values) -> Float[Array, " obs"] | None:
-        """Return none."""
-        return None
-
-    def residual(
-        self, prediction: Float[Array, " obs"], values: Values, seen: Observations
-    ) -> Float[Array, " obs"] | None:
-        """Return none."""
-        return None
 
     def describe(self) -> str:
         """Name the law."""

@@ -204,6 +204,10 @@ class Population(eqx.Module):
         blocks = (self.effects,) if self.blocks is None else self.blocks
         return tuple(tuple(n for n in self.effects if n in block) for block in blocks if len(block) > 1)
 
+    def correlated_pairs(self) -> tuple[tuple[str, str], ...]:
+        """Return the pairs of parameters whose etas have a correlation to estimate."""
+        return tuple((b[j], b[i]) for b in self.correlated_blocks() for i in range(len(b)) for j in range(i))
+
     @property
     def correlated(self) -> bool:
         """Whether the etas have a correlation to estimate."""
