@@ -33,7 +33,7 @@ def beta_above(
     b: Float[Array, ""] | float,
     a_other: Float[Array, ""] | float,
     b_other: Float[Array, ""] | float,
-    margin: float = 0.0,
+    margin: Float[Array, ""] | float = 0.0,
 ) -> Float[Array, ""]:
     """Return the probability that Beta(a, b) exceeds Beta(a_other, b_other) by more than a margin.
 

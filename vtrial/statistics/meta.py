@@ -75,7 +75,7 @@ def binary(
     low, high = wide[peak].min() - step, wide[peak].max() + step
     mu = np.linspace(low, high, min(max(int((high - low) / (_FINE * narrow)), 100), _MU))
     log_mass = _binary_evidence(mu, tau, events, number) + norm.logpdf(mu[:, None], mean, sd) + tau_weight
-    mass = np.exp(log_mass - logsumexp(log_mass)).ravel()
+    mass = np.exp(log_mass - np.asarray(logsumexp(log_mass))).ravel()
     pair = np.broadcast_arrays(mu[:, None], tau[None])
     return MetaPosterior(pair[0].ravel(), np.zeros(mass.size), pair[1].ravel(), mass)
 
@@ -102,7 +102,7 @@ def normal(
     middle = ((estimate / variance).sum(1) + mean / sd**2) / precision
     squares = (estimate**2 / variance).sum(1) + mean**2 / sd**2 - middle**2 * precision
     log_mass = tau_weight - 0.5 * (np.log(variance).sum(1) + np.log(precision) + squares)
-    return MetaPosterior(middle, 1 / np.sqrt(precision), tau, np.exp(log_mass - logsumexp(log_mass)))
+    return MetaPosterior(middle, 1 / np.sqrt(precision), tau, np.exp(log_mass - np.asarray(logsumexp(log_mass))))
 
 
 def predictive(posterior: MetaPosterior) -> tuple[Float[np.ndarray, " node"], Float[np.ndarray, " node"]]:

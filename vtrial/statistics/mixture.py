@@ -3,6 +3,8 @@
 Priors are computed once, in numpy; updates happen in thousands of trials and are traceable.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -235,7 +237,7 @@ def beta_worth(mixture: BetaMixture) -> float:
     odds = digamma(a) - digamma(b) + sd * np.linspace(-15, 15, _QUADRATURE)[:, None]
     p = expit(odds)
     mass = np.exp(a * log_expit(odds) + b * log_expit(-odds) - betaln(a, b)) * sd * 30 / (_QUADRATURE - 1)
-    curve = jax.vmap(jax.vmap(jax.grad(jax.grad(lambda x: beta_log_density(mixture, x)))))(jnp.asarray(p))
+    curve = _curve(beta_log_density, jax.tree.map(jnp.asarray, mixture), jnp.asarray(p))
     return float((np.asarray(mixture.weight) * (mass * -np.asarray(curve) * p * (1 - p)).sum(0)).sum())
 
 
@@ -247,5 +249,13 @@ def normal_worth(mixture: NormalMixture, sd: float) -> float:
     unit = np.linspace(-10, 10, _QUADRATURE)[:, None]
     mass = normal_distribution.pdf(unit) * 20 / (_QUADRATURE - 1)
     value = jnp.asarray(np.asarray(mixture.mean) + np.asarray(mixture.sd) * unit)
-    curve = jax.vmap(jax.vmap(jax.grad(jax.grad(lambda x: normal_log_density(mixture, x)))))(value)
+    curve = _curve(normal_log_density, jax.tree.map(jnp.asarray, mixture), value)
     return float((np.asarray(mixture.weight) * (mass * -np.asarray(curve)).sum(0)).sum() * sd**2)
+
+
+@partial(jax.jit, static_argnums=0)
+def _curve(
+    log_density: Callable[..., Array], mixture: BetaMixture | NormalMixture, value: Float[Array, "node component"]
+) -> Float[Array, "node component"]:
+    """Return the second derivative of a mixture's log density at each value."""
+    return jax.vmap(jax.vmap(jax.grad(jax.grad(lambda x: log_density(mixture, x)))))(value)
