@@ -22,5 +22,5 @@ def test_size():
 @pytest.mark.parametrize("wrong", [{"effect": 0.0}, {"sd": (1, -1)}, {"correlation": (2, 0)}, {"share": 1.0}])
 def test_refusals(wrong):
     given = {"effect": 1.0, "sd": (1, 1), "correlation": (0, 0)} | wrong
-    with pytest.raises(UserError, match="not|effect"):
+    with pytest.raises(UserError, match=r"not|effect"):
         prognosis.sample_size(given.pop("effect"), given.pop("sd"), given.pop("correlation"), **given)
