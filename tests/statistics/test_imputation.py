@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from tests.statistics.data import visits
-from vtrial.statistics import imputation, regression
+from vtrial.statistics import imputation, regression, strategy
 
 
 def test_rubin():
@@ -33,7 +33,7 @@ def test_antidepressant_jump_to_reference():
         )(filled)
 
     found = jax.jit(
-        lambda: imputation.reference_based(patients, jnp.ones(172, bool), imputation.jump_to_reference, effect)
+        lambda: imputation.reference_based(patients, jnp.ones(172, bool), strategy.JumpToReference(), effect)
     )()
     np.testing.assert_allclose(found.estimate, [0.092, -1.305, -1.929, -2.126], atol=5e-4)
     np.testing.assert_allclose(found.error, [0.695, 0.878, 0.862, 0.858], atol=5e-4)
@@ -43,25 +43,25 @@ OWN, REFERENCE = jnp.array([1.0, 3.0, 6.0]), jnp.array([0.0, 1.0, 1.5])
 
 
 @pytest.mark.parametrize(
-    ("strategy", "last", "expected"),
+    ("assumed", "last", "expected"),
     [
-        (imputation.missing_at_random, 0, [1, 3, 6]),
-        (imputation.jump_to_reference, 0, [1, 1, 1.5]),
-        (imputation.jump_to_reference, -1, [0, 1, 1.5]),
-        (imputation.copy_increments, 0, [1, 2, 2.5]),
-        (imputation.copy_increments, -1, [0, 1, 1.5]),
-        (imputation.copy_reference, 1, [0, 1, 1.5]),
+        (strategy.MissingAtRandom(), 0, [1, 3, 6]),
+        (strategy.JumpToReference(), 0, [1, 1, 1.5]),
+        (strategy.JumpToReference(), -1, [0, 1, 1.5]),
+        (strategy.CopyIncrements(), 0, [1, 2, 2.5]),
+        (strategy.CopyIncrements(), -1, [0, 1, 1.5]),
+        (strategy.CopyReference(), 1, [0, 1, 1.5]),
     ],
 )
-def test_strategies(strategy, last, expected):
-    np.testing.assert_allclose(strategy(OWN, REFERENCE, jnp.asarray(last)), expected)
+def test_strategies(assumed, last, expected):
+    np.testing.assert_allclose(assumed.mean(OWN, REFERENCE, jnp.asarray(last)), expected)
 
 
 def test_a_missing_visit_is_the_regression_on_the_known():
     covariance = jnp.array([[4.0, 2.0], [2.0, 9.0]])
     known = jnp.array([[True, False], [True, True]])
     patients = imputation.Patients(jnp.ones((2, 1)), jnp.ones((2, 1)), jnp.array([[7.0, jnp.nan], [1.0, 2.0]]), known)
-    filled = imputation.complete(jnp.array([5.0, 10.0]), covariance, patients, imputation.missing_at_random)
+    filled = imputation.complete(jnp.array([5.0, 10.0]), covariance, patients, strategy.MissingAtRandom())
     np.testing.assert_allclose(filled, [[7.0, 10.0 + 2 / 4 * (7.0 - 5.0)], [1.0, 2.0]])
 
 

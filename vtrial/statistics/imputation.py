@@ -15,9 +15,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from vtrial.statistics import mmrm
 from vtrial.statistics.linear import invert
 from vtrial.statistics.reml import Groups, Restricted, profile
-
-type Strategy = Callable[[Float[Array, " visit"], Float[Array, " visit"], Int[Array, ""]], Float[Array, " visit"]]
-"""Takes a patient's means under his own arm and under the reference, and his last known visit (-1: none)."""
+from vtrial.statistics.strategy import AbstractStrategy
 
 _REFITS = 3
 """Newton steps when one patient is left out: the start is so near that the third changes nothing."""
@@ -55,35 +53,6 @@ def pool(
     return Pooled(estimate.mean(), total, freedom, share + (1 - share) * 2 / (freedom + 3))
 
 
-def missing_at_random(
-    own: Float[Array, " visit"], reference: Float[Array, " visit"], last: Int[Array, ""]
-) -> Float[Array, " visit"]:
-    """Go on as others of one's own arm."""
-    return own
-
-
-def jump_to_reference(
-    own: Float[Array, " visit"], reference: Float[Array, " visit"], last: Int[Array, ""]
-) -> Float[Array, " visit"]:
-    """Lose all effect after the last known visit (Carpenter et al. 2013, doi:10.1080/10543406.2013.834911)."""
-    return jnp.where(jnp.arange(len(own)) <= last, own, reference)
-
-
-def copy_increments(
-    own: Float[Array, " visit"], reference: Float[Array, " visit"], last: Int[Array, ""]
-) -> Float[Array, " visit"]:
-    """Keep the effect of the last known visit, and change from there as the reference does (Carpenter et al. 2013)."""
-    kept = jnp.where(last >= 0, (own - reference)[jnp.maximum(last, 0)], 0.0)
-    return jnp.where(jnp.arange(len(own)) <= last, own, reference + kept)
-
-
-def copy_reference(
-    own: Float[Array, " visit"], reference: Float[Array, " visit"], last: Int[Array, ""]
-) -> Float[Array, " visit"]:
-    """Be as the reference from the start (Carpenter et al. 2013)."""
-    return reference
-
-
 class Patients(NamedTuple):
     """What is imputed from."""
 
@@ -98,7 +67,7 @@ def complete(
     coefficient: Float[Array, " column"],
     covariance: Float[Array, "visit visit"],
     patients: Patients,
-    strategy: Strategy,
+    strategy: AbstractStrategy,
     noise: Float[Array, "patient visit"] | float = 0.0,
 ) -> Float[Array, "patient visit"]:
     """Return outcomes with missing visits filled in.
@@ -114,7 +83,7 @@ def complete(
     visits = known.shape[1]
     table = coefficient.reshape(visits, -1)
     last = jnp.where(known, jnp.arange(visits)[None], -1).max(1)
-    mean = jax.vmap(strategy)(patients.regressor @ table.T, patients.reference @ table.T, last)
+    mean = jax.vmap(strategy.mean)(patients.regressor @ table.T, patients.reference @ table.T, last)
     both = known[:, :, None] & known[:, None, :]
     identity = jnp.broadcast_to(jnp.eye(visits, dtype=mean.dtype), both.shape)
     filled = jnp.where(both, jnp.broadcast_to(covariance, both.shape), identity)
@@ -125,7 +94,7 @@ def complete(
 
 
 def impute(
-    key: Key[Array, ""], fitted: Restricted, groups: Groups, patients: Patients, strategy: Strategy, number: int
+    key: Key[Array, ""], fitted: Restricted, groups: Groups, patients: Patients, strategy: AbstractStrategy, number: int
 ) -> Float[Array, "imputation patient visit"]:
     """Return several completed data sets, each with parameters of its own.
 
@@ -163,7 +132,7 @@ class Jackknifed(NamedTuple):
 def reference_based(
     patients: Patients,
     enrolled: Bool[Array, " patient"],
-    strategy: Strategy,
+    strategy: AbstractStrategy,
     analyse: Callable[[Float[Array, "patient visit"], Bool[Array, " patient"]], Float[Array, " estimate"]],
 ) -> Jackknifed:
     """Estimate from conditional means under a strategy; errors from leaving out each patient, model and all.

@@ -89,9 +89,10 @@ def standardise(
     member: Bool[Array, "patient arm"],
     outcome: Float[Array, " patient"],
 ) -> Standardised:
-    """Return the mean fitted risk of all patients under each arm, with the covariance of its influence function.
+    """Return the mean risk of all patients under each arm, with the covariance of its influence function.
 
-    It holds even if the model is wrong, since arms are given at random.
+    What the model misses of an arm's own patients is added, which is nothing if it was fitted without penalty; so it
+    holds even if the model is wrong, since arms are given at random.
     Sources: Ge et al. 2011, doi:10.1177/009286151104500409; Ye et al. 2023, doi:10.1080/24754269.2023.2205802.
 
     Args:
@@ -103,8 +104,9 @@ def standardise(
     known = member.any(1)
     number = known.sum()
     predicted = jax.nn.sigmoid(jnp.einsum("anc,c->na", design, fitted.coefficient))
-    risk = jnp.where(known[:, None], predicted, 0.0).sum(0) / number
-    residual = jnp.where(member, outcome[:, None] - predicted, 0.0)
-    influence = residual / (member.sum(0) / number)[None] + jnp.where(known[:, None], predicted - risk[None], 0.0)
+    predicted = jnp.where(known[:, None], predicted, 0.0)
+    residual = jnp.where(member, outcome[:, None] - predicted, 0.0) / (member.sum(0) / number)[None]
+    risk = (predicted + residual).sum(0) / number
+    influence = jnp.where(known[:, None], predicted + residual - risk[None], 0.0)
     free = jnp.maximum(number - fitted.estimable.sum(), 1)
     return Standardised(risk, influence.T @ influence / (number * free))

@@ -4,20 +4,11 @@ from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
-from jax.scipy.special import betainc
 from jaxtyping import Array, Float
 
 from vtrial.design import Comparison, Seen, judged
+from vtrial.statistics import student
 from vtrial.trial.analyses.base import ALIKE, AbstractAnalysis, check_alpha, mean_target, usable
-
-_HALVINGS = 64
-"""Bisection steps for the t quantile: they shrink an interval of 1e3 to less than 1e-15."""
-
-
-def t_tail(t: Float[Array, "..."], df: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Return the two-sided tail probability of Student's t (Abramowitz and Stegun 26.5.27)."""
-    return betainc(0.5 * df, 0.5, df / (df + t * t))
-
 
 class Means(AbstractAnalysis):
     """Welch's t-test of each arm against the reference, with Satterthwaite's degrees of freedom.
@@ -52,7 +43,7 @@ class Means(AbstractAnalysis):
         code = jnp.where((code == 0) & (both == 0) & (jnp.arange(arms) != reference), ALIKE, code)
         df = both**2 / (square**2 / (n - 1.0) + square[reference] ** 2 / (n[reference] - 1.0))
         error = jnp.sqrt(both)
-        half = t_quantile(self.alpha, df) * error
+        half = student.quantile(self.alpha, df) * error
         return judged(
             reference,
             count=count,
@@ -62,7 +53,7 @@ class Means(AbstractAnalysis):
             spread=error,
             lower=difference - half,
             upper=difference + half,
-            p=t_tail(difference / error, df),
+            p=student.tail(difference / error, df),
             code=code,
         )
 
@@ -79,13 +70,3 @@ class Means(AbstractAnalysis):
     def describe(self) -> str:
         """Say it."""
         return f"difference of means from {self.reference}, Welch's t-test, two-sided alpha {self.alpha:g}"
-
-
-def t_quantile(alpha: float, df: Float[Array, " arm"]) -> Float[Array, " arm"]:
-    """Return t with two-sided tail `alpha`, by bisection: the tail is monotone."""
-    low, high = jnp.zeros_like(df), jnp.full_like(df, 1e3)
-    for _ in range(_HALVINGS):
-        middle = 0.5 * (low + high)
-        above = t_tail(middle, df) > alpha
-        low, high = jnp.where(above, middle, low), jnp.where(above, high, middle)
-    return jnp.where(jnp.isfinite(df), 0.5 * (low + high), jnp.nan)
