@@ -143,7 +143,7 @@ def test_stagewise_p_is_uniform_at_the_boundary():
 
 
 def test_conditional_power():
-    """z 1.5 after 100 of 200 patients, effect .3: the drift is .3 sqrt(50). Closed forms by simulation-free identities."""
+    """Statistic 1.5 after 100 of 200 patients, effect .3: the drift is .3 sqrt(50); and what follows from it."""
     critical = float(plan((0.5, 1.0), OF, 0.025).efficacy[1])
     power = conditional_power(1.5, 0.5, critical, 0.3 * np.sqrt(50))
     assert power == pytest.approx(GOLD["condPower"][1], abs=1e-8)
@@ -177,9 +177,10 @@ def test_traced_bounds_equal_those_in_numpy(shares, accuracy):
 
 
 def test_a_look_without_information_spends_nothing():
-    upper, front = interim.spend(interim.start(), jnp.asarray(0.5), jnp.asarray(0.01))
+    spend = jax.jit(interim.spend)
+    upper, front = spend(interim.start(), jnp.asarray(0.5), jnp.asarray(0.01))
     for share in (0.5, 0.4, jnp.nan):
-        bound, after = interim.spend(front, jnp.asarray(share), jnp.asarray(0.02))
+        bound, after = spend(front, jnp.asarray(share), jnp.asarray(0.02))
         assert bound == jnp.inf
         assert all((a == b).all() for a, b in zip(after, front, strict=True))
     assert upper == pytest.approx(2.3263478740408408)
