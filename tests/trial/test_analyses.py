@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tests.helpers import finished
 from vtrial.design import revealed
-from vtrial.trial import AbstractAnalysis, Means, Proportions
-from vtrial.trial.analyses.means import t_tail
+from vtrial.trial import Means, Proportions
 
 RANDOM = np.random.default_rng(1)
 
@@ -17,11 +15,6 @@ RANDOM = np.random.default_rng(1)
 def seen(*groups):
     arm = np.concatenate([np.full(len(g), i) for i, g in enumerate(groups)])
     return revealed(jnp.asarray(arm), jnp.asarray(np.concatenate(groups), float))
-
-
-@pytest.mark.parametrize(("t", "df"), [(0.0, 5.0), (1.3, 4.2), (-2.5, 17.0), (12.0, 3.0)])
-def test_t_tail_is_scipys(t, df):
-    assert t_tail(jnp.asarray(t), jnp.asarray(df)) == pytest.approx(2 * stats.t.sf(abs(t), df), rel=1e-10)
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.01])
@@ -59,7 +52,7 @@ def test_the_score_test_is_chi_square_without_correction():
     assert found.error[1] == pytest.approx(np.sqrt(0.6 * 0.4 / 80))
 
 
-@pytest.mark.parametrize("kind", finished(AbstractAnalysis))
+@pytest.mark.parametrize("kind", [Means, Proportions])
 def test_contract(kind):
     analysis = kind(reference="a")
     assert 0 < analysis.alpha < 1
@@ -87,7 +80,7 @@ def test_contract(kind):
     assert np.isfinite(empty.p[:2]).all()
 
 
-@pytest.mark.parametrize("kind", finished(AbstractAnalysis))
+@pytest.mark.parametrize("kind", [Means, Proportions])
 def test_type_one_error_is_nominal(kind):
     """Both arms from one distribution: 5 % of 4,000 trials reject, within four Monte-Carlo errors."""
     outcome = np.random.default_rng(3).integers(0, 2, (4000, 400)).astype(float)

@@ -179,7 +179,10 @@ def update_normal(
 
 
 def beta_mixture_below(
-    mixture: BetaMixture, a: Float[Array, ""] | float, b: Float[Array, ""] | float, margin: float = 0.0
+    mixture: BetaMixture,
+    a: Float[Array, ""] | float,
+    b: Float[Array, ""] | float,
+    margin: Float[Array, ""] | float = 0.0,
 ) -> Float[Array, ""]:
     """Return the probability that Beta(a, b) exceeds a mixture by more than a margin."""
     each = jax.vmap(lambda c, d: beta_above(a, b, c, d, margin))(jnp.asarray(mixture.a), jnp.asarray(mixture.b))
@@ -187,7 +190,10 @@ def beta_mixture_below(
 
 
 def normal_mixture_below(
-    mixture: NormalMixture, mean: Float[Array, ""] | float, sd: Float[Array, ""] | float, margin: float = 0.0
+    mixture: NormalMixture,
+    mean: Float[Array, ""] | float,
+    sd: Float[Array, ""] | float,
+    margin: Float[Array, ""] | float = 0.0,
 ) -> Float[Array, ""]:
     """Return the probability that a normal quantity exceeds a mixture by more than a margin."""
     spread = jnp.sqrt(jnp.asarray(mixture.sd) ** 2 + sd**2)

@@ -1,9 +1,10 @@
 """Student's t distribution, traceable: tails, quantiles, and the normal deviate of the same tail."""
 
+import jax
 import jax.numpy as jnp
 from jax.scipy.special import betainc, gammaln
 from jax.scipy.stats import norm
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 _MOST = 1e8
 """Degrees of freedom above which t is normal to eight digits and the incomplete beta function loses its own."""
@@ -26,13 +27,15 @@ def quantile(alpha: float | Float[Array, ""], df: Float[Array, "*shape"]) -> Flo
     """
     df = jnp.minimum(df, _MOST)
     constant = gammaln(0.5 * (df + 1)) - gammaln(0.5 * df) - 0.5 * jnp.log(jnp.pi * df)
-    u = jnp.full_like(df, jnp.log(norm.isf(0.5 * jnp.asarray(alpha))))
-    for _ in range(_STEPS):
+
+    def step(_: Int[Array, ""], u: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         t = jnp.exp(u)
         area = tail(t, df)
         slope = 2 * t * jnp.exp(constant - 0.5 * (df + 1) * jnp.log1p(t * t / df)) / area
-        u = u + (jnp.log(area) - jnp.log(alpha)) / slope
-    return jnp.exp(u)
+        return u + (jnp.log(area) - jnp.log(alpha)) / slope
+
+    start = jnp.full_like(df, jnp.log(norm.isf(0.5 * jnp.asarray(alpha))))
+    return jnp.exp(jax.lax.fori_loop(0, _STEPS, step, start))
 
 
 def deviate(t: Float[Array, "*shape"], df: Float[Array, "*shape"]) -> Float[Array, "*shape"]:

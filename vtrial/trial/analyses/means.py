@@ -10,6 +10,7 @@ from vtrial.design import Comparison, Seen, judged
 from vtrial.statistics import student
 from vtrial.trial.analyses.base import ALIKE, AbstractAnalysis, check_alpha, mean_target, usable
 
+
 class Means(AbstractAnalysis):
     """Welch's t-test of each arm against the reference, with Satterthwaite's degrees of freedom.
 

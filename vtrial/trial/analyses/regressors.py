@@ -43,9 +43,7 @@ def check_names(names: Sequence[str]) -> None:
             raise UserError(f"analysis.covariates names '{name}' twice; leave one out.")
 
 
-def visited(
-    seen: Seen, arms: int
-) -> tuple[Bool[Array, "patient visit"], Int[Array, " arm"], Int[Array, " arm"]]:
+def visited(seen: Seen, arms: int) -> tuple[Bool[Array, "patient visit"], Int[Array, " arm"], Int[Array, " arm"]]:
     """Return which visits count, the patients of each arm who have one, and the code of each arm.
 
     An arm needs two patients at the last visit, since that is what is compared.
