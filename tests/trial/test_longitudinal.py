@@ -128,7 +128,7 @@ def test_multiple_imputation_at_random_is_mmrm_with_noise():
     trials = 400
     arm, outcome = longitudinal(jax.random.key(8), trials, 0.0, True)
     mixed, *_ = analysed(Mmrm("a"), arm, outcome)
-    imputed, lower, upper, p, code = analysed(MultipleImputation("a"), arm, outcome)
+    imputed, _, _, p, code = analysed(MultipleImputation("a"), arm, outcome)
     assert (code == 0).all()
     assert within((p < 0.05).mean(), 0.05, trials)
     assert float(jnp.corrcoef(mixed, imputed)[0, 1]) > 0.95
