@@ -19,7 +19,7 @@ FILES = [*sorted(directory("conf").rglob("*.yaml")), *sorted(directory("studies"
 CHOICES = sorted(directory("conf").glob("*/*.yaml"))
 STUDIES = sorted(f.stem for f in directory("studies").glob("*.yaml"))
 WINDOW = {"_target_": "vtrial.endpoint.Window", "output": "concentration", "start": "0 h", "end": "12 h"}
-FILL = {"window": WINDOW, "reference": "low", "path": "result.zarr"}
+FILL = {"window": WINDOW, "reference": "low", "path": "result.zarr", "effect": 0.1}
 ARM = {
     "_target_": "vtrial.design.Arm",
     "regimen": {"_target_": "vtrial.dosing.Regimen", "dose": "1 mg", "every": "1 h", "doses": 1, "into": "depot"},

@@ -38,7 +38,7 @@ from vtrial.trial import (
     Rules,
     check_known,
     check_trial,
-    conduct,
+    conductor,
     judge,
     operating_characteristics,
     without_effect,
@@ -335,8 +335,8 @@ def conducted(key: Key[Array, ""], study: Study, table: xr.Dataset) -> dict[str,
     """Conduct the trials on a table of potential outcomes, and decide; return what they and their sum are."""
     unit, rules = {n: e.unit(study.model) for n, e in study.endpoints.items()}, study.rules()
     potential = tree.potential(table, study.design, study.analysis, study.primary)
-    trials = conduct(key, rules, potential)
-    null = conduct(key, rules, without_effect(potential, rules.reference))
+    run = conductor(rules)
+    trials, null = run(key, potential), run(key, without_effect(potential, rules.reference))
     judged = judge(trials, null, rules, primary=study.primary, unit=unit[study.primary])
     characteristics = operating_characteristics(judged, {n: table[n].to_numpy() for n in study.endpoints}, unit)
     recommended = study.decision.decide(characteristics) or ""

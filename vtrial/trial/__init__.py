@@ -1,7 +1,7 @@
 """Trials on potential outcomes: conduct, analyses, objectives, decisions, operating characteristics."""
 
 from vtrial.trial.analyses import AbstractAnalysis, Comparison, Means, Proportions
-from vtrial.trial.conduct import Rules, Trials, check_enrolment, conduct, without_effect
+from vtrial.trial.conduct import Rules, Trials, check_enrolment, conduct, conductor, without_effect
 from vtrial.trial.consistency import check_known, check_trial, known_before
 from vtrial.trial.decision import AbstractDecision, PickBest
 from vtrial.trial.enrolment import AbstractEnrolment, AtOnce, Sites
@@ -33,6 +33,7 @@ __all__ = [
     "check_known",
     "check_trial",
     "conduct",
+    "conductor",
     "judge",
     "known_before",
     "mix",
