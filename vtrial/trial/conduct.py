@@ -153,7 +153,7 @@ def _one(key: Key[Array, ""], rules: Rules, given: Potential) -> dict[str, Any]:
     end = _looks(key, rules, mine)
     entered = jnp.where(end.entered <= end.now, end.entered, jnp.inf)
     seen = reveal(mine, rules.clock, end.arm, entered, end.now, jnp.asarray(needed))
-    truth, effect = rules.analysis.target(given.target[needed:], rules.reference)
+    truth, effect = rules.analysis.target(jnp.asarray(given.target)[needed:], rules.reference)
     return dict(
         arm=seen.arm,
         outcome=seen.outcome,
