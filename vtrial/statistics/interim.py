@@ -47,7 +47,7 @@ def bound_above(front: Front, share: Float[Array, ""], probability: Float[Array,
     gap, root = jnp.sqrt(share - front.share), jnp.sqrt(share)
     z = -ndtri(jnp.clip(probability, SMALLEST, 0.5))
 
-    def newton(_: int, z: Float[Array, ""]) -> Float[Array, ""]:
+    def newton(_, z):
         step = (front.score - z * root) / gap
         tail = front.mass @ ndtr(step)
         density = front.mass @ jnp.exp(-0.5 * step**2) * root / (gap * jnp.sqrt(2 * jnp.pi))
