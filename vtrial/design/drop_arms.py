@@ -1,6 +1,6 @@
 """Arm dropping: several arms start, the worst leave at each look, and the rest are tested at the end."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import equinox as eqx
 import jax
@@ -29,6 +29,7 @@ class DropArms(AbstractDesign):
     arms: tuple[Arm, ...]
     sizes: tuple[int, ...] = eqx.field(static=True)
     periods: int = eqx.field(static=True)
+    spacing: str = eqx.field(static=True)
     timing: AbstractTiming
     weights: tuple[float, ...] = eqx.field(static=True)
     """Relative size of each arm."""
@@ -45,9 +46,9 @@ class DropArms(AbstractDesign):
     def __init__(
         self,
         arms: Mapping[str, Arm],
-        sizes: tuple[int, ...],
+        sizes: Sequence[int],
         control: str,
-        keep: tuple[int, ...],
+        keep: Sequence[int],
         futility: float | None = None,
         alpha: float = 0.025,
         timing: AbstractTiming | None = None,
@@ -70,7 +71,8 @@ class DropArms(AbstractDesign):
         Raises:
             UserError: the arms, sizes and numbers do not fit together.
         """
-        self.names, self.arms, self.periods = tuple(arms), tuple(arms.values()), 1
+        self.names, self.arms = tuple(arms), tuple(arms.values())
+        self.periods, self.spacing = 1, ""
         self.control, self.sizes, self.keep = against_control(arms, control), tuple(sizes), tuple(keep)
         self.timing = AfterEach() if timing is None else timing
         check_looks(self.sizes, self.timing, len(arms))

@@ -1,6 +1,6 @@
 """The group-sequential design: a trial that may end early for efficacy, futility or harm."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import equinox as eqx
 import jax
@@ -42,6 +42,7 @@ class GroupSequential(AbstractDesign):
     arms: tuple[Arm, ...]
     sizes: tuple[int, ...] = eqx.field(static=True)
     periods: int = eqx.field(static=True)
+    spacing: str = eqx.field(static=True)
     timing: AbstractTiming
     weights: tuple[float, ...] = eqx.field(static=True)
     """Relative size of each arm."""
@@ -66,7 +67,7 @@ class GroupSequential(AbstractDesign):
     def __init__(
         self,
         arms: Mapping[str, Arm],
-        sizes: tuple[int, ...],
+        sizes: Sequence[int],
         control: str,
         boundary: AbstractBoundary,
         alpha: float = 0.025,
@@ -96,7 +97,8 @@ class GroupSequential(AbstractDesign):
         Raises:
             UserError: the arms, sizes or bounds do not fit together.
         """
-        self.names, self.arms, self.periods = tuple(arms), tuple(arms.values()), 1
+        self.names, self.arms = tuple(arms), tuple(arms.values())
+        self.periods, self.spacing = 1, ""
         self.sizes = tuple(sizes)
         self.control = against_control(arms, control)
         self.timing = AfterEach() if timing is None else timing
@@ -221,7 +223,7 @@ def _bounds(
     if futility is None or not futility.binding:
         each = [boundary.bounds(shares, alpha / k) for k in levels]
     else:
-        given = FixedFutility(tuple(strictest.futility[:-1].tolist()), binding=True)
+        given = FixedFutility(values=tuple(strictest.futility[:-1].tolist()), binding=True)
         each = [plan(shares, boundary, alpha / k, given).efficacy for k in levels]
     return np.array([*each, strictest.efficacy]), strictest.futility
 

@@ -1,6 +1,6 @@
 """Sample-size re-estimation: the second stage is as large as the first one suggests."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import equinox as eqx
 import jax
@@ -43,6 +43,7 @@ class SampleSizeReestimation(AbstractDesign):
     arms: tuple[Arm, ...]
     sizes: tuple[int, ...] = eqx.field(static=True)
     periods: int = eqx.field(static=True)
+    spacing: str = eqx.field(static=True)
     timing: AbstractTiming
     weights: tuple[float, ...] = eqx.field(static=True)
     """Relative size of each arm."""
@@ -73,7 +74,7 @@ class SampleSizeReestimation(AbstractDesign):
         planned: int,
         largest: int,
         target: float = 0.9,
-        promising: tuple[float, float] = (0.3, 0.9),
+        promising: Sequence[float] = (0.3, 0.9),
         effect: float | None = None,
         boundary: AbstractBoundary | None = None,
         futility: float | None = None,
@@ -101,7 +102,8 @@ class SampleSizeReestimation(AbstractDesign):
         Raises:
             UserError: the arms, sizes or probabilities do not fit together.
         """
-        self.names, self.arms, self.periods = tuple(arms), tuple(arms.values()), 1
+        self.names, self.arms = tuple(arms), tuple(arms.values())
+        self.periods, self.spacing = 1, ""
         self.control, self.timing = against_control(arms, control), AfterEach()
         if len(arms) != 2:
             raise UserError(f"Sample-size re-estimation compares two arms, not {len(arms)}; use Seamless for more.")

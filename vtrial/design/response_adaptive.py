@@ -1,7 +1,7 @@
 """Response-adaptive randomisation: the better an arm looks, the more patients it gets."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -91,6 +91,7 @@ class ResponseAdaptive(AbstractDesign):
     arms: tuple[Arm, ...]
     sizes: tuple[int, ...] = eqx.field(static=True)
     periods: int = eqx.field(static=True)
+    spacing: str = eqx.field(static=True)
     timing: AbstractTiming
     control: int = eqx.field(static=True)
     """Number of the control arm."""
@@ -108,7 +109,7 @@ class ResponseAdaptive(AbstractDesign):
     def __init__(
         self,
         arms: Mapping[str, Arm],
-        sizes: tuple[int, ...],
+        sizes: Sequence[int],
         control: str,
         belief: AbstractBelief | None = None,
         least: float = 0.1,
@@ -133,7 +134,8 @@ class ResponseAdaptive(AbstractDesign):
         Raises:
             UserError: the arms, sizes or probabilities do not fit together.
         """
-        self.names, self.arms, self.periods = tuple(arms), tuple(arms.values()), 1
+        self.names, self.arms = tuple(arms), tuple(arms.values())
+        self.periods, self.spacing = 1, ""
         self.control, self.sizes, self.timing = against_control(arms, control), tuple(sizes), AfterEach()
         check_looks(self.sizes, self.timing, len(arms))
         if not 0 <= least <= 1 / len(arms):

@@ -1,6 +1,6 @@
 """Seamless phase 2/3: the first stage selects an arm, the second confirms it, and the claim uses both."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import product
 
 import equinox as eqx
@@ -44,6 +44,7 @@ class Seamless(AbstractDesign):
     arms: tuple[Arm, ...]
     sizes: tuple[int, ...] = eqx.field(static=True)
     periods: int = eqx.field(static=True)
+    spacing: str = eqx.field(static=True)
     timing: AbstractTiming
     weights: tuple[float, ...] = eqx.field(static=True)
     """Relative size of each arm; the second stage keeps that of the selected arm to the control."""
@@ -64,7 +65,7 @@ class Seamless(AbstractDesign):
     def __init__(
         self,
         arms: Mapping[str, Arm],
-        sizes: tuple[int, ...],
+        sizes: Sequence[int],
         control: str,
         alpha: float = 0.025,
         futility: float | None = None,
@@ -87,7 +88,8 @@ class Seamless(AbstractDesign):
         Raises:
             UserError: the arms and sizes do not fit together.
         """
-        self.names, self.arms, self.periods = tuple(arms), tuple(arms.values()), 1
+        self.names, self.arms = tuple(arms), tuple(arms.values())
+        self.periods, self.spacing = 1, ""
         self.control, self.sizes = against_control(arms, control), tuple(sizes)
         self.timing = AfterEach() if timing is None else timing
         if len(self.sizes) != 2 or self.sizes[1] < 4:
