@@ -65,16 +65,15 @@ def arms(*names: str) -> dict[str, Arm]:
 
 def simulate(
     design: AbstractDesign,
-    effects: tuple[float, ...],
+    *effects: tuple[float, ...],
     replicates: int,
-    *,
     seed: int = 1,
     least: bool = False,
 ) -> Trials:
-    """Run trials in which arm a is better than the first by `effects[a]`."""
+    """Run trials in which arm a is better than the first by `effects[a]`: so many for each of several such effects."""
     needed = sum(design.sizes) + 1
-    noise = np.random.default_rng(seed).normal(size=(replicates, needed, 1))
-    value = noise + np.asarray(effects)
+    noise = np.random.default_rng(seed).normal(size=(replicates * len(effects), needed, 1))
+    value = noise + np.repeat(np.asarray(effects), replicates, axis=0)[:, None, :]
     value = -value if least else value
     objective = Least() if least else Greatest()
     rules = Rules(design, KnownVariance(design.names[0]), objective, AtOnce(), Clock(np.asarray(1.0), "value"), "h")

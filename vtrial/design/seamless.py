@@ -126,7 +126,8 @@ class Seamless(AbstractDesign):
 
     def decide(self, key: Key[Array, ""], state: DesignState, look: Look) -> DesignState:
         """Select the arm, or test it."""
-        return jax.lax.cond(look.number == 0, self._select, self._confirm, key, state, look)
+        selected, confirmed = self._select(key, state, look), self._confirm(state, look)
+        return jax.tree.map(lambda one, two: jnp.where(look.number == 0, one, two), selected, confirmed)
 
     def describe(self) -> str:
         """Say stages, weights and critical value."""
@@ -170,7 +171,7 @@ class Seamless(AbstractDesign):
             ),
         )
 
-    def _confirm(self, key: Key[Array, ""], state: DesignState, look: Look) -> DesignState:
+    def _confirm(self, state: DesignState, look: Look) -> DesignState:
         """Test the selected arm by both stages."""
         arm, memory = state.selected, state.memory
         second = stage_statistic(
