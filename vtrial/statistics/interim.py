@@ -1,8 +1,8 @@
 """Sequential boundaries inside traced code: for the information a trial turns out to have at its looks.
 
 The same recursion as `vtrial.statistics.recursion`, with a fixed number of nodes and of Newton steps, written for one
-test and mapped over arms and trials. 64 nodes give bounds to 1e-9 for looks that are 10 % of the information apart,
-and to 1e-4 for 2 %.
+test and mapped over arms and trials. 64 nodes give bounds to 1e-12 for looks that are 10 % of the information apart,
+to 1e-7 for 2 %, and to 1e-4 for 1 %.
 """
 
 from typing import NamedTuple
