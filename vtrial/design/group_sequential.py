@@ -181,7 +181,8 @@ class GroupSequential(AbstractDesign):
         last = look.number == len(self.sizes) - 1
         levels = self.alpha / jnp.arange(1, arms)
         # At the last look all is spent, even if less information came than was planned.
-        spent = self.boundary.spending.spent(jnp.where(last, 1.0, share)[None, :], levels[:, None])
+        spending, t = self.boundary.spending, jnp.where(last, 1.0, share)
+        spent = jax.vmap(lambda level: spending.spent(t, level))(levels)
         each = jax.vmap(jax.vmap(interim.spend), in_axes=(0, None, 0))
         return each(front, share, spent)
 

@@ -18,7 +18,7 @@ class AbstractSpending(eqx.Module):
     """How an error probability is spent: nothing at share 0, all of it at share 1, never less later."""
 
     @abstractmethod
-    def spent(self, t: Float[Array, "*look"], total: Float[Array, "..."] | float) -> Float[Array, "*look"]:
+    def spent(self, t: Float[Array, "*look"], total: Float[Array, ""] | float) -> Float[Array, "*look"]:
         """Return how much of `total` is spent by share `t`; above 1 as at 1."""
 
     @abstractmethod
@@ -32,7 +32,7 @@ class OBrienFlemingSpending(AbstractSpending):
     Source: Lan and DeMets 1983, doi:10.1093/biomet/70.3.659.
     """
 
-    def spent(self, t: Float[Array, "*look"], total: Float[Array, "..."] | float) -> Float[Array, "*look"]:
+    def spent(self, t: Float[Array, "*look"], total: Float[Array, ""] | float) -> Float[Array, "*look"]:
         """Return it."""
         share = jnp.clip(t, 1e-12, 1.0)
         return 2.0 * ndtr(ndtri(0.5 * jnp.asarray(total)) / jnp.sqrt(share))
@@ -48,7 +48,7 @@ class PocockSpending(AbstractSpending):
     Source: Lan and DeMets 1983, doi:10.1093/biomet/70.3.659.
     """
 
-    def spent(self, t: Float[Array, "*look"], total: Float[Array, "..."] | float) -> Float[Array, "*look"]:
+    def spent(self, t: Float[Array, "*look"], total: Float[Array, ""] | float) -> Float[Array, "*look"]:
         """Return it."""
         return jnp.asarray(total) * jnp.log1p((math.e - 1.0) * jnp.clip(t, 0.0, 1.0))
 
@@ -70,7 +70,7 @@ class PowerSpending(AbstractSpending):
         if not 0 < self.gamma < math.inf:
             raise UserError(f"spending.gamma of a power spending is positive, not {self.gamma}; 1 to 3 are usual.")
 
-    def spent(self, t: Float[Array, "*look"], total: Float[Array, "..."] | float) -> Float[Array, "*look"]:
+    def spent(self, t: Float[Array, "*look"], total: Float[Array, ""] | float) -> Float[Array, "*look"]:
         """Return it."""
         return jnp.asarray(total) * jnp.clip(t, 0.0, 1.0) ** self.gamma
 
@@ -92,7 +92,7 @@ class GammaSpending(AbstractSpending):
         if not math.isfinite(self.gamma):
             raise UserError(f"spending.gamma is a number, not {self.gamma}; -4 is near O'Brien-Fleming, 1 near Pocock.")
 
-    def spent(self, t: Float[Array, "*look"], total: Float[Array, "..."] | float) -> Float[Array, "*look"]:
+    def spent(self, t: Float[Array, "*look"], total: Float[Array, ""] | float) -> Float[Array, "*look"]:
         """Return it."""
         share = jnp.clip(t, 0.0, 1.0)
         if self.gamma != 0:
