@@ -7,13 +7,35 @@ import pytest
 
 from tests.helpers import finished
 from vtrial import schema
-from vtrial.design import AbstractDesign, Arm, Look, Parallel, revealed
+from vtrial.design import (
+    AbstractDesign,
+    Arm,
+    DropArms,
+    GroupSequential,
+    Look,
+    Parallel,
+    ResponseAdaptive,
+    SampleSizeReestimation,
+    Seamless,
+    revealed,
+)
 from vtrial.dosing import Regimen
 from vtrial.errors import UserError
+from vtrial.statistics.boundaries import Spending, WangTsiatis
+from vtrial.statistics.spending import PocockSpending
 from vtrial.trial import AtOnce, Clock, Greatest, Means, Potential, Rules, conduct
 
 REGIMEN = Regimen("300 mg", "12 h", 4, "depot")
-MAKE = {"Parallel": lambda: Parallel({"low": Arm(REGIMEN), "middle": Arm(REGIMEN), "high": Arm(REGIMEN)}, 6)}
+THREE = {"low": Arm(REGIMEN), "middle": Arm(REGIMEN), "high": Arm(REGIMEN)}
+TWO = {"low": Arm(REGIMEN), "high": Arm(REGIMEN)}
+MAKE = {
+    "Parallel": lambda: Parallel(THREE, 6),
+    "GroupSequential": lambda: GroupSequential(THREE, (9, 9), "low", Spending(PocockSpending()), recalculated=True),
+    "SampleSizeReestimation": lambda: SampleSizeReestimation(TWO, "low", 8, 6, 12, boundary=WangTsiatis(0.5)),
+    "ResponseAdaptive": lambda: ResponseAdaptive(THREE, (9, 9), "low", superior=0.9),
+    "DropArms": lambda: DropArms(THREE, (9, 9), "low", (1,)),
+    "Seamless": lambda: Seamless(THREE, (9, 8), "low"),
+}
 """A small instance of each design; a new design adds its line here."""
 NOBODY = revealed(jnp.full(18, -1), jnp.full(18, jnp.nan))
 
