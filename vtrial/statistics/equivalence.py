@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax.scipy.special import betainc
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 from scipy import integrate, stats
 
 from vtrial.errors import UserError
@@ -199,7 +199,15 @@ def tost(
     return student_tail((limit - jnp.abs(difference)) / error, df)
 
 
-def scaled_bound(
+class Criterion(NamedTuple):
+    """The linearised criterion of scaled equivalence, difference^2 - slope^2 variance."""
+
+    estimate: Float[Array, ""]
+    half: Float[Array, ""]
+    """From the estimate to the upper confidence bound: if estimate + half is 0 or less it is equivalent."""
+
+
+def scaled_criterion(
     difference: Float[Array, ""],
     error: Float[Array, ""],
     df: Float[Array, ""],
@@ -207,8 +215,8 @@ def scaled_bound(
     variance_df: Float[Array, ""],
     scaling: Scaling,
     alpha: float = 0.05,
-) -> Float[Array, ""]:
-    """Return the upper confidence bound of difference^2 - slope^2 variance: 0 or less is equivalent.
+) -> Criterion:
+    """Return the criterion of equivalence scaled by the variance under the reference, and its confidence bound.
 
     By Howe's approximation: both terms' bounds about their estimates, added as squares.
 
@@ -228,23 +236,22 @@ def scaled_bound(
     square_bound = jnp.maximum((difference - half) ** 2, (difference + half) ** 2)
     spread = -(scaling.slope**2) * variance
     spread_bound = spread * variance_df / chi_square_quantile(1 - alpha, variance_df)
-    return square + spread + jnp.sqrt((square_bound - square) ** 2 + (spread_bound - spread) ** 2)
+    half = jnp.sqrt((square_bound - square) ** 2 + (spread_bound - spread) ** 2)
+    return Criterion(square + spread, half)
 
 
-def variance_ratio_below(
+def variance_ratio(
     test: Float[Array, ""],
     test_df: Float[Array, ""],
     reference: Float[Array, ""],
     reference_df: Float[Array, ""],
     limit: float = 2.5,
-    alpha: float = 0.1,
-) -> Bool[Array, ""]:
-    """Return whether the 1 - alpha interval of the ratio of SDs, test to reference, ends at or below a limit.
+) -> Float[Array, ""]:
+    """Return the one-sided p-value that the ratio of SDs, test to reference, is below a limit.
 
-    The interval from the F distribution; the tail at the limit is looked up instead of a quantile.
+    At 5 % it is the same as a 90 % interval, from the F distribution, that ends at or below the limit.
 
     Source: FDA, draft guidance on warfarin sodium, 2012.
     """
     f = test / reference / limit**2
-    x = test_df * f / (test_df * f + reference_df)
-    return betainc(0.5 * test_df, 0.5 * reference_df, x) <= 0.5 * alpha
+    return betainc(0.5 * test_df, 0.5 * reference_df, test_df * f / (test_df * f + reference_df))

@@ -12,13 +12,16 @@ from vtrial.statistics.ordered import ordered, taken
 class LogRank(NamedTuple):
     """The log-rank test of each arm against the reference arm, from the patients of the two.
 
-    Of the reference against itself both are 0.
+    excess / slope estimates the log hazard ratio where that is not far from 0, with error sqrt(variance) / slope (Peto's
+    one step). Of the reference against itself all are 0.
     """
 
     excess: Float[Array, " arm"]
     """Weighted events in the arm, less those expected under equal hazards."""
     variance: Float[Array, " arm"]
     """Variance of `excess`, hypergeometric at each time."""
+    slope: Float[Array, " arm"]
+    """Derivative of the expected `excess` by the log hazard ratio, at 0; without weights it is the variance."""
 
 
 class _Walk(NamedTuple):
@@ -30,6 +33,7 @@ class _Walk(NamedTuple):
     survival: Float[Array, " arm"]  # Kaplan-Meier just before the present time, of the arm and the reference together
     excess: Float[Array, " arm"]
     variance: Float[Array, " arm"]
+    slope: Float[Array, " arm"]
 
 
 def log_rank(
@@ -60,7 +64,7 @@ def log_rank(
     table = ordered(time, event, member.any(1))
     arms = taken(table, member).astype(time.dtype)
     zero = jnp.zeros(arms.shape[1], time.dtype)
-    start = _Walk(arms.sum(0), zero, zero, zero + 1.0, zero, zero)
+    start = _Walk(arms.sum(0), zero, zero, zero + 1.0, zero, zero, zero)
 
     def step(walk: _Walk, patient):
         new, arm, died = patient
@@ -72,7 +76,7 @@ def log_rank(
     walk, _ = jax.lax.scan(step, start, (table.new, arms, table.event.astype(time.dtype)))
     end = _flush(walk, reference, rho, gamma)
     own = jnp.arange(arms.shape[1]) == reference
-    return LogRank(jnp.where(own, 0.0, end.excess), jnp.where(own, 0.0, end.variance))
+    return LogRank(*(jnp.where(own, 0.0, found) for found in (end.excess, end.variance, end.slope)))
 
 
 def _flush(walk: _Walk, reference: int, rho: float, gamma: float) -> _Walk:
@@ -81,6 +85,7 @@ def _flush(walk: _Walk, reference: int, rho: float, gamma: float) -> _Walk:
     share = walk.risk / jnp.maximum(risk, 1.0)
     weight = _power(walk.survival, rho) * _power(1 - walk.survival, gamma)
     ties = (risk - died) / jnp.maximum(risk - 1, 1.0)
+    spread = died * share * (1 - share) * ties
     nothing = jnp.zeros_like(died)
     return _Walk(
         walk.risk - walk.left,
@@ -88,7 +93,8 @@ def _flush(walk: _Walk, reference: int, rho: float, gamma: float) -> _Walk:
         nothing,
         walk.survival * (1 - died / jnp.maximum(risk, 1.0)),
         walk.excess + weight * (walk.died - died * share),
-        walk.variance + weight**2 * died * share * (1 - share) * ties,
+        walk.variance + weight**2 * spread,
+        walk.slope + weight * spread,
     )
 
 
@@ -125,4 +131,4 @@ def stratified_log_rank(
         return log_rank(time, event, inside, reference=reference, rho=rho, gamma=gamma)
 
     each = jax.vmap(of_one)(jnp.arange(strata))
-    return LogRank(each.excess.sum(0), each.variance.sum(0))
+    return LogRank(each.excess.sum(0), each.variance.sum(0), each.slope.sum(0))
