@@ -61,5 +61,6 @@ def washout_note(design: AbstractDesign, model: AbstractModel, parameters: Named
     return (
         f"design.spacing is {design.spacing}, which leaves {washout:.3g} {model.time} after the last dose of a period, "
         f"less than {HALF_LIVES:g} half-lives of a typical patient ({half_life:.3g} {model.time}): the real trial "
-        f"would carry over, the simulated one does not; make it {given + HALF_LIVES * half_life:.3g} {model.time} or more."
+        f"would carry over, the simulated one does not; make it "
+        f"{given + HALF_LIVES * half_life:.3g} {model.time} or more."
     )

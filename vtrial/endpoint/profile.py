@@ -115,5 +115,5 @@ def _after(x: Float[Array, " sample"]) -> Float[Array, " sample"]:
 
 
 def area_to_infinity(samples: Profile) -> Float[Array, ""]:
-    """Return the area to the last sample quantified and, from its observed value, by the terminal slope on to infinity."""
+    """Return the area to the last sample quantified, and from its value on by the terminal slope to infinity."""
     return area_to_last(samples) + samples.value[jnp.maximum(samples.last, 0)] / terminal(samples).rate

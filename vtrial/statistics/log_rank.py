@@ -12,8 +12,8 @@ from vtrial.statistics.ordered import ordered, taken
 class LogRank(NamedTuple):
     """The log-rank test of each arm against the reference arm, from the patients of the two.
 
-    excess / slope estimates the log hazard ratio where that is not far from 0, with error sqrt(variance) / slope (Peto's
-    one step). Of the reference against itself all are 0.
+    excess / slope estimates the log hazard ratio where that is not far from 0, with error sqrt(variance) / slope
+    (Peto's one step). Of the reference against itself all are 0.
     """
 
     excess: Float[Array, " arm"]

@@ -19,7 +19,8 @@ class Cox(AbstractAnalysis):
     """Log hazard ratio of each arm against the reference by Cox's regression, Wald's test, adjusted for covariates.
 
     Each arm is compared with the reference in a regression of its own, ties by Efron's approximation. An arm without an
-    event, or a reference without, has no estimate (code 3). The level of an arm is the mean time at risk for each event.
+    event, or a reference without, has no estimate (code 3). The level of an arm is the mean time at risk for each
+    event.
 
     Args:
         reference: name of the reference arm.

@@ -80,6 +80,6 @@ class RestrictedMean(AbstractAnalysis):
     def describe(self) -> str:
         """Say it."""
         return (
-            f"difference of mean times free of the event within {self.horizon:g} from {self.reference}, two-sided alpha "
-            f"{self.alpha:g}"
+            f"difference of mean times free of the event within {self.horizon:g} from {self.reference}, two-sided "
+            f"alpha {self.alpha:g}"
         )
