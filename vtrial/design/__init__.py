@@ -2,6 +2,7 @@
 
 from vtrial.design.base import AbstractDesign, Arm, DesignState, Look, Seen, chosen, fresh, revealed
 from vtrial.design.comparison import Comparison, judged
+from vtrial.design.crossover import Crossover, williams
 from vtrial.design.parallel import Parallel
 from vtrial.design.randomisation import (
     AbstractRandomisation,
@@ -12,6 +13,7 @@ from vtrial.design.randomisation import (
     Unrestricted,
 )
 from vtrial.design.timing import AbstractTiming, AfterEach, Events, Information, Progress
+from vtrial.design.washout import washout_note
 
 __all__ = [
     "AbstractDesign",
@@ -21,6 +23,7 @@ __all__ = [
     "Arm",
     "Blocks",
     "Comparison",
+    "Crossover",
     "DesignState",
     "Events",
     "Information",
@@ -36,4 +39,6 @@ __all__ = [
     "fresh",
     "judged",
     "revealed",
+    "washout_note",
+    "williams",
 ]

@@ -189,7 +189,7 @@ def contrasts(
     sequence: Int[Array, " patient"],
     *,
     sequences: int,
-    test: int,
+    test: int | Int[Array, ""],
     reference: int,
 ) -> Contrasts:
     """Return the intra-subject contrasts of a replicate crossover.

@@ -1,5 +1,6 @@
 """Cox's regression."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import equinox as eqx
@@ -13,6 +14,10 @@ from vtrial.design import Comparison, Seen, judged
 from vtrial.statistics.cox import cox
 from vtrial.trial.analyses.base import ALIKE, UNCONVERGED, AbstractAnalysis, check_alpha, usable
 from vtrial.trial.analyses.log_rank import hazard_target, time_per_event
+
+
+def _names(values: Sequence[str]) -> tuple[str, ...]:
+    return tuple(values)
 
 
 class Cox(AbstractAnalysis):
@@ -32,7 +37,7 @@ class Cox(AbstractAnalysis):
 
     reference: str = eqx.field(static=True)
     alpha: float = eqx.field(static=True, default=0.05)
-    adjust: tuple[str, ...] = eqx.field(static=True, converter=tuple, default=())
+    adjust: tuple[str, ...] = eqx.field(static=True, converter=_names, default=())
     layouts: ClassVar[tuple[str, ...]] = ("event",)
     binary: ClassVar[bool] = False
 

@@ -1,5 +1,6 @@
 """The log-rank test."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import equinox as eqx
@@ -14,6 +15,10 @@ from vtrial.errors import UserError
 from vtrial.statistics.cox import cox
 from vtrial.statistics.log_rank import log_rank, stratified_log_rank
 from vtrial.trial.analyses.base import ALIKE, AbstractAnalysis, check_alpha, usable
+
+
+def _numbers(values: Sequence[float]) -> tuple[float, ...]:
+    return tuple(values)
 
 
 class LogRank(AbstractAnalysis):
@@ -39,7 +44,7 @@ class LogRank(AbstractAnalysis):
     rho: float = eqx.field(static=True, default=0.0)
     gamma: float = eqx.field(static=True, default=0.0)
     strata: str | None = eqx.field(static=True, default=None)
-    values: tuple[float, ...] = eqx.field(static=True, converter=tuple, default=())
+    values: tuple[float, ...] = eqx.field(static=True, converter=_numbers, default=())
     layouts: ClassVar[tuple[str, ...]] = ("event",)
     binary: ClassVar[bool] = False
 

@@ -8,10 +8,8 @@ from jax.scipy.special import betainc
 from jaxtyping import Array, Float
 
 from vtrial.design import Comparison, Seen, judged
+from vtrial.statistics.quantiles import student_quantile
 from vtrial.trial.analyses.base import ALIKE, AbstractAnalysis, check_alpha, mean_target, usable
-
-_HALVINGS = 64
-"""Bisection steps for the t quantile: they shrink an interval of 1e3 to less than 1e-15."""
 
 
 def t_tail(t: Float[Array, "..."], df: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -82,10 +80,5 @@ class Means(AbstractAnalysis):
 
 
 def t_quantile(alpha: float, df: Float[Array, " arm"]) -> Float[Array, " arm"]:
-    """Return t with two-sided tail `alpha`, by bisection: the tail is monotone."""
-    low, high = jnp.zeros_like(df), jnp.full_like(df, 1e3)
-    for _ in range(_HALVINGS):
-        middle = 0.5 * (low + high)
-        above = t_tail(middle, df) > alpha
-        low, high = jnp.where(above, middle, low), jnp.where(above, high, middle)
-    return jnp.where(jnp.isfinite(df), 0.5 * (low + high), jnp.nan)
+    """Return t with two-sided tail `alpha`."""
+    return student_quantile(alpha / 2, df)

@@ -152,7 +152,7 @@ class ReferenceScaled(AbstractAnalysis):
     def describe(self) -> str:
         """Say it."""
         return (
-            f"log ratio of geometric means to {self.reference}, bioequivalence scaled by the reference's variance (FDA), one-"
+            f"log ratio of geometric means to {self.reference}, bioequivalence scaled by its variance (FDA), one-"
             f"sided level {100 * self.alpha / 2:g} %"
         )
 
