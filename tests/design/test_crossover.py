@@ -4,6 +4,7 @@ from collections import Counter
 from itertools import pairwise
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from vtrial.models.oral_1cpt import OneCompartmentOral
@@ -36,7 +37,7 @@ def test_williams_designs_are_balanced_for_carry_over(arms):
 def test_sequences_are_given_equally_often():
     design = Crossover(PAIR, 5, "7 day", [["test", "reference", "reference"], ["reference", "test", "test"]])
     assert design.periods == 3
-    seen = revealed(np.full((10, 3), -1), np.full((10, 3), np.nan))
+    seen = revealed(jnp.full((10, 3), -1), jnp.full((10, 3), jnp.nan))
     arm = np.asarray(design.allocate(jax.random.key(0), design.init(), seen, 10))
     assert Counter(map(tuple, arm.tolist())) == {(0, 1, 1): 5, (1, 0, 0): 5}
     assert "test-reference-reference" in design.describe()

@@ -56,7 +56,7 @@ def test_theophylline_is_winnonlins():
 
 def of(endpoint, time, value):
     """The endpoint of a course."""
-    course = Course(np.asarray(time, float), jnp.asarray(value), jnp.asarray(value), jax.random.key(0))
+    course = Course(np.asarray(time, float), jnp.asarray(value, float), jnp.asarray(value, float), jax.random.key(0))
     return float(endpoint.value(course, MODEL))
 
 

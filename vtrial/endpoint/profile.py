@@ -20,7 +20,7 @@ class Profile(NamedTuple):
     out between them. Samples that are missing are left out.
     """
 
-    time: Float[np.ndarray, " sample"]
+    time: Float[Array | np.ndarray, " sample"]
     value: Float[Array, " sample"]
     """0 where below the limit."""
     quantified: Bool[Array, " sample"]
@@ -29,7 +29,7 @@ class Profile(NamedTuple):
     """The last sample quantified; -1 if none is."""
 
 
-def profile(time: Float[np.ndarray, " sample"], measured: Float[Array, " sample"], limit: float) -> Profile:
+def profile(time: Float[Array | np.ndarray, " sample"], measured: Float[Array, " sample"], limit: float) -> Profile:
     """Return the profile of measured values, ascending in time, that can be quantified from `limit` up."""
     here = jnp.arange(len(time))
     quantified = (measured >= limit) & (measured > 0)

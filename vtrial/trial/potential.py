@@ -76,7 +76,7 @@ def reveal(
     if clock.layout == EVENT:
         outcome, event = _followed(shown, jnp.minimum(jnp.minimum(until, clock.delay), since))
     else:
-        seen = clock.delay <= _spread(jnp.minimum(until, since), shown.ndim)
+        seen = clock.delay[None] <= _spread(jnp.minimum(until, since), shown.ndim)
         outcome = jnp.where(seen, shown, jnp.nan)
         event = jnp.isfinite(outcome)
     known = _spread(there, shown.ndim)
