@@ -16,7 +16,7 @@ from vtrial.statistics import kaplan_meier as curve
 from vtrial.statistics import log_rank as tests
 from vtrial.statistics.aalen_johansen import cumulative_incidence
 from vtrial.statistics.kaplan_meier import log_limits, log_log_limits, restricted_mean, time_to_share
-from vtrial.statistics.ordered import ordered
+from vtrial.statistics.ordered import ascending, ordered
 
 # One compilation of each instead of one of each of their steps.
 cox = jax.jit(regression.cox)
@@ -156,6 +156,12 @@ def test_ties_survive_the_rounding_of_dates():
     assert table.place.tolist() == [3, 1, 0, 4, 2, 5]
     assert table.new.tolist()[:4] == [True, False, True, True]
     assert table.known.tolist() == [True, True, True, True, False, False]
+
+
+@pytest.mark.parametrize("kind", [jnp.float32, jnp.float64])
+def test_bits_sort_as_their_values(kind):
+    time = jnp.asarray([3.5, 0.0, jnp.inf, 1e-300, -0.0, 2.0], kind)
+    np.testing.assert_array_equal(ascending(time), np.sort(time))
 
 
 def test_single_precision_sorts_alike():

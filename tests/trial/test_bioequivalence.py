@@ -48,7 +48,7 @@ def conducted(design, cv, ratio):
     ("design", "cv", "ratio", "expected"),
     [
         (Crossover(ARMS, 20, "7 day"), 0.3, 0.95, 0.81584528),  # PowerTOST, exact
-        (Crossover(ARMS, 20, "7 day"), 0.3, 1.25, 0.05),  # the level, at the limit; less only far fewer subjects
+        (Crossover(ARMS, 20, "7 day"), 0.3, 1.25, 0.05),  # the level: the ratio is at the limit
         (Parallel(ARMS, 65), 0.4, 0.95, 0.80351196),  # PowerTOST, equal variances assumed
     ],
     ids=["power", "level", "parallel"],
@@ -64,8 +64,8 @@ def test_average_bioequivalence_has_the_exact_power(design, cv, ratio, expected)
 
 SCALED = [
     pytest.param(ExpandingLimits("reference"), 28, 0.45, 0.9, 0.81116, id="abel"),
-    pytest.param(ReferenceScaled("reference"), 24, 0.45, 0.9, 0.8245, id="rsabe"),
-    pytest.param(NarrowIndex("reference"), 18, 0.1, 0.975, 0.84179, id="narrow"),
+    pytest.param(ReferenceScaled("reference"), 24, 0.45, 0.9, 0.8245, id="rsabe", marks=pytest.mark.slow),
+    pytest.param(NarrowIndex("reference"), 18, 0.1, 0.975, 0.84179, id="narrow", marks=pytest.mark.slow),
 ]
 """Simulated by PowerTOST 1.5-7 with 1e5 trials from key statistics, error .0013."""
 
@@ -78,8 +78,8 @@ def test_power_of_scaled_rules_is_powertosts(analysis, n, cv, ratio, power):
         logs = sd_from_cv(cv) * jax.random.normal(key, (n, 4)) + math.log(ratio) * (arm == 0)
         return analysis.compare(revealed(arm, jnp.exp(logs)), 2, 1).p[0] < analysis.alpha
 
-    passed = jax.jit(jax.vmap(trial))(jax.random.split(jax.random.key(1), TRIALS))
-    assert abs(float(passed.mean()) - power) < 4 * math.sqrt(power * (1 - power) / TRIALS + 0.0013**2)
+    passed = jax.jit(jax.vmap(trial))(jax.random.split(jax.random.key(7), 10_000))
+    assert abs(float(passed.mean()) - power) < 4 * math.sqrt(power * (1 - power) / 10_000 + 0.0013**2)
 
 
 def test_outcomes_without_logarithm_are_told():

@@ -202,17 +202,17 @@ def tost(
 class Criterion(NamedTuple):
     """The linearised criterion of scaled equivalence, difference^2 - slope^2 variance."""
 
-    estimate: Float[Array, ""]
-    half: Float[Array, ""]
+    estimate: Float[Array, "..."]
+    half: Float[Array, "..."]
     """From the estimate to the upper confidence bound: if estimate + half is 0 or less it is equivalent."""
 
 
 def scaled_criterion(
-    difference: Float[Array, ""],
-    error: Float[Array, ""],
-    df: Float[Array, ""],
-    variance: Float[Array, ""],
-    variance_df: Float[Array, ""],
+    difference: Float[Array, "..."],
+    error: Float[Array, "..."],
+    df: Float[Array, "..."],
+    variance: Float[Array, "..."],
+    variance_df: Float[Array, "..."],
     scaling: Scaling,
     alpha: float = 0.05,
 ) -> Criterion:
@@ -241,12 +241,12 @@ def scaled_criterion(
 
 
 def variance_ratio(
-    test: Float[Array, ""],
-    test_df: Float[Array, ""],
-    reference: Float[Array, ""],
-    reference_df: Float[Array, ""],
+    test: Float[Array, "..."],
+    test_df: Float[Array, "..."],
+    reference: Float[Array, "..."],
+    reference_df: Float[Array, "..."],
     limit: float = 2.5,
-) -> Float[Array, ""]:
+) -> Float[Array, "..."]:
     """Return the one-sided p-value that the ratio of SDs, test to reference, is below a limit.
 
     At 5 % it is the same as a 90 % interval, from the F distribution, that ends at or below the limit.

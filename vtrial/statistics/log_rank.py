@@ -25,15 +25,18 @@ class LogRank(NamedTuple):
 
 
 class _Walk(NamedTuple):
-    """What is carried from one patient to the next, in order of time."""
+    """What is carried from one patient to the next, in order of time; [other] are the arms but the reference."""
 
-    risk: Float[Array, " arm"]  # at risk just before the present time
-    died: Float[Array, " arm"]  # events at the present time
-    left: Float[Array, " arm"]  # patients whose time is the present one
-    survival: Float[Array, " arm"]  # Kaplan-Meier just before the present time, of the arm and the reference together
-    excess: Float[Array, " arm"]
-    variance: Float[Array, " arm"]
-    slope: Float[Array, " arm"]
+    risk: Float[Array, " other"]  # at risk just before the present time
+    reference: Float[Array, ""]  # the same in the reference arm
+    died: Float[Array, " other"]  # events at the present time
+    reference_died: Float[Array, ""]
+    left: Float[Array, " other"]  # patients whose time is the present one
+    reference_left: Float[Array, ""]
+    survival: Float[Array, " other"]  # Kaplan-Meier just before the present time, of the arm and the reference together
+    excess: Float[Array, " other"]
+    variance: Float[Array, " other"]
+    slope: Float[Array, " other"]
 
 
 def log_rank(
@@ -62,40 +65,49 @@ def log_rank(
     doi:10.1093/biomet/69.3.553.
     """
     table = ordered(time, event, member.any(1))
-    arms = taken(table, member).astype(time.dtype)
-    zero = jnp.zeros(arms.shape[1], time.dtype)
-    start = _Walk(arms.sum(0), zero, zero, zero + 1.0, zero, zero, zero)
+    others = jnp.asarray([arm for arm in range(member.shape[1]) if arm != reference], int)
+    arms = taken(table, member)
+    arm, own, event = arms[:, others].astype(time.dtype), arms[:, reference].astype(time.dtype), table.event
+    zero, none = jnp.zeros(len(others), time.dtype), jnp.zeros((), time.dtype)
+    start = _Walk(arm.sum(0), own.sum(), zero, none, zero, none, zero + 1.0, zero, zero, zero)
 
     def step(walk: _Walk, patient):
-        new, arm, died = patient
-        flushed = _flush(walk, reference, rho, gamma)
+        new, arm, own, event = patient
+        flushed = _flush(walk, rho, gamma)
         walk = jax.tree.map(lambda a, b: jnp.where(new, a, b), flushed, walk)
-        return walk._replace(died=walk.died + arm * died, left=walk.left + arm), None
+        here = walk._replace(
+            died=walk.died + arm * event,
+            reference_died=walk.reference_died + own * event,
+            left=walk.left + arm,
+            reference_left=walk.reference_left + own,
+        )
+        return here, None
 
     # No patient is before the first: the first flush adds nothing, and the last patients are flushed at the end.
-    walk, _ = jax.lax.scan(step, start, (table.new, arms, table.event.astype(time.dtype)))
-    end = _flush(walk, reference, rho, gamma)
-    own = jnp.arange(arms.shape[1]) == reference
-    return LogRank(*(jnp.where(own, 0.0, found) for found in (end.excess, end.variance, end.slope)))
+    walk, _ = jax.lax.scan(step, start, (table.new, arm, own, event.astype(time.dtype)))
+    end, whole = _flush(walk, rho, gamma), jnp.zeros(member.shape[1], time.dtype)
+    return LogRank(*(whole.at[others].set(found) for found in (end.excess, end.variance, end.slope)))
 
 
-def _flush(walk: _Walk, reference: int, rho: float, gamma: float) -> _Walk:
+def _flush(walk: _Walk, rho: float, gamma: float) -> _Walk:
     """Count the events of the present time, and let go who left at it."""
-    risk, died = walk.risk + walk.risk[reference], walk.died + walk.died[reference]
+    risk, died = walk.risk + walk.reference, walk.died + walk.reference_died
     share = walk.risk / jnp.maximum(risk, 1.0)
-    weight = _power(walk.survival, rho) * _power(1 - walk.survival, gamma)
-    ties = (risk - died) / jnp.maximum(risk - 1, 1.0)
-    spread = died * share * (1 - share) * ties
-    nothing = jnp.zeros_like(died)
-    return _Walk(
-        walk.risk - walk.left,
-        nothing,
-        nothing,
-        walk.survival * (1 - died / jnp.maximum(risk, 1.0)),
-        walk.excess + weight * (walk.died - died * share),
-        walk.variance + weight**2 * spread,
-        walk.slope + weight * spread,
-    )
+    spread = died * share * (1 - share) * (risk - died) / jnp.maximum(risk - 1, 1.0)
+    surprise, survival = walk.died - died * share, walk.survival
+    if rho == gamma == 0:
+        counted = walk.excess + surprise, walk.variance + spread, walk.slope + spread
+    else:
+        weight = _power(survival, rho) * _power(1 - survival, gamma)
+        counted = (
+            walk.excess + weight * surprise,
+            walk.variance + weight**2 * spread,
+            walk.slope + weight * spread,
+        )
+        survival = survival * (1 - died / jnp.maximum(risk, 1.0))
+    zero, none = jnp.zeros_like(died), jnp.zeros_like(walk.reference)
+    risk, reference = walk.risk - walk.left, walk.reference - walk.reference_left
+    return _Walk(risk, reference, zero, none, zero, none, survival, *counted)
 
 
 def _power(base: Array, exponent: float) -> Array:

@@ -56,6 +56,13 @@ def ordered(time: Float[Array, " patient"], event: Bool[Array, " patient"], know
     return Ordered(place, _take(time, place), _take(event, place), _take(known, place), new)
 
 
+def ascending(time: Float[Array, " patient"]) -> Float[Array, " patient"]:
+    """Return times sorted; none may be negative. Their bits are in the order of the values, and sort faster."""
+    whole = jnp.int64 if time.dtype == jnp.float64 else jnp.int32
+    bits = jnp.sort(jax.lax.bitcast_convert_type(time + 0.0, whole))
+    return jax.lax.bitcast_convert_type(bits, time.dtype)
+
+
 def _sorted(time, event, known):
     """Sort one integer for each patient, which is much faster than three columns: rounded time, censored, place.
 
