@@ -25,13 +25,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-jax.config.update("jax_enable_x64", True)
-
 from vtrial.design import AbstractDesign, Arm, DesignState, Events, chosen, fresh
 from vtrial.dosing import Regimen
 from vtrial.statistics.log_rank import log_rank
 from vtrial.statistics.ordered import ascending
 from vtrial.trial import Clock, Greatest, LogRank, Potential, Rules, Sites, conduct
+
+jax.config.update("jax_enable_x64", True)
 
 RPACT = 5_100
 PATIENTS, LOOKS, RATIO = 300, (50, 100, 150), 0.65

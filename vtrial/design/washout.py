@@ -30,7 +30,7 @@ def longest_half_life(model: AbstractModel, parameters: Named) -> float:
     zero = {state: jnp.zeros(()) for state in model.states}
     blocks = jax.jacfwd(lambda y: model.rates(0.0, y, parameters))(zero)
     matrix = np.array([[float(blocks[row][column]) for column in model.states] for row in model.states])
-    slowest = float(np.linalg.eigvals(matrix).real.max())
+    slowest = float(np.real(np.linalg.eigvals(matrix)).max())
     return math.log(2.0) / -slowest if slowest < 0 else math.inf
 
 

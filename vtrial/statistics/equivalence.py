@@ -101,7 +101,7 @@ def tost_power(
     most = (high - low) / (2 * t)  # beyond this estimate of the SD, relative to the true one, no result is equivalent
 
     def inside(u: float) -> float:
-        return (stats.norm.cdf(high - t * u) - stats.norm.cdf(low + t * u)) * _chi_density(u, df)
+        return float(stats.norm.cdf(high - t * u) - stats.norm.cdf(low + t * u)) * _chi_density(u, df)
 
     peak = min(1.0, most)
     parts = sorted({0.0, max(0.0, peak - 4 / math.sqrt(df)), peak, most} | ({1 + 4 / math.sqrt(df)} - {most}))

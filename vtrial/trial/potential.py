@@ -74,7 +74,8 @@ def reveal(
     shown, until = under(given.value, arm, periods), under(given.until, first, 1)
     since = now - jnp.where(there, entered, now)
     if clock.layout == EVENT:
-        outcome, event = _followed(shown, jnp.minimum(jnp.minimum(until, clock.delay), since))
+        entry = jnp.where(there, entered, now)
+        outcome, event = _followed(shown, jnp.minimum(until, clock.delay), entry, now)
     else:
         seen = clock.delay[None] <= _spread(jnp.minimum(until, since), shown.ndim)
         outcome = jnp.where(seen, shown, jnp.nan)
@@ -105,10 +106,18 @@ def progress(
 
 
 def _followed(
-    time: Float[Array, " patient"], limit: Float[Array, " patient"]
+    time: Float[Array, " patient"],
+    end: Float[Array, " patient"],
+    entered: Float[Array, " patient"],
+    now: Float[Array, ""],
 ) -> tuple[Float[Array, " patient"], Bool[Array, " patient"]]:
-    """Return the time followed and whether it ended with the event; a time that is not a number stays so."""
-    return jnp.where(jnp.isnan(time), jnp.nan, jnp.minimum(time, limit)), time <= limit
+    """Return the time followed and whether it ended with the event; a time that is not a number stays so.
+
+    The event's calendar time is compared, as `progress` has it: the event that calls for a look is seen at it.
+    """
+    happened = (time <= end) & (entered + time <= now)
+    followed = jnp.where(happened, time, jnp.minimum(end, now - entered))
+    return jnp.where(jnp.isnan(time), jnp.nan, followed), happened
 
 
 def _spread(value: Array, ndim: int) -> Array:
