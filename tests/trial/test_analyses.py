@@ -123,7 +123,12 @@ def test_contract(kind):
         assert set(np.asarray(found.code).tolist()) <= set(schema.ANALYSIS_CODES)
 
 
-DIFFERENCES = [kind for kind in finished(AbstractAnalysis) if "periods" not in kind.layouts]
+SLOW = {"Cox", "RestrictedMean"}
+DIFFERENCES = [
+    pytest.param(kind, marks=pytest.mark.slow) if kind.__name__ in SLOW else kind
+    for kind in finished(AbstractAnalysis)
+    if "periods" not in kind.layouts  # those test equivalence
+]
 
 
 @pytest.mark.parametrize("kind", DIFFERENCES)
