@@ -19,7 +19,16 @@ FILES = [*sorted(directory("conf").rglob("*.yaml")), *sorted(directory("studies"
 CHOICES = sorted(directory("conf").glob("*/*.yaml"))
 STUDIES = sorted(f.stem for f in directory("studies").glob("*.yaml"))
 WINDOW = {"_target_": "vtrial.endpoint.Window", "output": "concentration", "start": "0 h", "end": "12 h"}
-FILL = {"window": WINDOW, "reference": "low", "control": "low", "path": "result.zarr", "effect": 0.1}
+FILL = {
+    "window": WINDOW,
+    "reference": "low",
+    "control": "low",
+    "path": "result.zarr",
+    "effect": 0.1,
+    "dose": "1 mg",
+    "spacing": "7 day",
+    "horizon": 12.0,
+}
 ARM = {
     "_target_": "vtrial.design.Arm",
     "regimen": {"_target_": "vtrial.dosing.Regimen", "dose": "1 mg", "every": "1 h", "doses": 1, "into": "depot"},
@@ -37,7 +46,7 @@ def test_every_choice_instantiates_as_its_group(file):
         if value == "???":
             node[key] = FILL[key]
     if node.get("arms") == {}:
-        node["arms"] = {"low": ARM, "high": ARM}
+        node["arms"] = {"test": ARM, "reference": ARM} if node.get("sequences") else {"low": ARM, "high": ARM}
     group = {"data": "AbstractData", "population": "Population", "cohort": "Recruitment"}.get(file.parent.name)
     group = group or f"Abstract{file.parent.name.capitalize()}"
     (interface,) = {c for c in classes() if c.__name__ == group}

@@ -101,7 +101,8 @@ ANALYSIS_CODES: Final[dict[int, str]] = {
     1: "too few known outcomes",
     2: "no variance: the outcomes are all alike",
     3: "the estimation did not converge",
-    4: "an outcome is infinite",
+    4: "an outcome is infinite, or has no finite logarithm where one is needed",
+    5: "follow-up ends before the horizon of the analysis",
 }
 """Why one arm of one trial could not be analysed, by its code."""
 

@@ -16,7 +16,7 @@ from vtrial import diagnose, keys, schema, tree, units
 from vtrial._types import Values
 from vtrial.cohort import Recruitment, recruit, simulate
 from vtrial.data import AbstractData, Dataset
-from vtrial.design import AbstractDesign
+from vtrial.design import AbstractDesign, washout_note
 from vtrial.endpoint import AbstractEndpoint
 from vtrial.errors import UserError, nearest, within
 from vtrial.inference import AbstractInference, Checkpoint, Prior, groups
@@ -226,6 +226,8 @@ def run(
         )
         store = Store(directory, attributes, compiled)
         log.info("%s", study.solver.check(study.model, statistical.population.typical()))
+        if note := washout_note(study.design, study.model, statistical.population.typical()):
+            log.warning("%s", note)
         _stages(study, statistical, data, store)
         seconds = dict(timing or {}) | store.seconds
         about = {

@@ -10,6 +10,7 @@ from vtrial import schema
 from vtrial.design import (
     AbstractDesign,
     Arm,
+    Crossover,
     DropArms,
     GroupSequential,
     Look,
@@ -23,7 +24,7 @@ from vtrial.dosing import Regimen
 from vtrial.errors import UserError
 from vtrial.statistics.boundaries import Spending, WangTsiatis
 from vtrial.statistics.spending import PocockSpending
-from vtrial.trial import AtOnce, Clock, Greatest, Means, Potential, Rules, conduct
+from vtrial.trial import AtOnce, Clock, Equivalence, Greatest, Means, Potential, Rules, conduct
 
 REGIMEN = Regimen("300 mg", "12 h", 4, "depot")
 THREE = {"low": Arm(REGIMEN), "middle": Arm(REGIMEN), "high": Arm(REGIMEN)}
@@ -35,6 +36,7 @@ MAKE = {
     "ResponseAdaptive": lambda: ResponseAdaptive(THREE, (9, 9), "low", superior=0.9),
     "DropArms": lambda: DropArms(THREE, (9, 9), "low", (1,)),
     "Seamless": lambda: Seamless(THREE, (9, 8), "low"),
+    "Crossover": lambda: Crossover(THREE, 3, "7 day"),
 }
 """A small instance of each design; a new design adds its line here."""
 NOBODY = revealed(jnp.full(18, -1), jnp.full(18, jnp.nan))
@@ -54,14 +56,17 @@ def test_contract(kind):
     assert len(design.names) == len(design.arms)
     assert design.describe()
     design.timing.check(len(design.sizes))
-    rules = Rules(design, Means(design.names[0]), Greatest(), AtOnce(), Clock(np.asarray(1.0), "value"), "h")
+    periods = (design.periods,) if design.periods > 1 else ()
+    analysis = Equivalence(design.names[0]) if periods else Means(design.names[0])
+    clock = Clock(np.asarray(np.arange(1.0, 1.0 + design.periods) if periods else 1.0), "value")
+    rules = Rules(design, analysis, Greatest(), AtOnce(), clock, "h")
     needed, arms = sum(design.sizes), len(design.arms)
-    value = np.random.default_rng(1).normal(size=(5, needed + 10, arms))
+    value = np.random.default_rng(1).lognormal(size=(5, needed + 10, arms, *periods))
     # Outcomes that are missing, infinite or constant are no exception.
     value[1], value[2], value[3] = np.nan, np.inf, 1.0
 
     def first(n):
-        until = np.full((n, *value.shape[1:]), np.inf)
+        until = np.full((n, *value.shape[1:3]), np.inf)
         return conduct(jax.random.key(0), rules, Potential(value[:n], until, value[:n], {}))
 
     many = first(5)

@@ -67,7 +67,7 @@ def _plan(endpoints: Mapping[str, AbstractEndpoint], statistical: StatisticalMod
 def _samples(endpoint: AbstractEndpoint, model: AbstractModel) -> list[tuple[float, bool]]:
     """Return an endpoint's sample times, and which comes after the doses of its hour: a stretch's start."""
     times = [rounded(time) for time in endpoint.window.times(model).tolist()]
-    stretch = len(times) > 1 and endpoint.layout != "visits"
+    stretch = len(times) > 1 and endpoint.layout != "visits" and endpoint.window.after_dose
     return [(time, i == 0 and stretch) for i, time in enumerate(times)]
 
 

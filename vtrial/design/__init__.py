@@ -2,6 +2,7 @@
 
 from vtrial.design.base import AbstractDesign, Arm, DesignState, Look, Seen, chosen, fresh, revealed
 from vtrial.design.comparison import Comparison, judged
+from vtrial.design.crossover import Crossover, williams
 from vtrial.design.drop_arms import DropArms
 from vtrial.design.group_sequential import GroupSequential
 from vtrial.design.parallel import Parallel
@@ -17,6 +18,7 @@ from vtrial.design.re_estimation import SampleSizeReestimation
 from vtrial.design.response_adaptive import AbstractBelief, BetaBelief, NormalBelief, ResponseAdaptive
 from vtrial.design.seamless import Seamless
 from vtrial.design.timing import AbstractTiming, AfterEach, Events, Information, Progress
+from vtrial.design.washout import washout_note
 
 __all__ = [
     "AbstractBelief",
@@ -28,6 +30,7 @@ __all__ = [
     "BetaBelief",
     "Blocks",
     "Comparison",
+    "Crossover",
     "DesignState",
     "DropArms",
     "Events",
@@ -49,4 +52,6 @@ __all__ = [
     "fresh",
     "judged",
     "revealed",
+    "washout_note",
+    "williams",
 ]

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from vtrial.errors import UserError
+from vtrial.statistics.ordered import ascending
 
 
 class Progress(eqx.Module):
@@ -174,6 +175,6 @@ def _last(time: Float[Array, " patient"], there: Bool[Array, " patient"]) -> Flo
 
 def _nth(time: Float[Array, " patient"], there: Bool[Array, " patient"], n: Int[Array, ""]) -> Float[Array, ""]:
     """Return the n-th smallest of the times that are there; infinity if there are fewer, 0 if none is wanted."""
-    ordered = jnp.sort(jnp.where(there, time, jnp.inf))
+    ordered = ascending(jnp.where(there, time, jnp.inf))
     found = ordered[jnp.clip(n - 1, 0, len(time) - 1)]
     return jnp.where(n > len(time), jnp.inf, jnp.where(n < 1, 0.0, found))

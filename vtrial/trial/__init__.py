@@ -1,6 +1,18 @@
 """Trials on potential outcomes: conduct, analyses, objectives, decisions, operating characteristics."""
 
-from vtrial.trial.analyses import AbstractAnalysis, Comparison, Means, Proportions
+from vtrial.trial.analyses import (
+    AbstractAnalysis,
+    Comparison,
+    Cox,
+    Equivalence,
+    ExpandingLimits,
+    LogRank,
+    Means,
+    NarrowIndex,
+    Proportions,
+    ReferenceScaled,
+    RestrictedMean,
+)
 from vtrial.trial.conduct import Rules, Trials, check_enrolment, conduct, conductor, without_effect
 from vtrial.trial.consistency import check_known, check_trial, known_before
 from vtrial.trial.decision import AbstractDecision, PickBest
@@ -19,12 +31,19 @@ __all__ = [
     "Clock",
     "Closest",
     "Comparison",
+    "Cox",
+    "Equivalence",
+    "ExpandingLimits",
     "Greatest",
     "Least",
+    "LogRank",
     "Means",
+    "NarrowIndex",
     "PickBest",
     "Potential",
     "Proportions",
+    "ReferenceScaled",
+    "RestrictedMean",
     "Rules",
     "Sites",
     "SmallestEffective",
