@@ -42,9 +42,10 @@ def load(file):
 @pytest.mark.parametrize("file", CHOICES, ids=lambda f: f"{f.parent.name}/{f.stem}")
 def test_every_choice_instantiates_as_its_group(file):
     node = load(file)
-    for key, value in node.items():
-        if value == "???":
-            node[key] = FILL[key]
+    for part in [node, *(value for value in node.values() if isinstance(value, dict))]:
+        for key, value in part.items():
+            if value == "???":
+                part[key] = FILL[key]
     if node.get("arms") == {}:
         node["arms"] = {"test": ARM, "reference": ARM} if node.get("sequences") else {"low": ARM, "high": ARM}
     group = {"data": "AbstractData", "population": "Population", "cohort": "Recruitment"}.get(file.parent.name)

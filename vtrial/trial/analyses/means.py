@@ -3,23 +3,12 @@
 from typing import ClassVar
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
-from jax.scipy.special import betainc, gammaln, ndtri
 from jaxtyping import Array, Float
 
 from vtrial.design import Comparison, Seen, judged
+from vtrial.statistics import student
 from vtrial.trial.analyses.base import ALIKE, AbstractAnalysis, check_alpha, mean_target, usable
-
-_STEPS = 6
-"""Steps of Newton's method for the t quantile: from 2 degrees of freedom on, to the last digit."""
-_MANY = 1e5
-"""Degrees of freedom beyond which the expansion alone is exact."""
-
-
-def t_tail(t: Float[Array, "..."], df: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Return the two-sided tail probability of Student's t (Abramowitz and Stegun 26.5.27)."""
-    return betainc(0.5 * df, 0.5, df / (df + t * t))
 
 
 class Means(AbstractAnalysis):
@@ -55,7 +44,7 @@ class Means(AbstractAnalysis):
         code = jnp.where((code == 0) & (both == 0) & (jnp.arange(arms) != reference), ALIKE, code)
         df = both**2 / (square**2 / (n - 1.0) + square[reference] ** 2 / (n[reference] - 1.0))
         error = jnp.sqrt(both)
-        half = t_quantile(self.alpha, df) * error
+        half = student.quantile(self.alpha, df) * error
         return judged(
             reference,
             count=count,
@@ -65,7 +54,7 @@ class Means(AbstractAnalysis):
             spread=error,
             lower=difference - half,
             upper=difference + half,
-            p=t_tail(difference / error, df),
+            p=student.tail(difference / error, df),
             code=code,
         )
 
@@ -82,27 +71,3 @@ class Means(AbstractAnalysis):
     def describe(self) -> str:
         """Say it."""
         return f"difference of means from {self.reference}, Welch's t-test, two-sided alpha {self.alpha:g}"
-
-
-def t_quantile(alpha: float, df: Float[Array, " arm"]) -> Float[Array, " arm"]:
-    """Return t with two-sided tail `alpha`: the Cornish-Fisher expansion, then Newton's method on the tail.
-
-    The tail is convex, so that Newton's method cannot fail. Source: Abramowitz and Stegun 26.7.5.
-    """
-    z = -ndtri(alpha / 2)
-    terms = (
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
-    )
-    start = z + sum(term / df**i for i, term in enumerate(terms, 1))
-    many = df > _MANY
-    known = jnp.where(many, _MANY, df)
-
-    def better(_, t: Float[Array, " arm"]) -> Float[Array, " arm"]:
-        log_density = gammaln((known + 1) / 2) - gammaln(known / 2) - 0.5 * jnp.log(known * jnp.pi)
-        density = jnp.exp(log_density - (known + 1) / 2 * jnp.log1p(t * t / known))
-        return t + (t_tail(t, known) - alpha) / (2 * density)
-
-    return jnp.where(many, start, jax.lax.fori_loop(0, _STEPS, better, start))

@@ -1,0 +1,181 @@
+#!/usr/bin/env python3
+"""Measure the trial engine: simulated trials a CPU second, patients included, beside other simulators of trials.
+
+    .venv/bin/python scripts/bench_trials.py [PART ...] [--trials N]
+
+Every part draws its patients' outcomes and analyses the trials, all in one compiled program on one core; speeds are the
+median of several calls. The figures of other programs were measured elsewhere, on two cores of an AMD EPYC (R 4.2,
+Debian 12): ratios to them compare machines as well. R's rpact simulates means from test statistics; ours has patients.
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Key
+
+from vtrial.design import Arm, Parallel, revealed
+from vtrial.dosing import Regimen
+from vtrial.trial import (
+    AbstractAnalysis,
+    Ancova,
+    AtOnce,
+    Clock,
+    Greatest,
+    Means,
+    Mmrm,
+    Potential,
+    Rules,
+    conduct,
+)
+
+jax.config.update("jax_enable_x64", True)
+
+BLOCK = 1_000
+"""Trials that are run together, so that their patients stay in the cache."""
+
+
+class Row(NamedTuple):
+    """One line of the table."""
+
+    name: str
+    speed: float
+    """Trials a CPU second."""
+    peer: str
+    theirs: float
+    """The same of another program."""
+    compiling: float
+    """Seconds of the clock to trace and compile."""
+    check: str
+    """What the trials found, to be compared with what is known of the design."""
+
+
+def many(block: Callable[[Key[Array, ""]], Array], trials: int) -> Callable[[Key[Array, ""]], Array]:
+    """Return the function that runs trials block by block, each with its own key."""
+
+    def run(key):
+        found = jax.lax.map(block, jax.random.split(key, trials // BLOCK))
+        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), found)
+
+    return run
+
+
+def timed(function: Callable, key: Key[Array, ""], calls: int = 5) -> tuple[float, float, Array]:
+    """Compile and call a function; return seconds of compiling, CPU seconds of a call, and its result."""
+    start = time.perf_counter()
+    compiled = jax.jit(function).lower(key).compile()
+    compiling, costs = time.perf_counter() - start, []
+    result = jax.block_until_ready(compiled(key))
+    for _ in range(calls):
+        cpu = time.process_time()
+        jax.block_until_ready(compiled(key))
+        costs.append(time.process_time() - cpu)
+    return compiling, statistics.median(costs), result
+
+
+def show(title: str, rows: list[Row]) -> None:
+    """Print a table."""
+    head = ["part", "trials/CPU s", "other program", "its trials/CPU s", "ratio", "compile s", "found"]
+    lines = [
+        [
+            r.name,
+            f"{r.speed:,.0f}",
+            r.peer,
+            f"{r.theirs:,.0f}",
+            f"{r.speed / r.theirs:,.2f}",
+            f"{r.compiling:.1f}",
+            r.check,
+        ]
+        for r in rows
+    ]
+    widths = [max(len(line[i]) for line in [head, *lines]) for i in range(len(head))]
+    print(f"\n{title}\n")
+    for line in [head, ["-" * w for w in widths], *lines]:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)))
+    sys.stdout.flush()
+
+
+PER_ARM, EFFECT = 100, 0.4
+
+
+def analysing(analysis: AbstractAnalysis, visits: int) -> Callable[[Key[Array, ""]], Array]:
+    """Return a block of two-arm trials with patients drawn, analysed; with visits, a third of patients leave."""
+    shape = (BLOCK, 2 * PER_ARM, visits) if visits else (BLOCK, 2 * PER_ARM)
+    arm = jnp.arange(2 * PER_ARM) % 2
+
+    def block(key):
+        baseline, later, leaving = jax.random.split(key, 3)
+        x = jax.random.normal(baseline, shape[:2])
+        both = 0.6 * x + EFFECT * arm[None]
+        outcome = (both[..., None] if visits else both) + 0.8 * jax.random.normal(later, shape)
+        if visits:
+            left = jax.random.randint(leaving, shape[:2], 1, visits * 2)
+            outcome = jnp.where(jnp.arange(visits) < left[..., None], outcome, jnp.nan)
+
+        def one(y, x):
+            return analysis.compare(revealed(arm, y, covariates={"x": x}), 2, 0).p[1]
+
+        return jax.vmap(one)(outcome, x)
+
+    return block
+
+
+def conducting() -> Callable[[Key[Array, ""]], Array]:
+    """Return a block of the same trials conducted: patients enrolled, randomised and seen by the engine."""
+    arms = dict.fromkeys(("a", "b"), Arm(Regimen("1 mg", "24 h", 1, "depot")))
+    rules = Rules(Parallel(arms, PER_ARM), Means("a"), Greatest(), AtOnce(), Clock(np.asarray(1.0), "value"), "week")
+
+    def block(key):
+        noise = jax.random.normal(jax.random.fold_in(key, 0), (BLOCK, 2 * PER_ARM, 1))
+        outcome = noise + EFFECT * jnp.arange(2.0)
+        trials = conduct(key, rules, Potential(outcome, jnp.full(outcome.shape, jnp.inf), outcome, {}))
+        return trials.comparison.p[:, 1]
+
+    return block
+
+
+def means(trials: int) -> list[Row]:
+    """Measure comparisons of means: two arms of 100 patients."""
+    rows = []
+    for name, block, number in (
+        ("t-test, conducted", conducting(), trials),
+        ("t-test", analysing(Means("a"), 0), trials),
+        ("ANCOVA", analysing(Ancova("a", ["x"]), 0), trials),
+        ("MMRM, 4 visits", analysing(Mmrm("a", ["x"]), 4), max(trials // 20 // BLOCK, 1) * BLOCK),
+    ):
+        compiling, cpu, p = timed(many(block, number), jax.random.key(1))
+        power = f"power {float((p < 0.05).mean()):.3f}"
+        rows.append(Row(name, number / cpu, "rpact means", 49_000, compiling, power))
+    return rows
+
+
+PARTS = {"means": (f"Means: two arms of {PER_ARM} patients", means, 20_000)}
+"""Title, function and number of trials of each part."""
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all if left out")
+    parser.add_argument("--trials", type=int, help="instead of each part's own number; a multiple of 1,000")
+    given = parser.parse_args()
+    if unknown := set(given.parts) - set(PARTS):
+        parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    for name in given.parts or list(PARTS):
+        title, part, trials = PARTS[name]
+        show(title, part(given.trials or trials))
+
+
+if __name__ == "__main__":
+    main()
