@@ -27,7 +27,7 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(autouse=True)
 def strict_ranks(request):
     """No silent broadcasting between ranks in the numerics of our own; NumPyro relies on it."""
-    ours = request.path.parent.name in ("solve", "dosing", "endpoint", "design", "trial")
+    ours = request.path.parent.name in ("solve", "dosing", "endpoint", "design", "trial", "statistics")
     with jax.numpy_rank_promotion("raise" if ours else "allow"):
         yield
 

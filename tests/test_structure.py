@@ -12,7 +12,7 @@ from tests.helpers import ROOT, classes, modules
 
 LAYERS = (
     ("schema", "units", "keys", "errors", "hashes", "_types", "_resources"),
-    ("model", "dosing"),
+    ("model", "dosing", "statistics"),
     ("solve", "population", "noise", "data", "endpoint", "design", "models"),
     ("likelihood", "cohort"),
     ("inference", "trial", "diagnose"),
@@ -36,7 +36,7 @@ OWNERS = {
     "zarr": ("store",),
     "matplotlib": ("report",),
     "jinja2": ("report",),
-    "scipy": ("population", "inference", "diagnose", "report"),
+    "scipy": ("population", "inference", "diagnose", "report", "statistics"),
     "pint": ("units",),
     "tqdm": ("inference", "cohort"),
 }
