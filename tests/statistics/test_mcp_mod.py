@@ -80,7 +80,7 @@ def test_one_statistic_is_students_t(df):
         one = np.ones((1, 1))
         assert maximum.exceeds(t, df, one, np.zeros(1)) == pytest.approx(student.sf(t, df), abs=2e-5)
         traced = maximum.tail(jnp.asarray(t), jnp.asarray(min(df, 1e9)), jnp.asarray(one), spread)
-        assert float(traced) == pytest.approx(student.sf(t, df), abs=2e-3 if t < 0 else 1e-4)
+        assert float(traced) == pytest.approx(student.sf(t, df), abs=2e-3 if t < 0 else 2e-4)
 
 
 def test_many_to_one_comparisons_against_the_integral():

@@ -62,7 +62,7 @@ def limits(target: float, low: float, high: float) -> Limits:
 
 
 def table(found: Limits, target: float, *, most: int, cutoff: float, least: int = 3) -> Table:
-    """Return the decisions for 0 to `most` patients.
+    """Return the decisions for 0 to `most` patients; nothing happens with none.
 
     Args:
         found: the limits.
@@ -84,8 +84,8 @@ def table(found: Limits, target: float, *, most: int, cutoff: float, least: int 
     given_up = (above > cutoff) & (y[None] <= n[:, None]) & (n[:, None] >= least)
     eliminate = np.where(given_up.any(1), given_up.argmax(1), _NEVER)
     # The small shift makes a rate that is the limit but for rounding count as the limit.
-    escalate = np.floor(found.escalate * n + 1e-9).astype(int)
-    deescalate = np.ceil(found.deescalate * n - 1e-9).astype(int)
+    escalate = np.where(n > 0, np.floor(found.escalate * n + 1e-9), -1).astype(int)
+    deescalate = np.where(n > 0, np.ceil(found.deescalate * n - 1e-9), _NEVER).astype(int)
     return Table(escalate, deescalate, eliminate)
 
 

@@ -212,7 +212,7 @@ def weights(aic: Float[Array, " model"], usable: Bool[Array, " model"]) -> Float
 
 
 def first_dose(
-    effect: Callable[[Float[Array, " dose"]], Float[Array, " dose"]], delta: float, top: float
+    effect: Callable[[Float[Array, " dose"]], Float[Array, " dose"]], delta: float | Float[Array, ""], top: float
 ) -> Float[Array, ""]:
     """Return the least dose up to `top` whose effect is at least `delta`; not a number if none has.
 

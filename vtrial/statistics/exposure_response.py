@@ -6,6 +6,7 @@ doi:10.1007/s10928-017-9558-5; restricted likelihood: Laird and Ware 1982, doi:1
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -68,16 +69,6 @@ class _Products(NamedTuple):
     """Rows less fixed effects."""
 
 
-class _Moments(NamedTuple):
-    """Sums over subjects at given SD ratios; what the residual variance multiplies is left out."""
-
-    beta: Float[Array, " column"]
-    inverse: Float[Array, "column column"]
-    square: Float[Array, ""]
-    logarithms: Float[Array, ""]
-    spare: Float[Array, ""]
-
-
 def fit(rows: Rows) -> Mixed:
     """Fit by restricted maximum likelihood; traceable.
 
@@ -85,30 +76,42 @@ def fit(rows: Rows) -> Mixed:
     with the steps limited, halved until the likelihood rises, and the curvature made positive.
     """
     products, size = _products(rows)
+    x, moved = _least(lambda x: -_restricted(products, jnp.exp(x)), len(size))
+    total, _ = _weighted(products, jnp.exp(x))
+    inverse = jnp.linalg.inv(total[:-1, :-1])
+    beta = inverse @ total[:-1, -1]
+    variance = (total[-1, -1] - beta @ total[:-1, -1]) / products.spare
+    sd = jnp.where(x > _LEAST + 0.1, jnp.exp(x), 0.0) * jnp.sqrt(variance) / size
+    likelihood = _restricted(products, jnp.exp(x))
+    return Mixed(beta, variance * inverse, sd, jnp.sqrt(variance), likelihood, (moved <= _STILL) & (variance > 0))
 
-    def loss(x):
-        return -_restricted(_moments(products, jnp.exp(x)))
 
-    slope, curvature = jax.grad(loss), jax.hessian(loss)
+def _least(
+    loss: Callable[[Float[Array, " effect"]], Float[Array, ""]], effects: int
+) -> tuple[Float[Array, " effect"], Float[Array, ""]]:
+    """Return the least of a function of so many logarithms, and the length of the last step.
+
+    Newton's method, the curvature from differences of the slope.
+    """
+    slope, apart = jax.grad(loss), 1e-4 * jnp.eye(effects)
 
     def step(carry):
         number, x, _ = carry
-        values, axes = jnp.linalg.eigh(curvature(x))
-        move = -axes @ ((axes.T @ slope(x)) / jnp.maximum(jnp.abs(values), 1e-3))
+        near = jax.vmap(slope)(jnp.concatenate([x[None] + apart, x[None] - apart]))
+        curvature = (near[:effects] - near[effects:]) / 2e-4
+        values, axes = jnp.linalg.eigh(0.5 * (curvature + curvature.T))
+        move = -axes @ ((axes.T @ near.mean(0)) / jnp.maximum(jnp.abs(values), 1e-3))
         move = move * jnp.minimum(1.0, _LONGEST / jnp.maximum(jnp.max(jnp.abs(move)), 1e-300))
-        tried = jnp.maximum(x[None] + move[None] * 0.5 ** jnp.arange(8.0)[:, None], _LEAST)
+        share = jnp.append(0.0, 0.5 ** jnp.arange(8.0))
+        tried = jnp.maximum(x[None] + move[None] * share[:, None], _LEAST)
         found = jax.vmap(loss)(tried)
-        better = jnp.where(jnp.isnan(found), jnp.inf, found) < loss(x)
-        after = jnp.where(better.any(), tried[jnp.argmax(better)], x)
+        better = found[1:] < found[0]
+        after = jnp.where(better.any(), tried[1:][jnp.argmax(better)], x)
         return number + 1, after, jnp.abs(after - x).max()
 
-    start = (0, jnp.full(len(size), -0.5), jnp.asarray(jnp.inf))
+    start = (0, jnp.full(effects, -0.5), jnp.asarray(jnp.inf))
     _, x, moved = jax.lax.while_loop(lambda c: (c[0] < _STEPS) & (c[2] > _STILL), step, start)
-    at = _moments(products, jnp.exp(x))
-    variance = at.square / at.spare
-    sd = jnp.where(x > _LEAST + 0.1, jnp.exp(x), 0.0) * jnp.sqrt(variance) / size
-    good = (moved <= _STILL) & (variance > 0)
-    return Mixed(at.beta, variance * at.inverse, sd, jnp.sqrt(variance), _restricted(at), good)
+    return x, moved
 
 
 def _products(rows: Rows) -> tuple[_Products, Float[Array, " effect"]]:
@@ -147,23 +150,28 @@ def effect(fitted: Mixed, concentration: Float[Array, ""], *, treatment: int, sl
     return Effect(estimate, error, estimate - quantile * error, estimate + quantile * error)
 
 
-def _moments(rows: _Products, ratio: Float[Array, " effect"]) -> _Moments:
-    """Return generalised least squares where the random effects have SDs of these multiples of the residual SD.
+def _weighted(
+    products: _Products, ratio: Float[Array, " effect"]
+) -> tuple[Float[Array, "both both"], Float[Array, ""]]:
+    """Return the products weighted by the inverse covariance, and the log determinant of all covariances.
 
-    The inverse of a subject's covariance is found from the small matrix of its random effects (Woodbury's identity).
+    Random effects have SDs of `ratio` times the residual SD. The inverse of a subject's covariance is found from the
+    small matrix of its random effects (Woodbury's identity).
     """
-    scale = ratio[:, None] * ratio[None, :]
-    inner = jnp.eye(len(ratio))[None] + rows.random * scale[None]
+    inner = jnp.eye(len(ratio))[None] + products.random * (ratio[:, None] * ratio[None, :])[None]
     lower = jnp.linalg.cholesky(inner)
-    half = jax.scipy.linalg.solve_triangular(lower, rows.crossed * ratio[None, :, None], lower=True)
-    total = rows.joined - jnp.einsum("nqi,nqj->ij", half, half)
-    logarithms = 2 * jnp.log(jnp.diagonal(lower, axis1=1, axis2=2)).sum()
-    inverse = jnp.linalg.inv(total[:-1, :-1])
-    beta = inverse @ total[:-1, -1]
-    square = total[-1, -1] - beta @ total[:-1, -1]
-    return _Moments(beta, inverse, square, logarithms - jnp.linalg.slogdet(inverse)[1], rows.spare)
+    half = jax.scipy.linalg.solve_triangular(lower, products.crossed * ratio[None, :, None], lower=True)
+    total = products.joined - jnp.einsum("nqi,nqj->ij", half, half)
+    return total, 2 * jnp.log(jnp.diagonal(lower, axis1=1, axis2=2)).sum()
 
 
-def _restricted(at: _Moments) -> Float[Array, ""]:
-    """Return the restricted log-likelihood at the best residual variance."""
-    return -0.5 * (at.spare * (jnp.log(2 * math.pi * at.square / at.spare) + 1) + at.logarithms)
+def _restricted(products: _Products, ratio: Float[Array, " effect"]) -> Float[Array, ""]:
+    """Return the restricted log-likelihood at the best fixed effects and residual variance.
+
+    The Cholesky factor of the joined products ends in the root of the residual sum of squares.
+    """
+    total, logarithms = _weighted(products, ratio)
+    root = jnp.diagonal(jnp.linalg.cholesky(total))
+    square, spare = root[-1] ** 2, products.spare
+    logarithms = logarithms + 2 * jnp.log(root[:-1]).sum()
+    return -0.5 * (spare * (jnp.log(2 * math.pi * square / spare) + 1) + logarithms)

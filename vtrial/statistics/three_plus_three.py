@@ -1,8 +1,8 @@
 """The 3+3 rule, exactly: what it selects, and how many patients and toxicities each dose gets.
 
-Three patients are given a dose. If none has a toxicity the next dose follows; if one has, three more are given the same,
-and the next dose follows if none of them has; in all other cases the trial ends. What is selected is the dose below the
-one it ended at, or the highest if it never ended.
+Three patients are given a dose. If none has a toxicity the next dose follows; if one has, three more are given the
+same, and the next dose follows if none of them has; in all other cases the trial ends. What is selected is the dose
+below the one it ended at, or the highest if it never ended.
 Source: Storer 1989, doi:10.2307/2531693.
 """
 
