@@ -16,7 +16,7 @@ LAYERS = (
     ("solve", "population", "noise", "data", "endpoint", "design", "models"),
     ("likelihood", "cohort"),
     ("inference", "trial", "diagnose"),
-    ("study", "store", "tree", "report", "average", "rehearsal"),
+    ("study", "store", "tree", "report", "average", "rehearsal", "provenance"),
     ("cli", "config", "runtime", "__main__", "__init__"),
 )
 """Imports point down, or sideways without a cycle."""
