@@ -19,7 +19,8 @@ FILES = [*sorted(directory("conf").rglob("*.yaml")), *sorted(directory("studies"
 CHOICES = sorted(directory("conf").glob("*/*.yaml"))
 STUDIES = sorted(f.stem for f in directory("studies").glob("*.yaml"))
 WINDOW = {"_target_": "vtrial.endpoint.Window", "output": "concentration", "start": "0 h", "end": "12 h"}
-FILL = {"window": WINDOW, "reference": "low", "path": "result.zarr"}
+DOSES = {"low": 0.0, "middle": 1.0, "high": 2.0}
+FILL = {"window": WINDOW, "reference": "low", "path": "result.zarr", "doses": DOSES}
 ARM = {
     "_target_": "vtrial.design.Arm",
     "regimen": {"_target_": "vtrial.dosing.Regimen", "dose": "1 mg", "every": "1 h", "doses": 1, "into": "depot"},

@@ -7,13 +7,32 @@ import pytest
 
 from tests.helpers import finished
 from vtrial import schema
-from vtrial.design import AbstractDesign, Arm, Look, Parallel, revealed
+from vtrial.design import (
+    BOIN,
+    CRM,
+    AbstractDesign,
+    Arm,
+    Ascending,
+    DoseRanging,
+    Look,
+    Parallel,
+    ThreePlusThree,
+    revealed,
+)
 from vtrial.dosing import Regimen
 from vtrial.errors import UserError
 from vtrial.trial import AtOnce, Clock, Greatest, Means, Potential, Rules, conduct
 
 REGIMEN = Regimen("300 mg", "12 h", 4, "depot")
-MAKE = {"Parallel": lambda: Parallel({"low": Arm(REGIMEN), "middle": Arm(REGIMEN), "high": Arm(REGIMEN)}, 6)}
+ARMS = {"low": Arm(REGIMEN), "middle": Arm(REGIMEN), "high": Arm(REGIMEN)}
+MAKE = {
+    "Parallel": lambda: Parallel(ARMS, 6),
+    "ThreePlusThree": lambda: ThreePlusThree(ARMS),
+    "BOIN": lambda: BOIN(ARMS, 0.3, cohorts=6),
+    "CRM": lambda: CRM(ARMS, 0.3, cohorts=6),
+    "Ascending": lambda: Ascending(ARMS, placebo="low", active=3, controls=1),
+    "DoseRanging": lambda: DoseRanging(ARMS, 6, {"high": 2.0}),
+}
 """A small instance of each design; a new design adds its line here."""
 NOBODY = revealed(jnp.full(18, -1), jnp.full(18, jnp.nan))
 

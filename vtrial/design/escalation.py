@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import jax.numpy as jnp
 from jaxtyping import Array, Int
 
 from vtrial.design.base import Arm, Seen

@@ -14,7 +14,7 @@ from vtrial.errors import UserError
 
 
 class ThreePlusThree(AbstractDesign):
-    """Three patients a dose, three more after one toxicity; the dose below the one that two of them end it at is chosen.
+    """Three patients a dose, three more after one toxicity; two toxicities end it, and the dose below is selected.
 
     A patient whose outcome cannot be known is replaced. Source: Storer 1989, doi:10.2307/2531693.
     """

@@ -1,6 +1,20 @@
 """Trials on potential outcomes: conduct, analyses, objectives, decisions, operating characteristics."""
 
-from vtrial.trial.analyses import AbstractAnalysis, Comparison, Means, Proportions
+from vtrial.trial.analyses import (
+    AbstractAnalysis,
+    AbstractDoseShape,
+    Comparison,
+    EmaxShape,
+    ExponentialShape,
+    LinearShape,
+    LogisticShape,
+    LogLinearShape,
+    McpMod,
+    Means,
+    Proportions,
+    QuadraticShape,
+    SigmoidEmaxShape,
+)
 from vtrial.trial.conduct import Rules, Trials, check_enrolment, conduct, without_effect
 from vtrial.trial.consistency import check_known, check_trial, known_before
 from vtrial.trial.decision import AbstractDecision, PickBest
@@ -13,19 +27,28 @@ from vtrial.trial.potential import Clock, Potential
 __all__ = [
     "AbstractAnalysis",
     "AbstractDecision",
+    "AbstractDoseShape",
     "AbstractEnrolment",
     "AbstractObjective",
     "AtOnce",
     "Clock",
     "Closest",
     "Comparison",
+    "EmaxShape",
+    "ExponentialShape",
     "Greatest",
     "Least",
+    "LinearShape",
+    "LogLinearShape",
+    "LogisticShape",
+    "McpMod",
     "Means",
     "PickBest",
     "Potential",
     "Proportions",
+    "QuadraticShape",
     "Rules",
+    "SigmoidEmaxShape",
     "Sites",
     "SmallestEffective",
     "Trials",
