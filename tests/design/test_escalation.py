@@ -34,10 +34,13 @@ def conducted(design, value, reference="d1"):
     return conduct(jax.random.key(1), rules, Potential(value, np.full(value.shape[:3], np.inf), value, {}))
 
 
-def patients(replicates, subjects, toxicity=TOXICITY, seed=0):
+def patients(replicates, toxicity=TOXICITY, seed=0):
     """Each patient has a tolerance: toxic at one dose, toxic at all above."""
-    tolerance = np.random.default_rng(seed).uniform(size=(replicates, subjects, 1))
+    tolerance = np.random.default_rng(seed).uniform(size=(replicates, 40, 1))
     return (tolerance < toxicity).astype(float)
+
+
+UNKNOWN = np.stack([np.full((40, 5), np.nan), np.full((40, 5), np.inf)])
 
 
 def counts(found, doses=5):
@@ -47,24 +50,20 @@ def counts(found, doses=5):
 
 
 def test_three_plus_three_against_its_exact_probabilities():
-    found, exact = conducted(ThreePlusThree(ARMS), patients(4000, 40)), three_plus_three.exact(TOXICITY)
+    """And patients who are not known are replaced, as long as there are looks."""
+    one_missing = np.zeros((1, 40, 5))
+    one_missing[:, 1] = np.nan
+    found = conducted(ThreePlusThree(ARMS), np.concatenate([patients(4000), one_missing, UNKNOWN]))
+    exact, selected = three_plus_three.exact(TOXICITY), np.asarray(found.selected)
     for dose, p in zip(range(-1, 5), [exact.none, *exact.selected], strict=True):
-        share = (np.asarray(found.selected) == dose).mean()
-        assert abs(share - p) < 4 * np.sqrt(p * (1 - p) / 4000)
-    for number, expected in zip(counts(found), (exact.patients, exact.toxicities), strict=True):
+        assert abs((selected[:4000] == dose).mean() - p) < 4 * np.sqrt(p * (1 - p) / 4000)
+    given, toxic = counts(found)
+    for number, expected in ((given[:4000], exact.patients), (toxic[:4000], exact.toxicities)):
         assert (np.abs(number.mean(0) - expected) < 4 * number.std(0) / np.sqrt(4000)).all()
-    assert set(found.reason[found.selected == -1].tolist()) == {3}
-
-
-def test_three_plus_three_replaces_patients_who_are_not_known():
-    value = patients(3, 40, np.zeros(5))
-    value[:, 1] = np.nan
-    found = conducted(ThreePlusThree(ARMS), value)
-    assert found.selected.tolist() == [4, 4, 4]
-    given = counts(found)[0]
-    assert given.tolist() == [[4, 3, 3, 3, 3]] * 3
-    nothing = conducted(ThreePlusThree(ARMS), np.full((1, 40, 5), np.nan))
-    assert (nothing.selected[0], nothing.reason[0]) == (-1, 4)
+    assert set(np.asarray(found.reason)[:4000][selected[:4000] == -1].tolist()) == {3}
+    assert given[4000].tolist() == [4, 3, 3, 3, 3]
+    assert selected[4000:].tolist() == [4, -1, -1]
+    assert found.reason[4000:].tolist() == [0, 4, 4]
 
 
 def boin(toxic, target=0.3, cohort=3, cohorts=10):
@@ -91,28 +90,31 @@ def boin(toxic, target=0.3, cohort=3, cohorts=10):
     return given, used[int(np.abs(smooth - target).argmin())]
 
 
-@pytest.mark.parametrize("toxicity", [TOXICITY, np.array([0.4, 0.5, 0.6, 0.7, 0.8])], ids=["usual", "toxic"])
-def test_boin_against_a_second_program(toxicity):
-    value = patients(60, 40, toxicity, 3)
+def test_boin_against_a_second_program():
+    toxic = patients(20, np.array([0.4, 0.5, 0.6, 0.7, 0.8]), 3)
+    value = np.concatenate([patients(40), toxic, UNKNOWN])
     found = conducted(BOIN(ARMS, 0.3), value)
     for i in range(60):
         given, selected = boin(value[i])
         assert [a for a in np.asarray(found.arm[i]) if a >= 0] == given
         assert found.selected[i] == selected
         assert (found.reason[i] == 3) == (selected == -1)
-
-
-def test_boin_ends_when_a_dose_has_enough_patients():
-    found = conducted(BOIN(ARMS, 0.3, enough=9), patients(50, 40))
-    assert (counts(found)[0].max(1) == 9).any()
-    assert (counts(found)[0] <= 9).all()
-    assert set(found.reason.tolist()) == {0, 4}
+    # What is not known changes nothing.
+    assert found.selected[60:].tolist() == [-1, -1]
+    assert (np.asarray(found.arm)[60:, :30] == 0).all()
 
 
 def look(arm, outcome, number):
     seen = revealed(jnp.asarray(arm), jnp.asarray(outcome, float))
     compared = Proportions("d1").compare(seen, 6, 0)
     return Look(jnp.asarray(number), jnp.asarray(1.0), seen, compared, compared.statistic, 0.05, compared.estimate)
+
+
+def test_boin_ends_when_a_dose_has_enough_patients():
+    design = BOIN(ARMS | {"d6": ARMS["d1"]}, 0.3, enough=6)
+    for count, stopped in ((3, False), (6, True)):
+        after = design.decide(jax.random.key(0), design.init(), look([0] * count, [1, 0, 0] * (count // 3), 1))
+        assert (after.memory.dose, after.stopped, after.reason) == (0, stopped, 4 * stopped)
 
 
 @pytest.mark.parametrize("model", [PowerModel(), LogisticModel()])
@@ -128,60 +130,33 @@ def test_crm_follows_dfcrms_example(model):
 
 
 def test_crm_skips_no_dose_and_ends_for_toxicity():
-    design = CRM(ARMS, 0.3, cohort=1, cohorts=30)
-    found = conducted(design, patients(200, 40))
-    arm = np.asarray(found.arm)
-    assert (np.diff(arm[:, :30])[arm[:, 1:30] >= 0] <= 1).all()
-    toxic = conducted(design, np.ones((2, 40, 5)))
-    assert toxic.selected.tolist() == [-1, -1]
-    assert toxic.reason.tolist() == [3, 3]
-    assert (counts(toxic)[0].sum(1) < 10).all()
-    harmless = conducted(design, np.zeros((1, 40, 5)))
-    assert harmless.selected[0] == 4
-    assert harmless.arm[0, :6].tolist() == [0, 1, 2, 3, 4, 4]
-
-
-@pytest.mark.parametrize("design", [BOIN(ARMS, 0.3), CRM(ARMS, 0.3)], ids=["BOIN", "CRM"])
-def test_what_is_not_known_changes_nothing(design):
-    value = np.stack([np.full((40, 5), np.nan), np.full((40, 5), np.inf)])
-    found = conducted(design, value)
-    assert found.selected.tolist() == [-1, -1]
-    assert (np.asarray(found.arm)[:, :30] == 0).all()
-
-
-@pytest.mark.parametrize("design", [BOIN(ARMS, 0.3), CRM(ARMS, 0.3)], ids=["BOIN", "CRM"])
-def test_most_trials_select_the_dose_at_the_target_or_a_neighbour(design):
-    """The fourth dose is at the target."""
-    found = conducted(design, patients(1000, 40))
-    share = [(np.asarray(found.selected) == d).mean() for d in range(5)]
-    assert np.argmax(share) == 3
-    assert share[2] + share[3] + share[4] > 0.85
+    value = np.concatenate([patients(400), np.ones((1, 40, 5)), np.zeros((1, 40, 5)), UNKNOWN])
+    found = conducted(CRM(ARMS, 0.3), value)
+    arm, selected = np.asarray(found.arm), np.asarray(found.selected)
+    assert (np.diff(arm[:400, :30])[arm[:400, 1:30] >= 0] <= 1).all()
+    share = [(selected[:400] == d).mean() for d in range(5)]
+    assert np.argmax(share) == 3  # the dose at the target
+    assert sum(share[2:]) > 0.85
+    assert selected[400:].tolist() == [-1, 4, -1, -1]
+    assert found.reason[400:].tolist() == [3, 0, 0, 0]
+    assert (arm[400] >= 0).sum() < 10
+    assert arm[401, :18].tolist() == np.repeat([0, 1, 2, 3, 4, 4], 3).tolist()
+    assert (arm[402:, :30] == 0).all()
 
 
 ASCENDING = {"placebo": ARMS["d1"], "low": ARMS["d1"], "middle": ARMS["d1"], "high": ARMS["d1"]}
 
 
-@pytest.mark.parametrize(
-    ("toxic", "selected", "reason", "cohorts"),
-    [((0, 0, 0, 0), 3, 0, 3), ((1, 0, 0, 0), 3, 0, 3), ((0, 0, 1, 1), 1, 3, 2), ((0, 1, 1, 1), -1, 3, 1)],
-)
-def test_ascending_stops_by_its_rule(toxic, selected, reason, cohorts):
-    design = Ascending(ASCENDING, placebo="placebo")
-    found = conducted(design, np.broadcast_to(np.array(toxic, float), (2, 40, 4)), "placebo")
-    assert found.selected.tolist() == [selected] * 2
-    assert found.reason.tolist() == [reason] * 2
-    given = counts(found, 4)[0]
-    assert given[:, 0].tolist() == [2 * cohorts] * 2
-    assert given[:, 1:].tolist() == [[6] * cohorts + [0] * (3 - cohorts)] * 2
-
-
-def test_ascending_ends_where_nothing_is_known_and_tolerates_what_it_may():
-    value = np.zeros((2, 40, 4))
-    value[0, 8:16, 2] = np.nan
-    value[1, 8:9, 2] = 1.0  # at most one patient of the cohort
+def test_ascending_stops_by_its_rule():
+    toxic = np.array([[0, 0, 0, 0], [1, 0, 0, 0], [0, 0, 1, 1], [0, 1, 1, 1], [0, 0, 0, 0], [0, 0, 0, 0]], float)
+    value = np.repeat(toxic[:, None, :], 40, axis=1)
+    value[4, 8:16, 2] = np.nan  # nothing known of the second dose
+    value[5, 8, 2] = 1.0  # one patient of it at most: tolerated
     found = conducted(Ascending(ASCENDING, placebo="placebo"), value, "placebo")
-    assert found.selected.tolist() == [1, 3]
-    assert found.reason.tolist() == [4, 0]
+    assert found.selected.tolist() == [3, 3, 1, -1, 1, 3]
+    assert found.reason.tolist() == [0, 0, 3, 3, 4, 0]
+    for given, cohorts in zip(counts(found, 4)[0].tolist(), (3, 3, 2, 1, 2, 3), strict=True):
+        assert given == [2 * cohorts, *[6] * cohorts, *[0] * (3 - cohorts)]
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ from scipy import stats
 
 from tests.helpers import finished
 from vtrial.design import revealed
-from vtrial.trial import AbstractAnalysis, EmaxShape, LinearShape, McpMod, Means, Proportions
+from vtrial.trial import AbstractAnalysis, LinearShape, LogLinearShape, McpMod, Means, Proportions
 from vtrial.trial.analyses.means import t_tail
 
 RANDOM = np.random.default_rng(1)
-SHAPES = {"line": LinearShape(), "emax": EmaxShape(0.2)}
+SHAPES = {"line": LinearShape(), "log": LogLinearShape(0.1)}
 MAKE = {"McpMod": lambda: McpMod("a", {"a": 0.0, "b": 5.0, "c": 10.0}, SHAPES)}
 """A small instance of each analysis that needs more than its reference."""
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 
 import equinox as eqx
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from vtrial.errors import UserError
@@ -156,15 +155,16 @@ class LogisticShape(AbstractDoseShape):
 
 def guessed(
     candidates: Mapping[str, AbstractDoseShape], doses: tuple[float, ...], *, greater: bool
-) -> Float[np.ndarray, "model dose"]:
+) -> Float[Array, "model dose"]:
     """Return the mean of each dose under each candidate's guess, in the direction that is better, in any unit."""
     share = jnp.asarray(doses) / max(doses)
-    return np.stack([_mean(c, share) * (1.0 if greater else -1.0) for c in candidates.values()])
+    rising = jnp.stack([_mean(candidate, share) for candidate in candidates.values()])
+    return rising if greater else -rising
 
 
-def _mean(candidate: AbstractDoseShape, share: Float[Array, " dose"]) -> Float[np.ndarray, " dose"]:
+def _mean(candidate: AbstractDoseShape, share: Float[Array, " dose"]) -> Float[Array, " dose"]:
     theta, coefficient = candidate.guess()
-    return np.asarray(candidate.family(1.0).columns(share, jnp.asarray(theta, float))) @ np.array(coefficient)
+    return candidate.family(1.0).columns(share, jnp.asarray(theta, float)) @ jnp.asarray(coefficient)
 
 
 def _positive(values: Mapping[str, float]) -> None:

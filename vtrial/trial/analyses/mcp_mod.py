@@ -11,10 +11,9 @@ from jaxtyping import Array, Bool, Float, Int
 
 from vtrial.design import Comparison, Seen, judged
 from vtrial.errors import UserError
-from vtrial.statistics import contrast, dose_response, maximum
+from vtrial.statistics import contrast, dose_response, maximum, student
 from vtrial.trial.analyses.base import ALIKE, FEW, AbstractAnalysis, check_alpha, mean_target, usable
 from vtrial.trial.analyses.dose_shape import AbstractDoseShape, guessed
-from vtrial.trial.analyses.means import t_quantile
 
 
 class McpMod(AbstractAnalysis):
@@ -72,7 +71,7 @@ class McpMod(AbstractAnalysis):
         df = jnp.maximum(spare, 1).astype(float)
         level, error, effect, spread = self._average(groups, reference)
         p = jnp.minimum(1.0, 2 * self._one_sided(groups, df))
-        half = t_quantile(self.alpha, jnp.full(arms, df)) * spread
+        half = student.quantile(self.alpha, df) * spread
         return judged(
             reference,
             count=count,
@@ -96,7 +95,7 @@ class McpMod(AbstractAnalysis):
 
     def _one_sided(self, groups: dose_response.Groups, df: Float[Array, ""]) -> Float[Array, ""]:
         """Return the adjusted p of the greatest contrast."""
-        shape = jnp.asarray(guessed(self.candidates, tuple(self.doses.values()), greater=self.greater))
+        shape = guessed(self.candidates, tuple(self.doses.values()), greater=self.greater)
         found = contrast.optimal(shape, jnp.diag(groups.count))
         rows = contrast.rows_of_groups(found, groups.count)
         # A contrast over its standard error; the groups' own sizes are in the rows.

@@ -1,0 +1,149 @@
+#!/usr/bin/env python3
+"""Measure the trial engine: simulated trials a CPU second, patients included, beside other simulators of trials.
+
+    .venv/bin/python scripts/bench_trials.py [PART ...] [--trials N]
+
+Every part draws its patients' potential outcomes and conducts the trials on them, all in one compiled program on one
+core; speeds are the median of several calls. The figures of other programs were measured elsewhere, on two cores of an
+AMD EPYC (R 4.2, Debian 12): ratios to them compare machines as well. BOIN's get.oc and dfcrm's crmsim simulate 30
+patients at 5 doses, as here.
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Key
+
+from vtrial.design import BOIN, CRM, AbstractDesign, Arm, ThreePlusThree
+from vtrial.dosing import Regimen
+from vtrial.trial import AtOnce, Clock, Closest, Potential, Proportions, Rules, Trials, conduct
+
+jax.config.update("jax_enable_x64", True)
+
+BLOCK = 1_000
+"""Trials that are run together, so that their patients stay in the cache."""
+
+
+class Row(NamedTuple):
+    """One line of the table."""
+
+    name: str
+    speed: float
+    """Trials a CPU second."""
+    peer: str
+    theirs: float
+    """The same of another program."""
+    compiling: float
+    """Seconds of the clock to trace and compile."""
+    check: str
+    """What the trials found, to be compared with what is known of the design."""
+
+
+def many(block: Callable[[Key[Array, ""]], Trials], trials: int) -> Callable[[Key[Array, ""]], Trials]:
+    """Return the function that runs trials block by block, each with its own key."""
+
+    def run(key):
+        found = jax.lax.map(block, jax.random.split(key, trials // BLOCK))
+        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), found)
+
+    return run
+
+
+def timed(function: Callable, key: Key[Array, ""], calls: int = 5) -> tuple[float, float, Trials]:
+    """Compile and call a function; return seconds of compiling, CPU seconds of a call, and its result."""
+    start = time.perf_counter()
+    compiled = jax.jit(function).lower(key).compile()
+    compiling, costs = time.perf_counter() - start, []
+    result = jax.block_until_ready(compiled(key))
+    for _ in range(calls):
+        cpu = time.process_time()
+        jax.block_until_ready(compiled(key))
+        costs.append(time.process_time() - cpu)
+    return compiling, statistics.median(costs), result
+
+
+def show(title: str, rows: list[Row]) -> None:
+    """Print a table."""
+    head = ["part", "trials/CPU s", "other program", "its trials/CPU s", "ratio", "compile s", "found"]
+    lines = [
+        [
+            r.name,
+            f"{r.speed:,.0f}",
+            r.peer,
+            f"{r.theirs:,.0f}",
+            f"{r.speed / r.theirs:,.0f}",
+            f"{r.compiling:.1f}",
+            r.check,
+        ]
+        for r in rows
+    ]
+    widths = [max(len(line[i]) for line in [head, *lines]) for i in range(len(head))]
+    print(f"\n{title}\n")
+    for line in [head, ["-" * w for w in widths], *lines]:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)))
+    sys.stdout.flush()
+
+
+TOXICITY = (0.05, 0.15, 0.3, 0.45, 0.6)
+
+
+def escalating(design: AbstractDesign) -> Callable[[Key[Array, ""]], Trials]:
+    """Return a block of escalations with patients drawn: each tolerates doses up to one of its own."""
+    rules = Rules(design, Proportions("d1"), Closest(0.3), AtOnce(), Clock(np.asarray(1.0), "value"), "week")
+    needed = sum(design.sizes)
+
+    def block(key):
+        tolerance = jax.random.uniform(jax.random.fold_in(key, 0), (BLOCK, needed + 1, 1))
+        toxic = (tolerance < jnp.asarray(TOXICITY)).astype(float)
+        return conduct(key, rules, Potential(toxic, jnp.full(toxic.shape, jnp.inf), toxic, {}))
+
+    return block
+
+
+def escalation(trials: int) -> list[Row]:
+    """Measure dose escalation: 30 patients at 5 doses in cohorts of three."""
+    arms = dict.fromkeys(("d1", "d2", "d3", "d4", "d5"), Arm(Regimen("1 mg", "24 h", 1, "depot")))
+    rows = []
+    for design, peer, theirs in (
+        (BOIN(arms, 0.3), "BOIN get.oc", 1_000),
+        (CRM(arms, 0.3), "dfcrm crmsim", 100),
+        (ThreePlusThree(arms), "BOIN get.oc", 1_000),
+    ):
+        compiling, cpu, found = timed(many(escalating(design), trials), jax.random.key(1))
+        right = float((np.asarray(found.selected) == 2).mean())
+        name = type(design).__name__
+        rows.append(Row(name, trials / cpu, peer, theirs, compiling, f"selects the MTD in {100 * right:.0f} %"))
+    return rows
+
+
+PARTS = {"escalation": ("Dose escalation: 30 patients at most, 5 doses", escalation, 20_000)}
+"""Title, function and number of trials of each part."""
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all if left out")
+    parser.add_argument("--trials", type=int, help="instead of each part's own number; a multiple of 1,000")
+    given = parser.parse_args()
+    if unknown := set(given.parts) - set(PARTS):
+        parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    for name in given.parts or list(PARTS):
+        title, part, trials = PARTS[name]
+        show(title, part(given.trials or trials))
+
+
+if __name__ == "__main__":
+    main()
