@@ -1,6 +1,7 @@
 """Ascending doses with placebo: single (SAD) or multiple (MAD)."""
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -26,6 +27,7 @@ class Ascending(AbstractDesign):
     periods: int = eqx.field(static=True)
     spacing: str = eqx.field(static=True)
     timing: AbstractTiming
+    analysed: ClassVar[bool] = False
     doses: tuple[int, ...] = eqx.field(static=True)
     """Numbers of the arms that are doses, in ascending order."""
     weights: tuple[tuple[float, ...], ...] = eqx.field(static=True)

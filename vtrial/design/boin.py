@@ -1,7 +1,7 @@
 """The Bayesian optimal interval design."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -36,6 +36,7 @@ class BOIN(AbstractDesign):
     periods: int = eqx.field(static=True)
     spacing: str = eqx.field(static=True)
     timing: AbstractTiming
+    analysed: ClassVar[bool] = False
     target: float = eqx.field(static=True)
     limits: boin.Limits = eqx.field(static=True)
     table: boin.Table

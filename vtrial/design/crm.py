@@ -1,6 +1,7 @@
 """The continual reassessment method."""
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -29,6 +30,7 @@ class CRM(AbstractDesign):
     periods: int = eqx.field(static=True)
     spacing: str = eqx.field(static=True)
     timing: AbstractTiming
+    analysed: ClassVar[bool] = False
     target: float = eqx.field(static=True)
     skeleton: tuple[float, ...] = eqx.field(static=True)
     model: AbstractWorkingModel
@@ -70,9 +72,8 @@ class CRM(AbstractDesign):
         check_cohorts(cohort, cohorts)
         check_share("target", target)
         check_share("cutoff", cutoff)
-        if skeleton is None:
-            skeleton = crm.skeleton(half_width, target, len(arms) // 2, len(arms)).tolist()
-        self.skeleton = tuple(skeleton)
+        default = crm.skeleton(half_width, target, len(arms) // 2, len(arms)) if skeleton is None else skeleton
+        self.skeleton = tuple(float(p) for p in default)
         if len(self.skeleton) != len(arms):
             raise UserError(f"design.skeleton has {len(self.skeleton)} guesses for {len(arms)} doses.")
         crm.check_skeleton(self.skeleton)

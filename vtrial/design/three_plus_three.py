@@ -1,6 +1,7 @@
 """The 3+3 design."""
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -25,6 +26,7 @@ class ThreePlusThree(AbstractDesign):
     periods: int = eqx.field(static=True)
     spacing: str = eqx.field(static=True)
     timing: AbstractTiming
+    analysed: ClassVar[bool] = False
 
     def __init__(self, arms: Mapping[str, Arm], spare: int = 2):
         """Keep the arms, which are doses in ascending order.

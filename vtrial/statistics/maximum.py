@@ -11,7 +11,7 @@ from functools import lru_cache
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from scipy.optimize import brentq
+from scipy.optimize import root_scalar
 from scipy.special import chdtri, ndtr, ndtri
 from scipy.stats import qmc
 
@@ -95,7 +95,8 @@ def critical(alpha: float, df: float, rows: Float[np.ndarray, "statistic axis"],
         power: the integral takes 2^power points; 14 leave an error of about 1e-4.
     """
     none = np.zeros(len(rows))
-    return float(brentq(lambda t: exceeds(t, df, rows, none, power=power) - alpha, -20.0, 1e3, xtol=1e-7))
+    found = root_scalar(lambda t: exceeds(t, df, rows, none, power=power) - alpha, bracket=(-20.0, 1e3), xtol=1e-7)
+    return float(found.root)
 
 
 def exceeds(
