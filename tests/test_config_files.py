@@ -28,6 +28,7 @@ FILL = {
     "dose": "1 mg",
     "spacing": "7 day",
     "horizon": 12.0,
+    "doses": {"low": 0.0, "middle": 1.0, "high": 2.0},
 }
 ARM = {
     "_target_": "vtrial.design.Arm",

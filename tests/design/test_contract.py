@@ -8,9 +8,13 @@ import pytest
 from tests.helpers import finished
 from vtrial import schema
 from vtrial.design import (
+    BOIN,
+    CRM,
     AbstractDesign,
     Arm,
+    Ascending,
     Crossover,
+    DoseRanging,
     DropArms,
     GroupSequential,
     Look,
@@ -18,6 +22,7 @@ from vtrial.design import (
     ResponseAdaptive,
     SampleSizeReestimation,
     Seamless,
+    ThreePlusThree,
     revealed,
 )
 from vtrial.dosing import Regimen
@@ -37,6 +42,11 @@ MAKE = {
     "DropArms": lambda: DropArms(THREE, (9, 9), "low", (1,)),
     "Seamless": lambda: Seamless(THREE, (9, 8), "low"),
     "Crossover": lambda: Crossover(THREE, 3, "7 day"),
+    "ThreePlusThree": lambda: ThreePlusThree(THREE),
+    "BOIN": lambda: BOIN(THREE, 0.3, cohorts=6),
+    "CRM": lambda: CRM(THREE, 0.3, cohorts=6),
+    "Ascending": lambda: Ascending(THREE, placebo="low", active=3, controls=1),
+    "DoseRanging": lambda: DoseRanging(THREE, 6, {"high": 2.0}),
 }
 """A small instance of each design; a new design adds its line here."""
 NOBODY = revealed(jnp.full(18, -1), jnp.full(18, jnp.nan))

@@ -1,49 +1,101 @@
 """Trials on potential outcomes: conduct, analyses, objectives, decisions, operating characteristics."""
 
-from vtrial.trial.analyses import AbstractAnalysis
-from vtrial.trial.decision import AbstractDecision
-from vtrial.trial.enrolment import AbstractEnrolment
-from vtrial.trial.objective import AbstractObjective
-from vtrial.trial.analyses import Adjusted
-from vtrial.trial.analyses import Ancova
-from vtrial.trial.enrolment import AtOnce
-from vtrial.trial.analyses import BayesianMeans
-from vtrial.trial.analyses import BayesianProportions
-from vtrial.trial.analyses import BorrowedMeans
-from vtrial.trial.analyses import BorrowedProportions
-from vtrial.trial.potential import Clock
-from vtrial.trial.objective import Closest
-from vtrial.trial.analyses import Comparison
-from vtrial.trial.analyses import Cox
-from vtrial.trial.analyses import Equivalence
-from vtrial.trial.analyses import ExpandingLimits
-from vtrial.trial.objective import Greatest
-from vtrial.trial.objective import Least
-from vtrial.trial.analyses import LogRank
-from vtrial.trial.analyses import Logistic
-from vtrial.trial.analyses import Means
-from vtrial.trial.analyses import Mmrm
-from vtrial.trial.analyses import MultipleImputation
-from vtrial.trial.analyses import NarrowIndex
-from vtrial.trial.decision import PickBest
-from vtrial.trial.potential import Potential
-from vtrial.trial.analyses import Proportions
-from vtrial.trial.analyses import ReferenceBased
-from vtrial.trial.analyses import ReferenceScaled
-from vtrial.trial.analyses import RestrictedMean
-from vtrial.trial.conduct import Rules
-from vtrial.trial.enrolment import Sites
-from vtrial.trial.objective import SmallestEffective
-from vtrial.trial.conduct import Trials
-from vtrial.trial.conduct import check_enrolment
-from vtrial.trial.consistency import check_known
-from vtrial.trial.consistency import check_trial
-from vtrial.trial.conduct import conduct
-from vtrial.trial.conduct import conductor
-from vtrial.trial.operating import judge
-from vtrial.trial.consistency import known_before
+from vtrial.trial.analyses import (
+    AbstractAnalysis,
+    AbstractDoseShape,
+    Adjusted,
+    Ancova,
+    BayesianMeans,
+    BayesianProportions,
+    BorrowedMeans,
+    BorrowedProportions,
+    Comparison,
+    Cox,
+    EmaxShape,
+    Equivalence,
+    ExpandingLimits,
+    ExponentialShape,
+    LinearShape,
+    Logistic,
+    LogisticShape,
+    LogLinearShape,
+    LogRank,
+    McpMod,
+    Means,
+    Mmrm,
+    MultipleImputation,
+    NarrowIndex,
+    Proportions,
+    QuadraticShape,
+    ReferenceBased,
+    ReferenceScaled,
+    RestrictedMean,
+    SigmoidEmaxShape,
+)
+from vtrial.trial.conduct import Rules, Trials, check_enrolment, conduct, conductor, without_effect
+from vtrial.trial.consistency import check_known, check_trial, known_before
+from vtrial.trial.decision import AbstractDecision, PickBest
+from vtrial.trial.enrolment import AbstractEnrolment, AtOnce, Sites
 from vtrial.trial.mixture import mix
-from vtrial.trial.operating import operating_characteristics
+from vtrial.trial.objective import AbstractObjective, Closest, Greatest, Least, SmallestEffective
+from vtrial.trial.operating import judge, operating_characteristics
+from vtrial.trial.potential import Clock, Potential
 from vtrial.trial.prognosis import prognostic_score
-from vtrial.trial.conduct import without_effect
-__all__ = ['AbstractAnalysis', 'AbstractDecision', 'AbstractEnrolment', 'AbstractObjective', 'Adjusted', 'Ancova', 'AtOnce', 'BayesianMeans', 'BayesianProportions', 'BorrowedMeans', 'BorrowedProportions', 'Clock', 'Closest', 'Comparison', 'Cox', 'Equivalence', 'ExpandingLimits', 'Greatest', 'Least', 'LogRank', 'Logistic', 'Means', 'Mmrm', 'MultipleImputation', 'NarrowIndex', 'PickBest', 'Potential', 'Proportions', 'ReferenceBased', 'ReferenceScaled', 'RestrictedMean', 'Rules', 'Sites', 'SmallestEffective', 'Trials', 'check_enrolment', 'check_known', 'check_trial', 'conduct', 'conductor', 'judge', 'known_before', 'mix', 'operating_characteristics', 'prognostic_score', 'without_effect']
+
+__all__ = [
+    "AbstractAnalysis",
+    "AbstractDecision",
+    "AbstractDoseShape",
+    "AbstractEnrolment",
+    "AbstractObjective",
+    "Adjusted",
+    "Ancova",
+    "AtOnce",
+    "BayesianMeans",
+    "BayesianProportions",
+    "BorrowedMeans",
+    "BorrowedProportions",
+    "Clock",
+    "Closest",
+    "Comparison",
+    "Cox",
+    "EmaxShape",
+    "Equivalence",
+    "ExpandingLimits",
+    "ExponentialShape",
+    "Greatest",
+    "Least",
+    "LinearShape",
+    "LogLinearShape",
+    "LogRank",
+    "Logistic",
+    "LogisticShape",
+    "McpMod",
+    "Means",
+    "Mmrm",
+    "MultipleImputation",
+    "NarrowIndex",
+    "PickBest",
+    "Potential",
+    "Proportions",
+    "QuadraticShape",
+    "ReferenceBased",
+    "ReferenceScaled",
+    "RestrictedMean",
+    "Rules",
+    "SigmoidEmaxShape",
+    "Sites",
+    "SmallestEffective",
+    "Trials",
+    "check_enrolment",
+    "check_known",
+    "check_trial",
+    "conduct",
+    "conductor",
+    "judge",
+    "known_before",
+    "mix",
+    "operating_characteristics",
+    "prognostic_score",
+    "without_effect",
+]

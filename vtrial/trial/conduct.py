@@ -153,6 +153,9 @@ def _one(key: Key[Array, ""], rules: Rules, given: Potential) -> dict[str, Any]:
     end = _looks(key, rules, mine)
     entered = jnp.where(end.entered <= end.now, end.entered, jnp.inf)
     seen = reveal(mine, rules.clock, end.arm, entered, end.now, jnp.asarray(needed))
+    compared = end.comparison
+    if not rules.design.analysed:
+        compared = rules.analysis.compare(seen, len(rules.design.arms), rules.reference)
     truth, effect = rules.analysis.target(jnp.asarray(given.target)[needed:], rules.reference)
     return dict(
         arm=seen.arm,
@@ -165,7 +168,7 @@ def _one(key: Key[Array, ""], rules: Rules, given: Potential) -> dict[str, Any]:
         reason=end.state.reason,
         look=end.look,
         duration=end.now,
-        comparison=end.comparison,
+        comparison=compared,
         truth=truth,
         effect=effect,
     )
@@ -222,7 +225,8 @@ def _looker(key: Key[Array, ""], rules: Rules, mine: Potential, arrivals: Float[
         seen = reveal(mine, clock, arm, entered, now, offset + size)
         compared = rules.analysis.compare(seen, len(design.arms), rules.reference)
         decided = design.decide(keys.named(own, "decide"), state, _look(rules, number, now, seen, compared))
-        after = _Running(decided, arm, entered, now, number, compared)
+        kept = compared if design.analysed else running.comparison
+        after = _Running(decided, arm, entered, now, number, kept)
         return jax.tree.map(lambda old, new: jnp.where(state.stopped, old, new), running, after)
 
     return look
