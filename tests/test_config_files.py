@@ -1,6 +1,7 @@
 """Every file of conf/ instantiates, every study composes, and no YAML means something else than it says."""
 
 import inspect
+from pathlib import Path
 
 import pytest
 import yaml
@@ -19,23 +20,33 @@ FILES = [*sorted(directory("conf").rglob("*.yaml")), *sorted(directory("studies"
 CHOICES = sorted(directory("conf").glob("*/*.yaml"))
 STUDIES = sorted(f.stem for f in directory("studies").glob("*.yaml"))
 WINDOW = {"_target_": "vtrial.endpoint.Window", "output": "concentration", "start": "0 h", "end": "12 h"}
-FILL = {"window": WINDOW, "reference": "low", "path": "result.zarr"}
+FILL = {"window": WINDOW, "reference": "low"}
 ARM = {
     "_target_": "vtrial.design.Arm",
     "regimen": {"_target_": "vtrial.dosing.Regimen", "dose": "1 mg", "every": "1 h", "doses": 1, "into": "depot"},
 }
 
 
+PEOPLE = str(Path(__file__).parent / "cohort" / "data" / "people.csv")
+
+
 def load(file):
     return yaml.safe_load(file.read_text(encoding="utf-8"))
+
+
+def filled(node, path="result.zarr"):
+    """Give what a choice leaves to the study; tables of covariates are read at once."""
+    for key, value in node.items():
+        if isinstance(value, dict):
+            filled(value, PEOPLE)
+        elif value == "???":
+            node[key] = path if key == "path" else FILL[key]
 
 
 @pytest.mark.parametrize("file", CHOICES, ids=lambda f: f"{f.parent.name}/{f.stem}")
 def test_every_choice_instantiates_as_its_group(file):
     node = load(file)
-    for key, value in node.items():
-        if value == "???":
-            node[key] = FILL[key]
+    filled(node)
     if node.get("arms") == {}:
         node["arms"] = {"low": ARM}
     group = {"data": "AbstractData", "population": "Population", "cohort": "Recruitment"}.get(file.parent.name)

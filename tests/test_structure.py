@@ -36,7 +36,7 @@ OWNERS = {
     "zarr": ("store",),
     "matplotlib": ("report",),
     "jinja2": ("report",),
-    "scipy": ("population", "inference", "diagnose", "report"),
+    "scipy": ("population", "cohort", "inference", "diagnose", "report"),
     "pint": ("units",),
     "tqdm": ("inference", "cohort"),
 }

@@ -18,7 +18,7 @@ from jaxtyping import Array, Key
 
 from vtrial import __version__, diagnose, keys, schema, tree
 from vtrial._types import Values
-from vtrial.cohort import Recruitment, recruit, simulate
+from vtrial.cohort import Recruitment, check_source, kept_units, needed, preview, recruit, simulate
 from vtrial.data import AbstractData, Dataset
 from vtrial.design import AbstractDesign
 from vtrial.endpoint import AbstractEndpoint
@@ -128,11 +128,12 @@ class Study(eqx.Module):
         """
         population = self.population.for_model(self.model)
         population.check_covariates(data.covariate_units, data.every_covariate, data.subjects)
-        self.cohort.covariates.check(data)
+        source = self.cohort.covariates
+        check_source(source, data, needed(population))
         for name, arm in zip(self.design.names, self.design.arms, strict=True):
             with within(f"design.arms.{name}"):
-                arm.regimen.check_covariates(self.model, data.covariate_units)
-        self.check_doses(data.covariates)
+                arm.regimen.check_covariates(self.model, kept_units(source, data))
+        self.check_doses(preview(source, data))
         self.vpc.check(data)
         for output in data.observations:
             if output not in self.noise:
@@ -351,7 +352,8 @@ def _report(store: Store) -> dict[str, xr.Dataset]:
 
 def _attributes(study: Study, name: str, config: str, data: Dataset, statistical: StatisticalModel) -> dict[str, Any]:
     source = Path(inspect.getfile(type(study.model)))
-    inputs = {data.source: data.sha256, source.name: digest(source)} | study.inference.inputs()
+    inputs = {data.source: data.sha256, source.name: digest(source)}
+    inputs |= study.inference.inputs() | study.cohort.covariates.inputs()
     return (
         study.words()
         | statistical.words()

@@ -62,13 +62,13 @@ def constant(data: Dataset, model: AbstractModel) -> xr.Dataset:
     return xr.Dataset(doses | covariates, {schema.SUBJECT: list(data.subjects)})
 
 
-def cohort(found: Cohort, model: AbstractModel, data: Dataset) -> xr.Dataset:
-    """Return the virtual patients; covariates are prefixed `covariate_`."""
+def cohort(found: Cohort, model: AbstractModel, known: Mapping[str, str]) -> xr.Dataset:
+    """Return the virtual patients; covariates, of which `known` says the units, are prefixed `covariate_`."""
     dims = (schema.REPLICATE, schema.SUBJECT)
     units = parameter_units(model)
     parameters = {n: (dims, np.asarray(v), _attrs(f"Patient's {n}", units[n])) for n, v in found.parameters.items()}
     covariates = {
-        f"covariate_{n}": (dims, np.asarray(v), _attrs(f"Covariate {n}", data.covariate_units[n]))
+        f"covariate_{n}": (dims, np.asarray(v), _attrs(f"Covariate {n}", known.get(n, "")))
         for n, v in found.covariates.items()
     }
     draw = {

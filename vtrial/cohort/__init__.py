@@ -1,16 +1,57 @@
 """Virtual patients: drawn from the posterior, then simulated under every arm."""
 
-from vtrial.cohort.covariates import AbstractCovariates, Bootstrap, TruncatedNormal
+from vtrial.cohort.covariates import (
+    AbstractCovariates,
+    AbstractMargin,
+    Allele,
+    Bootstrap,
+    CategoricalMargin,
+    Chart,
+    Copula,
+    Criteria,
+    Derived,
+    EmpiricalMargin,
+    GammaMargin,
+    Genotypes,
+    GrowthCharts,
+    LogNormalMargin,
+    Table,
+    TruncatedNormalMargin,
+    UniformMargin,
+    check_source,
+    draw_kept,
+    kept_units,
+    preview,
+)
 from vtrial.cohort.outcomes import Outcomes, simulate
-from vtrial.cohort.recruit import Cohort, Recruitment, recruit
+from vtrial.cohort.recruit import Cohort, Recruitment, needed, recruit
 
 __all__ = [
     "AbstractCovariates",
+    "AbstractMargin",
+    "Allele",
     "Bootstrap",
+    "CategoricalMargin",
+    "Chart",
     "Cohort",
+    "Copula",
+    "Criteria",
+    "Derived",
+    "EmpiricalMargin",
+    "GammaMargin",
+    "Genotypes",
+    "GrowthCharts",
+    "LogNormalMargin",
     "Outcomes",
     "Recruitment",
-    "TruncatedNormal",
+    "Table",
+    "TruncatedNormalMargin",
+    "UniformMargin",
+    "check_source",
+    "draw_kept",
+    "kept_units",
+    "needed",
+    "preview",
     "recruit",
     "simulate",
 ]

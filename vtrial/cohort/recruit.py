@@ -9,10 +9,11 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from vtrial import keys
-from vtrial.cohort.covariates import AbstractCovariates
+from vtrial.cohort.covariates import AbstractCovariates, check_source, draw_kept
 from vtrial.data import Dataset
 from vtrial.errors import UserError
 from vtrial.likelihood import StatisticalModel
+from vtrial.population import Population
 
 
 class Recruitment(eqx.Module):
@@ -65,7 +66,14 @@ class Cohort(eqx.Module):
     parameters: Mapping[str, Float[Array, "replicate subject"]]
     """Each patient's parameters, in the model's units."""
     covariates: Mapping[str, Float[Array, "replicate subject"]]
-    """Each patient's covariates, in the dataset's units."""
+    """Each patient's covariates, in the dataset's units; those the data do not have, in their source's."""
+
+
+def needed(population: Population) -> dict[str, str]:
+    """Return which parameter needs each covariate; one that may be missing is drawn from its distribution."""
+    named = zip(population.names, population.parameters, strict=True)
+    found = {effect.covariate: name for name, parameter in named for effect in parameter.covariates.values()}
+    return {covariate: name for covariate, name in found.items() if covariate not in population.missing}
 
 
 def recruit(
@@ -91,7 +99,7 @@ def recruit(
     Raises:
         UserError: there are fewer posterior draws than replicates, or a covariate cannot be drawn.
     """
-    recruitment.covariates.check(data)
+    check_source(recruitment.covariates, data, needed(statistical.population))
     count = len(next(iter(posterior.values())))
     recruitment.refuse_beyond(count)
     picked = jax.random.permutation(keys.named(key, "draw"), count)[: recruitment.replicates]
@@ -100,8 +108,9 @@ def recruit(
     population = statistical.population
 
     def patient(key: Key[Array, ""], draw: Mapping[str, Array], factor: Float[Array, "effect effect"], study):
-        drawn = recruitment.covariates.draw(keys.named(key, "covariates"), data)
-        covariates = population.complete(keys.named(key, "missing"), drawn)
+        drawn = draw_kept(recruitment.covariates, keys.named(key, "covariates"), data)
+        unknown = dict.fromkeys(population.missing, jnp.asarray(jnp.nan))
+        covariates = population.complete(keys.named(key, "missing"), unknown | drawn)
         return population.new_subject(keys.named(key, "eta"), draw, factor, covariates, study), covariates
 
     def replicate(key: Key[Array, ""], draw: Mapping[str, Array]):
