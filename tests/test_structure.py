@@ -12,11 +12,11 @@ from tests.helpers import ROOT, classes, modules
 
 LAYERS = (
     ("schema", "units", "keys", "errors", "hashes", "_types", "_resources"),
-    ("model", "dosing"),
+    ("model", "dosing", "statistics"),
     ("solve", "population", "noise", "data", "endpoint", "design", "models"),
     ("likelihood", "cohort"),
     ("inference", "trial", "diagnose"),
-    ("study", "store", "tree", "report", "average", "rehearsal"),
+    ("study", "store", "tree", "report", "average", "rehearsal", "provenance"),
     ("cli", "config", "runtime", "__main__", "__init__"),
 )
 """Imports point down, or sideways without a cycle."""
@@ -36,7 +36,7 @@ OWNERS = {
     "zarr": ("store",),
     "matplotlib": ("report",),
     "jinja2": ("report",),
-    "scipy": ("population", "cohort", "inference", "diagnose", "report"),
+    "scipy": ("population", "cohort", "inference", "diagnose", "report", "statistics"),
     "pint": ("units",),
     "tqdm": ("inference", "cohort"),
 }

@@ -70,6 +70,9 @@ DV: Final = "DV"
 IPRED: Final = "IPRED"
 REPLICATE: Final = "replicate"
 ARM: Final = "arm"
+LOOK: Final = "look"
+VISIT: Final = "visit"
+PERIOD: Final = "period"
 TIME: Final = "time"
 QUANTILE: Final = "quantile"
 BIN: Final = "bin"
@@ -92,6 +95,18 @@ RESULT_CODES: Final[dict[int, str]] = {
     4: "no steady state was found, or more earlier doses overlap at it than the table provides for",
 }
 """Why one person's solve failed, by its code."""
+
+ANALYSIS_CODES: Final[dict[int, str]] = {
+    0: "analysed",
+    1: "too few known outcomes",
+    2: "no variance: the outcomes are all alike",
+    3: "the estimation did not converge",
+    4: "an outcome is infinite",
+}
+"""Why one arm of one trial could not be analysed, by its code."""
+
+STOP_REASONS: Final[dict[int, str]] = {0: "went to its end", 1: "efficacy", 2: "futility", 3: "harm", 4: "other"}
+"""Why one trial ended, by its code."""
 
 IDENTITY: Final[tuple[str, ...]] = ("study", "config", "inputs", "version", "libraries", "precision")
 """Root attributes that must be equal for a run to resume in a directory."""

@@ -1,41 +1,50 @@
 """The study: what the YAML builds, and the straight line that runs it."""
 
-import inspect
 import logging
 import platform
-import shutil
-import subprocess
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
+import numpy as np
 import xarray as xr
 from jaxtyping import Array, Key
 
-from vtrial import __version__, diagnose, keys, schema, tree
+from vtrial import diagnose, keys, schema, tree, units
 from vtrial._types import Values
 from vtrial.cohort import Recruitment, check_source, kept_units, needed, preview, recruit, simulate
 from vtrial.data import AbstractData, Dataset
 from vtrial.design import AbstractDesign
 from vtrial.endpoint import AbstractEndpoint
 from vtrial.errors import UserError, nearest, within
-from vtrial.hashes import digest
 from vtrial.inference import AbstractInference, Checkpoint, Prior, groups
 from vtrial.likelihood import StatisticalModel
 from vtrial.model import AbstractModel, check_equations
 from vtrial.noise import AbstractNoise
 from vtrial.population import Population
+from vtrial.provenance import identity
 from vtrial.solve import AbstractSolver
 from vtrial.store import Store, locked
-from vtrial.trial import AbstractAnalysis, AbstractDecision, check_enrolment, conduct, operating_characteristics
+from vtrial.trial import (
+    AbstractAnalysis,
+    AbstractDecision,
+    AbstractEnrolment,
+    AbstractObjective,
+    AtOnce,
+    Clock,
+    Greatest,
+    Rules,
+    check_known,
+    check_trial,
+    conduct,
+    judge,
+    operating_characteristics,
+    without_effect,
+)
 
 log = logging.getLogger(__name__)
-
-_LIBRARIES = ("jax", "jaxlib", "numpyro", "diffrax", "equinox", "arviz", "xarray", "zarr", "polars", "hydra-core")
 
 _PRIOR_DRAWS = 100
 """In each of four chains, for the prior predictive check."""
@@ -66,6 +75,10 @@ class Study(eqx.Module):
     """The endpoint that decides."""
     analysis: AbstractAnalysis
     decision: AbstractDecision
+    objective: AbstractObjective = eqx.field(default_factory=Greatest)
+    """Which arm is the one to find."""
+    enrolment: AbstractEnrolment = eqx.field(default_factory=AtOnce)
+    """When patients arrive."""
     loo: diagnose.LeaveOneOut = eqx.field(default_factory=diagnose.LeaveOneOut)
     """Leave-one-out, by subject and by observation."""
     vpc: diagnose.VisualCheck = eqx.field(default_factory=diagnose.VisualCheck)
@@ -108,15 +121,10 @@ class Study(eqx.Module):
                 endpoint.window.times(self.model)
                 endpoint.unit(self.model)
                 endpoint.marks(self.model)
-        for name, arm in zip(self.design.names, self.design.arms, strict=True):
-            with within(f"design.arms.{name}"):
-                arm.regimen.orders(self.model)
-        check_enrolment(self.design, self.analysis, self.cohort.subjects)
-        if self.analysis.binary and not self.endpoints[self.primary].binary:
-            raise UserError(
-                f"The analysis is for endpoints that are 0 or 1, but primary '{self.primary}' is not; use "
-                "analysis=means."
-            )
+        check_trial(self.design, self.analysis, self.endpoints, self.primary, self.model, self.cohort.subjects)
+        self.population.for_model(self.model).check_factors(
+            {n: arm.factors for n, arm in zip(self.design.names, self.design.arms, strict=True)}
+        )
         if (draws := self.inference.count()) is not None:
             self.cohort.refuse_beyond(draws)
 
@@ -134,6 +142,7 @@ class Study(eqx.Module):
             with within(f"design.arms.{name}"):
                 arm.regimen.check_covariates(self.model, kept_units(source, data))
         self.check_doses(preview(source, data))
+        check_known(self.design, self.analysis, self.endpoints, kept_units(source, data))
         self.vpc.check(data)
         for output in data.observations:
             if output not in self.noise:
@@ -158,6 +167,15 @@ class Study(eqx.Module):
             with within(f"design.arms.{name}"):
                 arm.regimen.check_patients(self.model, covariates)
 
+    def rules(self) -> Rules:
+        """Return what every trial follows."""
+        read, delay = self.endpoints[self.primary], self.endpoints[self.primary].delay(self.model)
+        if self.design.periods > 1:
+            spacing = units.quantity(self.design.spacing, self.model.time, where="design.spacing")
+            delay = delay + spacing * np.arange(self.design.periods)
+        clock = Clock(np.asarray(delay, float), read.layout)
+        return Rules(self.design, self.analysis, self.objective, self.enrolment, clock, self.model.time)
+
     def words(self) -> dict[str, Any]:
         """Return what people read about the study's plan, for the root attributes of the result."""
         return {
@@ -172,6 +190,8 @@ class Study(eqx.Module):
             "endpoints": {n: e.describe() for n, e in self.endpoints.items()},
             "primary": self.primary,
             "analysis": self.analysis.describe(),
+            "objective": self.objective.describe(),
+            "enrolment": self.enrolment.describe(),
         }
 
 
@@ -200,7 +220,18 @@ def run(
     data = study.data.read(study.model)
     statistical = study.statistical(data)
     with locked(directory):
-        attributes = _attributes(study, name, config, data, statistical)
+        attributes = (
+            study.words()
+            | statistical.words()
+            | identity(
+                name,
+                config,
+                data,
+                model=study.model,
+                seed=study.seed,
+                inputs=study.inference.inputs() | study.cohort.covariates.inputs(),
+            )
+        )
         store = Store(directory, attributes, compiled)
         log.info("%s", study.solver.check(study.model, statistical.population.typical()))
         _stages(study, statistical, data, store)
@@ -292,7 +323,8 @@ def _recruit(
         if not study.gate.force:
             raise UserError(sentence)
         log.warning("%s Going on because gate.force=true.", sentence)
-    return {schema.COHORT: tree.cohort(recruit(key, study.cohort, posterior, statistical, data), study.model, data)}
+    recruited = recruit(key, study.cohort, posterior, statistical, data, study.design.periods)
+    return {schema.COHORT: tree.cohort(recruited, study.model, kept_units(study.cohort.covariates, data))}
 
 
 def _simulate(key, study: Study, statistical: StatisticalModel, store: Store, posterior) -> dict[str, xr.Dataset]:
@@ -304,27 +336,22 @@ def _simulate(key, study: Study, statistical: StatisticalModel, store: Store, po
         log.warning(
             "%d of %d solves failed; their endpoints are missing (outcomes.code says why)", failed, found.code.size
         )
-    return {schema.OUTCOMES: tree.outcomes(found, study.design, study.endpoints, study.model)}
+    return {schema.OUTCOMES: tree.outcomes(found, patients, study.design, study.endpoints, study.model)}
 
 
 def conducted(key: Key[Array, ""], study: Study, table: xr.Dataset) -> dict[str, xr.Dataset]:
     """Conduct the trials on a table of potential outcomes, and decide; return what they and their sum are."""
-    unit = {n: e.unit(study.model) for n, e in study.endpoints.items()}
-    trials = conduct(key, study.design, study.analysis, table[study.primary].to_numpy())
-    characteristics = operating_characteristics(
-        trials,
-        {n: table[n].to_numpy() for n in study.endpoints},
-        unit,
-        names=study.design.names,
-        primary=study.primary,
-        alpha=study.analysis.alpha,
-        reference=study.analysis.reference,
-    )
+    unit, rules = {n: e.unit(study.model) for n, e in study.endpoints.items()}, study.rules()
+    potential = tree.potential(table, study.design, study.analysis, study.primary)
+    trials = conduct(key, rules, potential)
+    null = conduct(key, rules, without_effect(potential, rules.reference))
+    judged = judge(trials, null, rules, primary=study.primary, unit=unit[study.primary])
+    characteristics = operating_characteristics(judged, {n: table[n].to_numpy() for n in study.endpoints}, unit)
     recommended = study.decision.decide(characteristics) or ""
     characteristics.attrs["recommended"] = recommended
     log.info("           decision: %s", f"recommend {recommended}" if recommended else "recommend no arm")
     return {
-        schema.TRIAL: tree.trial(trials, study.design.names, unit[study.primary]),
+        schema.TRIAL: tree.trial(trials, study.design.names, judged.units),
         schema.OPERATING_CHARACTERISTICS: characteristics,
     }
 
@@ -348,43 +375,3 @@ def _report(store: Store) -> dict[str, xr.Dataset]:
         store.write_file("report", name, content)
     store.write_file("report", "report.html", report.render(tree))
     return {}
-
-
-def _attributes(study: Study, name: str, config: str, data: Dataset, statistical: StatisticalModel) -> dict[str, Any]:
-    source = Path(inspect.getfile(type(study.model)))
-    inputs = {data.source: data.sha256, source.name: digest(source)}
-    inputs |= study.inference.inputs() | study.cohort.covariates.inputs()
-    return (
-        study.words()
-        | statistical.words()
-        | {
-            "schema": schema.VERSION,
-            "study": name,
-            "states": list(study.model.states),
-            "outputs": list(study.model.outputs),
-            "config": config,
-            "seed": study.seed,
-            "version": __version__,
-            "libraries": {library: version(library) for library in _LIBRARIES},
-            "precision": int(jnp.finfo(float).bits),
-            "inputs": inputs,
-            "data_file": data.source,
-            "data_sha256": data.sha256,
-            "git_commit": _commit(),
-        }
-    )
-
-
-def _commit() -> str:
-    """Return the commit of the checkout vtrial runs from, marked if it has changes; "" outside a checkout."""
-    here, git = Path(__file__).resolve().parent, shutil.which("git")
-    if git is None or not (here.parent / ".git").exists():
-        return ""
-    said = subprocess.run(
-        [git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-        cwd=here,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return said.stdout.strip()

@@ -14,7 +14,7 @@ from vtrial.data import Dataset
 from vtrial.design import AbstractDesign
 from vtrial.endpoint import AbstractEndpoint
 from vtrial.model import AbstractModel, parameter_units
-from vtrial.trial import Trials
+from vtrial.trial import AbstractAnalysis, Potential, Trials, known_before
 
 
 def _attrs(what: str, unit: str = "") -> dict[str, str]:
@@ -66,7 +66,8 @@ def cohort(found: Cohort, model: AbstractModel, known: Mapping[str, str]) -> xr.
     """Return the virtual patients; covariates, of which `known` says the units, are prefixed `covariate_`."""
     dims = (schema.REPLICATE, schema.SUBJECT)
     units = parameter_units(model)
-    parameters = {n: (dims, np.asarray(v), _attrs(f"Patient's {n}", units[n])) for n, v in found.parameters.items()}
+    several = dims if next(iter(found.parameters.values())).ndim == 2 else (*dims, schema.PERIOD)
+    parameters = {n: (several, np.asarray(v), _attrs(f"Patient's {n}", units[n])) for n, v in found.parameters.items()}
     covariates = {
         f"covariate_{n}": (dims, np.asarray(v), _attrs(f"Covariate {n}", known.get(n, "")))
         for n, v in found.covariates.items()
@@ -78,7 +79,7 @@ def cohort(found: Cohort, model: AbstractModel, known: Mapping[str, str]) -> xr.
             _attrs("Posterior draw, counted over chains and draws"),
         )
     }
-    replicates, subjects = next(iter(found.parameters.values())).shape
+    replicates, subjects, *_ = next(iter(found.parameters.values())).shape
     return xr.Dataset(
         parameters | covariates | draw, {schema.REPLICATE: np.arange(replicates), schema.SUBJECT: np.arange(subjects)}
     )
@@ -106,19 +107,29 @@ def _about(endpoint: AbstractEndpoint, model: AbstractModel) -> dict[str, Any]:
     }
 
 
+def _rest(name: str, layout: str, periods: int) -> tuple[str, ...]:
+    """Return the dimensions an endpoint has beside replicate, subject and arm."""
+    return ((schema.PERIOD,) if periods > 1 else ()) + ((f"{name}_{schema.VISIT}",) if layout == "visits" else ())
+
+
 def outcomes(
-    found: Outcomes, design: AbstractDesign, endpoints: Mapping[str, AbstractEndpoint], model: AbstractModel
+    found: Outcomes,
+    patients: Cohort,
+    design: AbstractDesign,
+    endpoints: Mapping[str, AbstractEndpoint],
+    model: AbstractModel,
 ) -> xr.Dataset:
-    """Return the potential outcomes; courses are named `course_` and the output."""
+    """Return the potential outcomes; courses are named `course_` and the output, covariates `baseline_`."""
     dims = (schema.REPLICATE, schema.SUBJECT, schema.ARM)
-    values = {
-        name: (
-            dims,
-            value,
-            _attrs(endpoints[name].describe(), endpoints[name].unit(model)) | _about(endpoints[name], model),
-        )
-        for name, value in found.values.items()
-    }
+    values, visits = {}, {}
+    for name, value in found.values.items():
+        endpoint = endpoints[name]
+        attrs = _attrs(endpoint.describe(), endpoint.unit(model)) | _about(endpoint, model)
+        rest = _rest(name, endpoint.layout, design.periods)
+        values[name] = ((*dims, *rest), value, attrs)
+        if endpoint.layout == "visits":
+            time = endpoint.window.times(model)
+            visits[f"{name}_{schema.VISIT}"] = (f"{name}_{schema.VISIT}", time, _attrs("Time of visit", model.time))
     code = {"code": (dims, found.code, _attrs("; ".join(f"{c}: {s}" for c, s in schema.RESULT_CODES.items())))}
     courses = {
         f"course_{o}": (
@@ -128,9 +139,14 @@ def outcomes(
         )
         for o, v in found.course.items()
     }
+    baseline = {
+        f"baseline_{n}": (dims[:2], np.asarray(v), _attrs(f"Covariate {n}, known before allocation"))
+        for n, v in patients.covariates.items()
+    }
     group = xr.Dataset(
-        values | code | courses,
-        {
+        values | code | courses | baseline,
+        visits
+        | {
             schema.REPLICATE: np.arange(found.code.shape[0]),
             schema.SUBJECT: np.arange(found.code.shape[1]),
             schema.ARM: list(design.names),
@@ -143,26 +159,53 @@ def outcomes(
     return group
 
 
-def trial(found: Trials, names: tuple[str, ...], unit: str) -> xr.Dataset:
+def potential(table: xr.Dataset, design: AbstractDesign, analysis: AbstractAnalysis, primary: str) -> Potential:
+    """Return the potential outcomes of the primary endpoint from the stored table of all."""
+    value = table[primary].to_numpy()
+    covariates = {
+        str(n).removeprefix("baseline_"): v.to_numpy() for n, v in table.items() if str(n).startswith("baseline_")
+    }
+    reference = design.names.index(analysis.reference)
+    for name in known_before(design, analysis):
+        if name not in covariates:
+            covariates[name] = table[name].to_numpy()[:, :, reference]
+    return Potential(value=value, until=np.full(value.shape[:3], np.inf), target=value, covariates=covariates)
+
+
+def trial(found: Trials, names: tuple[str, ...], units: Mapping[str, str]) -> xr.Dataset:
     """Return each trial's allocation, analysis and selection; `truth` is of the patients not enrolled."""
-    patients, arms = (schema.REPLICATE, "patient"), (schema.REPLICATE, schema.ARM)
-    result = found.comparison
+    arms, each = (schema.REPLICATE, schema.ARM), (schema.REPLICATE,)
+    people = (schema.REPLICATE, "patient")
+    result, level, effect = found.comparison, units["level"], units["effect"]
+    codes = "; ".join(f"{c}: {s}" for c, s in schema.ANALYSIS_CODES.items())
+    reasons = "; ".join(f"{c}: {s}" for c, s in schema.STOP_REASONS.items())
+    rest = ("period",) if found.arm.ndim == 3 else ("visit",) if found.outcome.ndim == 3 else ()
+    periods = rest if found.arm.ndim == 3 else ()
     entries = {
-        "allocated": (patients, found.arm, _attrs("Arm number given to the patient; -1: never enrolled")),
-        "outcome": (patients, found.outcome, _attrs("Primary endpoint seen", unit)),
-        "selected": (schema.REPLICATE, found.selected, _attrs("Arm number selected; -1: none")),
-        "stopped": (schema.REPLICATE, found.stopped, _attrs("Whether the design ended the trial")),
-        "count": (arms, result.count, _attrs("Patients with a known outcome")),
-        "estimate": (arms, result.estimate, _attrs("Estimated mean of the primary endpoint", unit)),
-        "standard_error": (arms, result.error, _attrs("Standard error of the estimate", unit)),
-        "difference": (arms, result.difference, _attrs("Estimated difference from the reference arm", unit)),
-        "lower": (arms, result.lower, _attrs("Lower confidence limit of the difference", unit)),
-        "upper": (arms, result.upper, _attrs("Upper confidence limit of the difference", unit)),
-        "p_value": (arms, result.p, _attrs("Two-sided p-value of no difference")),
-        "truth": (
+        "allocated": (people + periods, found.arm, _attrs("Arm number given to the patient; -1: never enrolled")),
+        "outcome": (people + rest, found.outcome, _attrs("Primary endpoint seen", level)),
+        "event": (people + rest, found.event, _attrs("Whether the outcome is the time of an event; others: is known")),
+        "entered": (people, found.entered, _attrs("Calendar time of enrolment", units["time"])),
+        "selected": (each, found.selected, _attrs("Arm number selected; -1: none")),
+        "stopped": (each, found.stopped, _attrs("Whether the design ended the trial")),
+        "rejected": (arms, found.rejected, _attrs("Whether the trial claims an effect of the arm")),
+        "reason": (each, found.reason, _attrs(f"Why the trial ended; {reasons}")),
+        "look": (each, np.asarray(found.look) + 1, _attrs("Number of the last look")),
+        "duration": (each, found.duration, _attrs("Calendar time of the last look", units["time"])),
+        "count": (arms, result.count, _attrs("Patients analysed")),
+        "estimate": (arms, result.estimate, _attrs("Estimated level of the primary endpoint", level)),
+        "standard_error": (arms, result.error, _attrs("Standard error of the estimate", level)),
+        "difference": (arms, result.difference, _attrs("Estimated effect against the reference arm", effect)),
+        "lower": (arms, result.lower, _attrs("Lower confidence limit of the effect", effect)),
+        "upper": (arms, result.upper, _attrs("Upper confidence limit of the effect", effect)),
+        "p_value": (arms, result.p, _attrs("Two-sided p-value of no effect")),
+        "statistic": (arms, result.statistic, _attrs("Standard-normal equivalent of the test statistic")),
+        "code": (arms, result.code, _attrs(f"Why an arm could not be analysed; {codes}")),
+        "truth": (arms, found.truth, _attrs("True level of the primary endpoint, in patients not enrolled", level)),
+        "effect": (
             arms,
-            found.truth,
-            _attrs("Mean potential outcome of the patients not enrolled", unit),
+            found.effect,
+            _attrs("True effect against the reference, in patients not enrolled", effect),
         ),
     }
     variables = {name: (dims, np.asarray(value), attrs) for name, (dims, value, attrs) in entries.items()}

@@ -6,13 +6,24 @@ import numpy as np
 import pytest
 
 from tests.helpers import finished
-from vtrial.design import AbstractDesign, Arm, Parallel, Seen
+from vtrial import schema
+from vtrial.design import AbstractDesign, Arm, Look, Parallel, revealed
 from vtrial.dosing import Regimen
 from vtrial.errors import UserError
+from vtrial.trial import AtOnce, Clock, Greatest, Means, Potential, Rules, conduct
 
 REGIMEN = Regimen("300 mg", "12 h", 4, "depot")
 MAKE = {"Parallel": lambda: Parallel({"low": Arm(REGIMEN), "middle": Arm(REGIMEN), "high": Arm(REGIMEN)}, 6)}
 """A small instance of each design; a new design adds its line here."""
+NOBODY = revealed(jnp.full(18, -1), jnp.full(18, jnp.nan))
+
+
+def look(design, arm, outcome, number=0):
+    """A look at which everything is known, analysed against the first arm."""
+    seen = revealed(arm, outcome)
+    compared = Means(design.names[0]).compare(seen, len(design.arms), 0)
+    merit = Greatest().merit(compared.estimate, compared.difference)
+    return Look(jnp.asarray(number), jnp.asarray(1.0), seen, compared, compared.statistic, 0.05, merit)
 
 
 @pytest.mark.parametrize("kind", finished(AbstractDesign))
@@ -20,30 +31,32 @@ def test_contract(kind):
     design = MAKE[kind.__name__]()
     assert len(design.names) == len(design.arms)
     assert design.describe()
-    state, n = design.init(), design.enrolled()
-
-    def trial(key, outcome):
-        arm = design.allocate(key, state, n)
-        return arm, design.decide(key, state, Seen(arm, outcome)).selected
-
-    keys = jax.random.split(jax.random.key(0), 5)
-    outcome = jax.random.normal(jax.random.key(1), (5, n))
-    arm, selected = jax.jit(jax.vmap(trial))(keys, outcome)
-    assert ((np.asarray(arm) >= -1) & (np.asarray(arm) < len(design.arms))).all()
-    assert ((np.asarray(selected) >= -1) & (np.asarray(selected) < len(design.arms))).all()
-    for i in range(5):  # batching equals looping
-        one_arm, one_selected = trial(keys[i], outcome[i])
-        assert (one_arm == arm[i]).all()
-        assert one_selected == selected[i]
+    design.timing.check(len(design.sizes))
+    rules = Rules(design, Means(design.names[0]), Greatest(), AtOnce(), Clock(np.asarray(1.0), "value"), "h")
+    needed, arms = sum(design.sizes), len(design.arms)
+    value = np.random.default_rng(1).normal(size=(5, needed + 10, arms))
     # Outcomes that are missing, infinite or constant are no exception.
-    for bad in (np.nan, np.inf, 0.0):
-        trial(keys[0], jnp.full(n, bad))
+    value[1], value[2], value[3] = np.nan, np.inf, 1.0
+
+    def first(n):
+        until = np.full((n, *value.shape[1:]), np.inf)
+        return conduct(jax.random.key(0), rules, Potential(value[:n], until, value[:n], {}))
+
+    many = first(5)
+    assert ((np.asarray(many.arm) >= -1) & (np.asarray(many.arm) < arms)).all()
+    assert ((np.asarray(many.selected) >= -1) & (np.asarray(many.selected) < arms)).all()
+    assert set(np.asarray(many.reason).tolist()) <= set(schema.STOP_REASONS)
+    assert np.isfinite(many.duration).all()
+    assert not np.asarray(many.rejected)[[1, 3]].any()  # nothing is claimed from nothing
+    one = first(1)  # batching equals looping
+    np.testing.assert_array_equal(one.arm[0], many.arm[0])
+    np.testing.assert_array_equal(one.selected[0], many.selected[0])
 
 
 def test_parallel_allocates_equally_and_in_random_order():
     design = MAKE["Parallel"]()
     arms = np.asarray(
-        jax.vmap(lambda k: design.allocate(k, design.init(), 18))(jax.random.split(jax.random.key(2), 2000))
+        jax.vmap(lambda k: design.allocate(k, design.init(), NOBODY, 18))(jax.random.split(jax.random.key(2), 2000))
     )
     assert (np.sort(arms, axis=1) == np.repeat([0, 1, 2], 6)).all()
     share = (arms == 0).mean(0)
@@ -56,13 +69,13 @@ def test_parallel_allocates_equally_and_in_random_order():
 )
 def test_parallel_selects_the_best_mean_known(outcome, selected):
     design = MAKE["Parallel"]()
-    seen = Seen(jnp.asarray([0, 0, 1, 1, 2, 2]), jnp.asarray(outcome, float))
+    seen = look(design, jnp.asarray([0, 0, 1, 1, 2, 2]), jnp.asarray(outcome, float))
     assert design.decide(jax.random.key(0), design.init(), seen).selected == selected
 
 
 def test_parallel_breaks_ties_by_lot():
     design = MAKE["Parallel"]()
-    seen = Seen(jnp.asarray([0, 0, 1, 1, 2, 2]), jnp.asarray([3.0, 3, 1, 1, 3, 3]))
+    seen = look(design, jnp.asarray([0, 0, 1, 1, 2, 2]), jnp.asarray([3.0, 3, 1, 1, 3, 3]))
     keys = jax.random.split(jax.random.key(4), 2000)
     selected = np.asarray(jax.vmap(lambda k: design.decide(k, design.init(), seen).selected)(keys))
     assert set(selected.tolist()) == {0, 2}

@@ -1,5 +1,6 @@
 import inspect
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -16,7 +17,8 @@ RANGE = {"lower": "5 mg/L", "upper": "15 mg/L"}
 
 def course(values, measured=None):
     values = jnp.asarray(values)
-    return Course(np.linspace(0, 10, len(values)), values, values if measured is None else jnp.asarray(measured))
+    seen = values if measured is None else jnp.asarray(measured)
+    return Course(np.linspace(0, 10, len(values)), values, seen, jax.random.key(0))
 
 
 @pytest.mark.parametrize(
@@ -56,8 +58,11 @@ def test_contract(kind):
     assert endpoint.describe()
     assert isinstance(endpoint.unit(MODEL), str)
     assert isinstance(endpoint.marks(MODEL), tuple)
-    assert np.isfinite(endpoint.value(course(np.linspace(2, 8, 101)), MODEL))
-    assert np.isnan(endpoint.value(course(np.full(101, np.nan)), MODEL))
+    value = endpoint.value(course(np.linspace(2, 8, 101)), MODEL)
+    assert value.shape == (endpoint.delay(MODEL).shape if endpoint.layout == "visits" else ())
+    assert endpoint.layout == "event" or np.isfinite(value).all()
+    assert np.isnan(endpoint.value(course(np.full(101, np.nan)), MODEL)).all()
+    assert endpoint.delay(MODEL).max() == 10.0
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from tests.helpers import finished
-from vtrial.design import Seen
+from vtrial.design import revealed
 from vtrial.trial import AbstractAnalysis, Means, Proportions
 from vtrial.trial.analyses.means import t_tail
 
@@ -16,7 +16,7 @@ RANDOM = np.random.default_rng(1)
 
 def seen(*groups):
     arm = np.concatenate([np.full(len(g), i) for i, g in enumerate(groups)])
-    return Seen(jnp.asarray(arm), jnp.asarray(np.concatenate(groups), float))
+    return revealed(jnp.asarray(arm), jnp.asarray(np.concatenate(groups), float))
 
 
 @pytest.mark.parametrize(("t", "df"), [(0.0, 5.0), (1.3, 4.2), (-2.5, 17.0), (12.0, 3.0)])
@@ -66,9 +66,9 @@ def test_contract(kind):
     assert analysis.describe()
     outcome = RANDOM.integers(0, 2, (4, 30)).astype(float)
     arm = np.tile(np.arange(3), 10)
-    many = jax.vmap(lambda y: analysis.compare(Seen(jnp.asarray(arm), y), 3, 0))(jnp.asarray(outcome))
+    many = jax.vmap(lambda y: analysis.compare(revealed(jnp.asarray(arm), y), 3, 0))(jnp.asarray(outcome))
     for i in range(4):
-        one = analysis.compare(Seen(jnp.asarray(arm), jnp.asarray(outcome[i])), 3, 0)
+        one = analysis.compare(revealed(jnp.asarray(arm), jnp.asarray(outcome[i])), 3, 0)
         for name in ("count", "estimate", "error", "difference", "lower", "upper", "p"):
             np.testing.assert_allclose(getattr(many, name)[i], getattr(one, name), rtol=1e-12)
     # Against itself: no difference.
@@ -78,11 +78,11 @@ def test_contract(kind):
     y, a = outcome[0].copy(), arm.copy()
     y[3], a[4] = np.nan, -1
     kept = np.delete(np.arange(30), [3, 4])
-    part = analysis.compare(Seen(jnp.asarray(a), jnp.asarray(y)), 3, 0)
-    whole = analysis.compare(Seen(jnp.asarray(arm[kept]), jnp.asarray(outcome[0][kept])), 3, 0)
+    part = analysis.compare(revealed(jnp.asarray(a), jnp.asarray(y)), 3, 0)
+    whole = analysis.compare(revealed(jnp.asarray(arm[kept]), jnp.asarray(outcome[0][kept])), 3, 0)
     np.testing.assert_allclose(part.p, whole.p, rtol=1e-12)
     # An arm that nobody was given is not known, the others are.
-    empty = analysis.compare(Seen(jnp.asarray(np.where(arm == 2, 1, arm)), jnp.asarray(outcome[0])), 3, 0)
+    empty = analysis.compare(revealed(jnp.asarray(np.where(arm == 2, 1, arm)), jnp.asarray(outcome[0])), 3, 0)
     assert np.isnan(empty.p[2])
     assert np.isfinite(empty.p[:2]).all()
 
@@ -92,5 +92,5 @@ def test_type_one_error_is_nominal(kind):
     """Both arms from one distribution: 5 % of 4,000 trials reject, within four Monte-Carlo errors."""
     outcome = np.random.default_rng(3).integers(0, 2, (4000, 400)).astype(float)
     arm = jnp.asarray(np.arange(400) % 2)
-    p = jax.vmap(lambda y: kind(reference="a").compare(Seen(arm, y), 2, 0).p[1])(jnp.asarray(outcome))
+    p = jax.vmap(lambda y: kind(reference="a").compare(revealed(arm, y), 2, 0).p[1])(jnp.asarray(outcome))
     assert abs(float((p < 0.05).mean()) - 0.05) < 4 * np.sqrt(0.05 * 0.95 / 4000)

@@ -5,7 +5,20 @@ import pytest
 from vtrial.design import Arm, Parallel
 from vtrial.dosing import Regimen
 from vtrial.errors import UserError
-from vtrial.trial import Means, PickBest, Proportions, conduct, operating_characteristics
+from vtrial.trial import (
+    AtOnce,
+    Clock,
+    Greatest,
+    Means,
+    PickBest,
+    Potential,
+    Proportions,
+    Rules,
+    conduct,
+    judge,
+    operating_characteristics,
+    without_effect,
+)
 from vtrial.trial.operating import average, share
 
 ARM = Arm(Regimen("300 mg", "12 h", 4, "depot"))
@@ -14,21 +27,28 @@ NAMES = ("a", "b", "c")
 RANDOM = np.random.default_rng(2)
 
 
-def characteristics(trials, potential, analysis):
-    return operating_characteristics(
-        trials,
-        {"y": potential},
-        {"y": ""},
-        names=NAMES,
-        primary="y",
-        alpha=analysis.alpha,
-        reference=analysis.reference,
-    )
+def table(value):
+    return Potential(value, np.full(value.shape[:3], np.inf), value, {})
+
+
+def follow(analysis):
+    return Rules(DESIGN, analysis, Greatest(), AtOnce(), Clock(np.asarray(1.0), "value"), "h")
+
+
+def run(key, analysis, value):
+    return conduct(jax.random.key(key), follow(analysis), table(value))
+
+
+def characteristics(key, analysis, value):
+    rules = follow(analysis)
+    null = conduct(jax.random.key(key), rules, without_effect(table(value), rules.reference))
+    judged = judge(run(key, analysis, value), null, rules, primary="y", unit="")
+    return operating_characteristics(judged, {"y": value}, {"y": ""})
 
 
 def test_a_trial_sees_only_the_arm_each_patient_was_given():
     potential = RANDOM.normal(size=(5, 64, 3))
-    trials = conduct(jax.random.key(0), DESIGN, Means("a"), potential)
+    trials = run(0, Means("a"), potential)
     arm, outcome = np.asarray(trials.arm), np.asarray(trials.outcome)
     assert arm.shape == (5, 24)
     for r in range(5):
@@ -42,7 +62,7 @@ def test_a_trial_sees_only_the_arm_each_patient_was_given():
 
 def test_trials_do_not_depend_on_how_many_there_are():
     potential = RANDOM.normal(size=(6, 48, 3))
-    few, many = (conduct(jax.random.key(0), DESIGN, Means("a"), potential[:n]) for n in (2, 6))
+    few, many = (run(0, Means("a"), potential[:n]) for n in (2, 6))
     np.testing.assert_array_equal(few.arm, many.arm[:2])
     np.testing.assert_array_equal(few.selected, many.selected[:2])
 
@@ -52,7 +72,7 @@ def test_trials_do_not_depend_on_how_many_there_are():
 def test_outcomes_that_cannot_be_analysed_are_no_exception(bad, analysis):
     potential = RANDOM.normal(size=(4, 48, 3))
     potential[1] = bad
-    trials = conduct(jax.random.key(0), DESIGN, analysis, potential)
+    trials = run(0, analysis, potential)
     assert np.isfinite(np.asarray(trials.truth)[[0, 2, 3]]).all()
 
 
@@ -62,8 +82,7 @@ def test_power_and_selection_are_the_closed_forms():
 
     n, replicates = 8, 4000
     potential = RANDOM.normal(size=(replicates, 26, 3)) + np.array([0.0, 0.0, 1.0])
-    trials = conduct(jax.random.key(1), DESIGN, Means("a"), potential)
-    oc = characteristics(trials, potential, Means("a"))
+    oc = characteristics(1, Means("a"), potential)
     df, shift, critical = 2 * n - 2, 1.0 * np.sqrt(n / 2), stats.t.ppf(0.975, 2 * n - 2)
     power = stats.nct.sf(critical, df, shift) + stats.nct.cdf(-critical, df, shift)
     # Welch's degrees of freedom are fewer than 14; at n = 8 that costs less than 0.01 of power.
@@ -83,8 +102,7 @@ def test_coverage_is_of_the_difference_that_is_true_in_the_replicate():
     potential = effect + RANDOM.normal(size=(replicates, 24, 3))
     # What is true is the mean of many more patients than the trial enrols.
     more = effect + RANDOM.normal(size=(replicates, 2000, 3))
-    table = np.concatenate([potential, more], axis=1)
-    oc = characteristics(conduct(jax.random.key(2), DESIGN, Means("b"), table), table, Means("b"))
+    oc = characteristics(2, Means("b"), np.concatenate([potential, more], axis=1))
     for i in (0, 2):
         assert float(oc["coverage"][i]) == pytest.approx(0.95, abs=4 * float(oc["coverage_mcse"][i]) + 0.003)
         assert float(oc["bias"][i]) == pytest.approx(0.0, abs=4 * float(oc["bias_mcse"][i]))
@@ -93,7 +111,7 @@ def test_coverage_is_of_the_difference_that_is_true_in_the_replicate():
 def test_ties_are_shared_and_errors_never_vanish():
     potential = np.zeros((50, 48, 3))
     potential[..., 1:] = 1.0
-    oc = characteristics(conduct(jax.random.key(0), DESIGN, Proportions("a"), potential), potential, Proportions("a"))
+    oc = characteristics(0, Proportions("a"), potential)
     assert oc["probability_best"].to_numpy().tolist() == [0.0, 0.5, 0.5]
     assert float(oc["probability_best_mcse"][0]) == pytest.approx(1 / 50)
 
@@ -114,7 +132,7 @@ def test_the_rule_asks_for_more_than_monte_carlo_error(best, probability, recomm
     for arm, count in enumerate(np.round(np.array(best) * 400).astype(int)):
         start = int(hits.any((1, 2)).sum())
         hits[start : start + count, :, arm] = 1.0
-    oc = characteristics(conduct(jax.random.key(0), DESIGN, Proportions("a"), hits), hits, Proportions("a"))
+    oc = characteristics(0, Proportions("a"), hits)
     np.testing.assert_allclose(oc["probability_best"], best, atol=1e-12)
     rule = PickBest(probability)
     assert rule.decide(oc) == recommended
@@ -125,10 +143,10 @@ def test_the_rule_asks_for_more_than_monte_carlo_error(best, probability, recomm
     ("call", "said"),
     [
         (
-            lambda: conduct(jax.random.key(0), DESIGN, Means("a"), np.zeros((2, 24, 3))),
+            lambda: run(0, Means("a"), np.zeros((2, 24, 3))),
             "enrols 24 patients.*subjects is 24",
         ),
-        (lambda: conduct(jax.random.key(0), DESIGN, Means("z"), np.zeros((2, 48, 3))), "'z', which is no arm"),
+        (lambda: run(0, Means("z"), np.zeros((2, 48, 3))), "'z', which is no arm"),
         (lambda: PickBest(0.0), "between 0 and 1"),
     ],
 )

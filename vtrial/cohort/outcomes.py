@@ -29,8 +29,8 @@ _PROFILES = 20_000
 class Outcomes(eqx.Module):
     """What would happen to each virtual patient under each arm."""
 
-    values: Mapping[str, Float[np.ndarray, "replicate subject arm"]]
-    """By endpoint; not a number where the solve failed."""
+    values: Mapping[str, Float[np.ndarray, "replicate subject arm *rest"]]
+    """By endpoint, one number or several: of each period, of each visit. Not a number where the solve failed."""
     code: Int[np.ndarray, "replicate subject arm"]
     """Result code of each solve."""
     time: Float[np.ndarray, " time"]
@@ -67,7 +67,8 @@ def _plan(endpoints: Mapping[str, AbstractEndpoint], statistical: StatisticalMod
 def _samples(endpoint: AbstractEndpoint, model: AbstractModel) -> list[tuple[float, bool]]:
     """Return an endpoint's sample times, and which comes after the doses of its hour: a stretch's start."""
     times = [rounded(time) for time in endpoint.window.times(model).tolist()]
-    return [(time, i == 0 and len(times) > 1) for i, time in enumerate(times)]
+    stretch = len(times) > 1 and endpoint.layout != "visits"
+    return [(time, i == 0 and stretch) for i, time in enumerate(times)]
 
 
 def simulate(
@@ -92,7 +93,7 @@ def simulate(
         statistical: the fitted model.
     """
     plan = _plan(endpoints, statistical)
-    replicates, subjects = next(iter(cohort.parameters.values())).shape
+    replicates, subjects, *_ = next(iter(cohort.parameters.values())).shape
     noise = {n: jnp.asarray(posterior[n])[cohort.draw] for n in statistical.noise_priors()}
     trial_keys = keys.numbered(key, replicates)
     block = jax.jit(jax.vmap(lambda k, p, c, d: _replicate(k, p, c, d, arms, plan, endpoints, statistical)))
@@ -119,6 +120,35 @@ def simulate(
 
 def _replicate(
     key: Key[Array, ""],
+    parameters: Mapping[str, Float[Array, "subject *occasion"]],
+    covariates: Mapping[str, Float[Array, " subject"]],
+    noise: Mapping[str, Array],
+    arms: tuple[Arm, ...],
+    plan: _Plan,
+    endpoints: Mapping[str, AbstractEndpoint],
+    statistical: StatisticalModel,
+):
+    """Return endpoints [subject arm *rest], codes [subject arm], course quantiles [arm time quantile] of a replicate.
+
+    Several occasions are the periods of a trial: each is simulated from its start, with the washout before it complete;
+    the course is that of the first.
+    """
+    first = next(iter(parameters.values()))
+    if first.ndim == 1:
+        own = keys.numbered(key, len(first))
+        return _occasion(own, parameters, covariates, noise, arms, plan, endpoints, statistical)
+    each = []
+    for i in range(first.shape[1]):
+        own = keys.numbered(keys.named(key, f"period {i}"), len(first))
+        now = {name: value[:, i] for name, value in parameters.items()}
+        each.append(_occasion(own, now, covariates, noise, arms, plan, endpoints, statistical))
+    values, code, course = zip(*each, strict=True)
+    stacked = jax.tree.map(lambda *periods: jnp.stack(periods, 2), *values)
+    return stacked, jnp.stack(code).max(0), course[0]
+
+
+def _occasion(
+    patient_keys: Key[Array, " subject"],
     parameters: Mapping[str, Float[Array, " subject"]],
     covariates: Mapping[str, Float[Array, " subject"]],
     noise: Mapping[str, Array],
@@ -127,11 +157,10 @@ def _replicate(
     endpoints: Mapping[str, AbstractEndpoint],
     statistical: StatisticalModel,
 ):
-    """Return endpoints [subject arm], codes [subject arm] and course quantiles [arm time quantile] of one replicate."""
-    subjects = len(next(iter(parameters.values())))
-    patient_keys = keys.numbered(key, subjects)
+    """Return endpoints [subject arm *rest], codes [subject arm] and course quantiles of patients on one occasion."""
 
     def patient(key: Key[Array, ""], p: Mapping[str, Array], own: Mapping[str, Array], arm: Arm):
+        p = {name: value * arm.factors.get(name, 1.0) for name, value in p.items()}
         events = arm.regimen.records(statistical.model, plan.rows, own)
         profile = statistical.solver(statistical.model, p, events, key=keys.named(key, "system noise"))
         solved = profile.code == ResultCode.SOLVED
@@ -141,12 +170,13 @@ def _replicate(
         for name, endpoint in endpoints.items():
             at, output = plan.index[name], endpoint.window.output
             seen = measured[output] if endpoint.measured else true[output]
-            course = Course(plan.time[at], true[output][at], seen[at])
+            course = Course(plan.time[at], true[output][at], seen[at], keys.named(key, f"endpoint {name}"))
             found[name] = endpoint.value(course, statistical.model)
         return found, profile.code, true
 
     by_arm = [jax.vmap(partial(patient, arm=arm))(patient_keys, parameters, covariates) for arm in arms]
-    values, code, true = jax.tree.map(lambda *arms: jnp.stack(arms, -1), *by_arm)
+    values = jax.tree.map(lambda *arms: jnp.stack(arms, 1), *(found for found, _, _ in by_arm))
+    code, true = jax.tree.map(lambda *arms: jnp.stack(arms, -1), *(rest for _, *rest in by_arm))
     quantiles = jnp.asarray(QUANTILES)
     course = {o: jnp.moveaxis(jnp.nanquantile(y, quantiles, axis=0), (0, 1, 2), (2, 1, 0)) for o, y in true.items()}
     return values, code, course

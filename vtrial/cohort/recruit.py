@@ -63,8 +63,8 @@ class Cohort(eqx.Module):
 
     draw: Int[Array, " replicate"]
     """Posterior draw of each replicate, counted over chains and draws."""
-    parameters: Mapping[str, Float[Array, "replicate subject"]]
-    """Each patient's parameters, in the model's units."""
+    parameters: Mapping[str, Float[Array, "replicate subject *occasion"]]
+    """Each patient's parameters, in the model's units; on each occasion if there are several."""
     covariates: Mapping[str, Float[Array, "replicate subject"]]
     """Each patient's covariates, in the dataset's units; those the data do not have, in their source's."""
 
@@ -82,11 +82,12 @@ def recruit(
     posterior: Mapping[str, np.ndarray],
     statistical: StatisticalModel,
     data: Dataset,
+    occasions: int = 1,
 ) -> Cohort:
     """Draw the virtual patients.
 
-    Levels: posterior draw of the replicate > its study effects > covariates and etas of the subject > kappas of the
-    one occasion a trial is. The keys depend on the numbers of
+    Levels: posterior draw of the replicate > its study effects > covariates and etas of the subject > kappas of each
+    occasion, which the periods of a trial are. The keys depend on the numbers of
     replicate and subject alone, so that a larger cohort contains a smaller one.
 
     Args:
@@ -95,6 +96,7 @@ def recruit(
         posterior: draws of the posterior, leading axis the draw.
         statistical: the fitted model.
         data: the observed data.
+        occasions: of each patient.
 
     Raises:
         UserError: there are fewer posterior draws than replicates, or a covariate cannot be drawn.
@@ -111,7 +113,7 @@ def recruit(
         drawn = draw_kept(recruitment.covariates, keys.named(key, "covariates"), data)
         unknown = dict.fromkeys(population.missing, jnp.asarray(jnp.nan))
         covariates = population.complete(keys.named(key, "missing"), unknown | drawn)
-        return population.new_subject(keys.named(key, "eta"), draw, factor, covariates, study), covariates
+        return population.new_subject(keys.named(key, "eta"), draw, factor, covariates, study, occasions), covariates
 
     def replicate(key: Key[Array, ""], draw: Mapping[str, Array]):
         """Each virtual trial is a study of its own."""

@@ -3,59 +3,101 @@
 from collections.abc import Mapping
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, Key
 
-from vtrial.design.base import AbstractDesign, Arm, DesignState, Seen
+from vtrial.design.base import AbstractDesign, Arm, DesignState, Look, Seen, chosen, fresh
+from vtrial.design.randomisation import AbstractRandomisation, Shuffled
+from vtrial.design.timing import AbstractTiming, AfterEach
 from vtrial.errors import UserError
 
 
 class Parallel(AbstractDesign):
-    """Every arm gets the same number of patients, in random order; one look at the end selects the best arm seen."""
+    """Every arm gets its patients in random order; one look at the end selects the best arm seen, and tests each."""
 
     names: tuple[str, ...] = eqx.field(static=True)
     arms: tuple[Arm, ...]
-    looks: int = eqx.field(static=True)
+    sizes: tuple[int, ...] = eqx.field(static=True)
+    periods: int = eqx.field(static=True)
+    spacing: str = eqx.field(static=True)
+    timing: AbstractTiming
     per_arm: int = eqx.field(static=True)
-    """Patients in each arm."""
+    """Patients in each arm of weight 1."""
+    weights: tuple[float, ...] = eqx.field(static=True)
+    """Relative size of each arm."""
+    randomisation: AbstractRandomisation
 
-    def __init__(self, arms: Mapping[str, Arm], per_arm: int):
+    def __init__(
+        self,
+        arms: Mapping[str, Arm],
+        per_arm: int,
+        weights: Mapping[str, float] | None = None,
+        randomisation: AbstractRandomisation | None = None,
+    ):
         """Keep the arms in the order they are written.
 
         Raises:
-            UserError: there is no arm, or nobody in it.
+            UserError: there is no arm, nobody in it, or a weight of an arm that is not there.
         """
-        if not arms:
-            raise UserError(
-                "design.arms is empty; a trial needs at least one arm, for example design.arms.low with a regimen."
-            )
+        check_arms(arms)
         if per_arm < 2:
             raise UserError(f"design.per_arm must be at least 2, not {per_arm}.")
         self.names, self.arms = tuple(arms), tuple(arms.values())
-        self.looks, self.per_arm = 1, per_arm
-
-    def enrolled(self) -> int:
-        """Return all patients: there is one look."""
-        return self.per_arm * len(self.arms)
+        self.weights = relative(arms, weights)
+        self.per_arm, self.periods, self.spacing, self.timing = per_arm, 1, "", AfterEach()
+        self.sizes = (round(per_arm * sum(self.weights)),)
+        self.randomisation = Shuffled() if randomisation is None else randomisation
 
     def init(self) -> DesignState:
         """Start with nothing selected."""
-        return DesignState(selected=jnp.asarray(-1), stopped=jnp.asarray(False))
+        return fresh(len(self.arms))
 
-    def allocate(self, key: Key[Array, ""], state: DesignState, n: int) -> Int[Array, " {n}"]:
-        """Shuffle equal numbers of every arm."""
-        return jax.random.permutation(key, jnp.arange(n) % len(self.arms))
+    def allocate(self, key: Key[Array, ""], state: DesignState, seen: Seen, n: int) -> Int[Array, " {n}"]:
+        """Randomise in the ratio of the weights."""
+        return self.randomisation.assign(key, jnp.asarray(self.weights), seen, n)
 
-    def decide(self, key: Key[Array, ""], state: DesignState, seen: Seen) -> DesignState:
-        """Select the arm with the greatest mean outcome, by lot among equals; an unknown one cannot win."""
-        member = seen.members(len(self.arms))
-        count = member.sum(0)
-        total = jnp.where(member, seen.outcome[:, None], 0.0).sum(0)
-        mean = jnp.where(count > 0, total / jnp.maximum(count, 1), -jnp.inf)
-        best = jax.random.categorical(key, jnp.where(mean == jnp.max(mean), 0.0, -jnp.inf))
-        return DesignState(selected=jnp.where(count.sum() > 0, best, -1), stopped=jnp.asarray(True))
+    def decide(self, key: Key[Array, ""], state: DesignState, look: Look) -> DesignState:
+        """Select the best arm seen, by lot among equals; an unknown one cannot win. Reject by the two-sided p."""
+        return DesignState(
+            selected=chosen(key, look.merit),
+            stopped=jnp.asarray(True),
+            rejected=look.comparison.p < look.alpha,
+            reason=jnp.asarray(0),
+        )
 
     def describe(self) -> str:
         """Say arms and sizes."""
-        return f"parallel groups, {len(self.arms)} arms of {self.per_arm} patients"
+        sizes = {round(self.per_arm * w) for w in self.weights}
+        said = f"{len(self.arms)} arms of {sizes.pop()} patients" if len(sizes) == 1 else self._unequal()
+        return f"parallel groups, {said}; {self.randomisation.describe()}"
+
+    def _unequal(self) -> str:
+        each = zip(self.names, self.weights, strict=True)
+        return "arms of " + ", ".join(f"{round(self.per_arm * w)} ({n})" for n, w in each) + " patients"
+
+
+def check_arms(arms: Mapping[str, Arm]) -> None:
+    """Refuse a design without arms.
+
+    Raises:
+        UserError: there is none.
+    """
+    if not arms:
+        raise UserError(
+            "design.arms is empty; a trial needs at least one arm, for example design.arms.low with a regimen."
+        )
+
+
+def relative(arms: Mapping[str, Arm], weights: Mapping[str, float] | None) -> tuple[float, ...]:
+    """Return the relative size of each arm; 1 where nothing is said.
+
+    Raises:
+        UserError: a weight is not positive, or of no arm.
+    """
+    given = dict(weights or {})
+    for name, weight in given.items():
+        if name not in arms:
+            raise UserError(f"design.weights has '{name}', which is no arm; the arms are {', '.join(arms)}.")
+        if not weight > 0:
+            raise UserError(f"design.weights.{name} is {weight}; a weight is positive.")
+    return tuple(float(given.get(name, 1.0)) for name in arms)

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Key
 from vtrial import keys
 from vtrial.data import Dataset
 from vtrial.likelihood import StatisticalModel
+from vtrial.population import effects as random_effects
 
 _DEGREES = 5.0
 """Degrees of freedom of the proposal: its tails are heavier than those of a normal posterior of etas."""
@@ -42,34 +43,8 @@ def subject_log_likelihood(
     effect: Float[Array, "subject effect"],
 ) -> Float[Array, " subject"]:
     """Return the log-likelihood of each subject's observations given its etas, and kappas of every occasion behind."""
-    population, levels = statistical.population, statistical.levels(data)
-    count, shape = len(population.effects), (len(data.subjects), len(levels.occasions), -1)
-    own = {f"{name}_eta": effect[:, i] for i, name in enumerate(population.effects)}
-    if population.occasion_effects:
-        kappa = effect[:, count:].reshape(shape)
-        own |= {f"{name}_kappa": kappa[..., i] for i, name in enumerate(population.occasion_effects)}
-    whole = {**draw, **own}
+    whole = {**draw, **random_effects.split(statistical.population, statistical.levels(data), effect)}
     return statistical.subject_log_likelihood(statistical.same_subjects(whole, data), whole, data)
-
-
-def _effects(
-    draws: Mapping[str, np.ndarray], statistical: StatisticalModel, data: Dataset
-) -> Float[np.ndarray, "draw subject effect"]:
-    """Return the posterior random effects of the subjects: etas, then kappas of every occasion."""
-    population, count = statistical.population, len(next(iter(draws.values())))
-    etas = [draws[f"{name}_eta"][..., None] for name in population.effects]
-    kappas = [np.asarray(draws[f"{name}_kappa"])[..., None] for name in population.occasion_effects]
-    parts = [np.concatenate(etas, -1)] if etas else []
-    if kappas:
-        parts.append(np.concatenate(kappas, -1).reshape(count, len(data.subjects), -1))
-    return np.concatenate(parts, -1) if parts else np.zeros((count, len(data.subjects), 0))
-
-
-def _factor(statistical: StatisticalModel, draw: Mapping[str, Array], occasions: int) -> Float[Array, "effect effect"]:
-    """Return the Cholesky factor of the covariance of a subject's random effects of every level."""
-    population = statistical.population
-    spread = jnp.tile(population.spread(draw, "iov"), occasions if population.occasion_effects else 0)
-    return jax.scipy.linalg.block_diag(population.factor(draw), jnp.diag(spread))
 
 
 def marginal_log_likelihood(
@@ -96,19 +71,19 @@ def marginal_log_likelihood(
         samples: importance samples for each draw and subject.
     """
     chosen = {name: jnp.asarray(value[picked]) for name, value in draws.items()}
-    subjects, eta = len(data.subjects), _effects(draws, statistical, data)
+    subjects, eta = len(data.subjects), random_effects.stacked(statistical.population, draws, len(data.subjects))
     if not eta.shape[-1]:
         each = jax.jit(lambda d: subject_log_likelihood(statistical, data, d, jnp.zeros((subjects, 0))))
         exact = np.asarray(jax.lax.map(each, chosen))
         return Marginal(exact, np.zeros_like(exact))
-    occasions = len(statistical.levels(data).occasions)
+    levels = statistical.levels(data)
     proposal = _proposal(eta, _predictors(draws, statistical), picked)
     defensive = max(1, round(_DEFENSIVE * samples))
     scale = jnp.asarray(proposal.scale)
 
     def one(arguments):
         number, draw, centre = arguments
-        factor = _factor(statistical, draw, occasions)
+        factor = random_effects.whole_factor(statistical.population, draw, levels)
         mine = jax.random.fold_in(key, number)
         tried = jnp.concatenate(
             [

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 from vtrial._types import Values
 from vtrial.data import Dataset
 from vtrial.likelihood import StatisticalModel
+from vtrial.population import effects as random_effects
 
 _BATCH = 16
 """Passes backward at once; bounds the memory."""
@@ -42,30 +43,17 @@ def point(draws: Values, statistical: StatisticalModel, data: Dataset) -> Point:
     population = statistical.population
     every = {name: jnp.asarray(value) for name, value in draws.items()}
     medians = {name: jnp.median(value, axis=0) for name, value in every.items()}
-    nothing = np.zeros((len(data.subjects), 0))
-    means = [nothing, *(np.asarray(draws[f"{name}_eta"]).mean(0)[:, None] for name in population.effects)]
-    kappas = [np.asarray(draws[f"{name}_kappa"]).mean(0) for name in population.occasion_effects]
-    if kappas:
-        means.append(np.stack(kappas, axis=-1).reshape(len(kappas[0]), -1))
-    factor = np.asarray(jax.vmap(population.factor)(every))
-    spread = np.asarray(jax.vmap(lambda draw: population.spread(draw, "iov"))(every))
-    omega = np.einsum("dij,dkj->ik", factor, factor) / len(factor)
-    count, within = len(omega), np.tile(np.mean(spread**2, axis=0), len(statistical.levels(data).occasions))
-    whole = np.zeros((count + len(within),) * 2)
-    whole[:count, :count], whole[count:, count:] = omega, np.diag(within)
-    return Point(medians, np.concatenate(means, axis=1), whole)
+    means = random_effects.stacked(population, draws, len(data.subjects)).mean(0)
+    levels = statistical.levels(data)
+    factor = np.asarray(jax.vmap(lambda draw: random_effects.whole_factor(population, draw, levels))(every))
+    return Point(medians, means, np.einsum("dij,dkj->ik", factor, factor) / len(factor))
 
 
 def named(
     statistical: StatisticalModel, data: Dataset, random: Float[Array, "subject random"]
 ) -> dict[str, Float[Array, "subject *occasion"]]:
     """Return random effects by site, `CL_eta` [subject] and `CL_kappa` [subject occasion]."""
-    population = statistical.population
-    count = len(population.effects)
-    shape = (len(random), len(statistical.levels(data).occasions), len(population.occasion_effects))
-    kappa = random[:, count:].reshape(shape)
-    found = {f"{name}_eta": random[:, i] for i, name in enumerate(population.effects)}
-    return found | {f"{name}_kappa": kappa[..., i] for i, name in enumerate(population.occasion_effects)}
+    return random_effects.split(statistical.population, statistical.levels(data), random)
 
 
 def deviation(

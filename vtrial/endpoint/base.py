@@ -4,7 +4,7 @@ from abc import abstractmethod
 
 import equinox as eqx
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 
 from vtrial import units
 from vtrial.errors import UserError, nearest
@@ -85,19 +85,26 @@ class Course(eqx.Module):
     """The output without residual error."""
     measured: Float[Array, " time"]
     """The same with residual error: what an assay would show."""
+    key: Key[Array, ""]
+    """The patient's own, of this endpoint: the same under every arm."""
 
 
 class AbstractEndpoint(eqx.Module):
-    """A number for one patient, from the course of one output over a window."""
+    """What is worked out for one patient, from the course of one output over a window.
+
+    Its layout is "value" for one number, "visits" for one at each time of the window, or "event" for the time to an
+    event, which is infinity where there is none by the end of the window.
+    """
 
     window: eqx.AbstractVar[Window]
+    layout: eqx.AbstractClassVar[str]
     binary: eqx.AbstractClassVar[bool]
     """Whether its values are 0 and 1; averaged over patients it is then a share."""
     measured: eqx.AbstractClassVar[bool]
     """Whether it reads the measured course, and needs a residual error of its output."""
 
     @abstractmethod
-    def value(self, course: Course, model: AbstractModel) -> Float[Array, ""]:
+    def value(self, course: Course, model: AbstractModel) -> Float[Array, "*visit"]:
         """Return the endpoint of one patient; not a number where the course is not finite."""
 
     @abstractmethod
@@ -107,6 +114,11 @@ class AbstractEndpoint(eqx.Module):
     @abstractmethod
     def describe(self) -> str:
         """Say in words what it is."""
+
+    def delay(self, model: AbstractModel) -> Float[np.ndarray, "*visit"]:
+        """Return how long after entry it is known, in the model's time unit: at the window's end, or visit by visit."""
+        times = self.window.times(model)
+        return times if self.layout == "visits" else np.asarray(times[-1])
 
     @abstractmethod
     def marks(self, model: AbstractModel) -> tuple[float, ...]:

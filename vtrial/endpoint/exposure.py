@@ -14,6 +14,7 @@ class Maximum(AbstractEndpoint):
     """Greatest true value over the window (Cmax)."""
 
     window: Window
+    layout: ClassVar[str] = "value"
     binary: ClassVar[bool] = False
     measured: ClassVar[bool] = False
 
@@ -38,6 +39,7 @@ class Minimum(AbstractEndpoint):
     """Least true value over the window (Cmin)."""
 
     window: Window
+    layout: ClassVar[str] = "value"
     binary: ClassVar[bool] = False
     measured: ClassVar[bool] = False
 
@@ -62,6 +64,7 @@ class Average(AbstractEndpoint):
     """Time average of the true value over the window, by the trapezoidal rule (Cav = AUC / tau)."""
 
     window: Window
+    layout: ClassVar[str] = "value"
     binary: ClassVar[bool] = False
     measured: ClassVar[bool] = False
 
@@ -90,6 +93,7 @@ class Measured(AbstractEndpoint):
     """One measured value, residual error included: what a blood sample at the start of the window would show."""
 
     window: Window
+    layout: ClassVar[str] = "value"
     binary: ClassVar[bool] = False
     measured: ClassVar[bool] = True
 

@@ -39,6 +39,7 @@ class Inside(AbstractEndpoint):
     """Responder: 1 if the true output stays within a range over the whole window, else 0."""
 
     window: Window
+    layout: ClassVar[str] = "value"
     binary: ClassVar[bool] = True
     measured: ClassVar[bool] = False
     lower: str | None = eqx.field(static=True, default=None)
@@ -71,6 +72,7 @@ class TimeInside(AbstractEndpoint):
     """Percentage of the window that the true output spends within a range, crossings found by linear interpolation."""
 
     window: Window
+    layout: ClassVar[str] = "value"
     binary: ClassVar[bool] = False
     measured: ClassVar[bool] = False
     lower: str | None = eqx.field(static=True, default=None)

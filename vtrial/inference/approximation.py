@@ -13,7 +13,7 @@ from vtrial.inference import groups
 from vtrial.inference.density import UnconstrainedDensity
 from vtrial.likelihood import StatisticalModel
 
-_CHAINS = 4
+CHAINS = 4
 """Independent draws are laid out as chains, so that the health checks of a fit apply to them too."""
 GOOD = 0.7
 """Pareto k above which importance weights cannot mend the approximation; Vehtari et al. 2024, JMLR 25(72)."""
@@ -68,23 +68,28 @@ def resampled(
     # Weights that cannot mend the approximation would leave copies of a few draws: a look at it is worth more.
     equal = np.isfinite(log_target) / np.isfinite(log_target).sum()
     chosen = random.choice(len(vectors), draws, p=weights if k <= GOOD else equal)
-    points = jax.vmap(jax.vmap(density.point))(jnp.asarray(vectors[chosen].reshape(_CHAINS, -1, vectors.shape[1])))
-    shape = (_CHAINS, draws // _CHAINS)
+    points = jax.vmap(jax.vmap(density.point))(jnp.asarray(vectors[chosen].reshape(CHAINS, -1, vectors.shape[1])))
+    shape = (CHAINS, draws // CHAINS)
     stats = groups.sample_stats(
         {"diverging": np.zeros(shape, bool), "potential_energy": -log_target[chosen].reshape(shape)}
     )
-    size = 1.0 / float((weights**2).sum())
-    verdict = (
-        "may be used"
-        if k <= GOOD
-        else "may not be used for decisions, its draws are not weighted: take inference=nuts or cross_chain"
-    )
-    stats.attrs |= {
-        "pareto_k": k,
-        "importance_ess": size,
-        "verdict": f"{method}: Pareto k {k:.2f}, {size:.0f} effective of {len(vectors)} draws; it {verdict}",
-    }
+    stats.attrs |= quality(method, weights, k, refused="may not be used for decisions, its draws are not weighted")
     return {schema.POSTERIOR: groups.posterior(density.named(points), statistical, data), schema.SAMPLE_STATS: stats}
+
+
+def quality(method: str, weights: np.ndarray, k: float, *, refused: str) -> dict[str, float | str]:
+    """Return what an approximation says of itself: Pareto k, the effective size of its weights, and a verdict.
+
+    Args:
+        method: its name.
+        weights: importance weights [draw], sum 1.
+        k: their Pareto k.
+        refused: what to say where k is too large.
+    """
+    size = 1.0 / float((weights**2).sum())
+    verdict = "may be used" if k <= GOOD else f"{refused}: take inference=nuts or cross_chain"
+    said = f"{method}: Pareto k {k:.2f}, {size:.0f} effective of {len(weights)} draws; it {verdict}"
+    return {"pareto_k": k, "importance_ess": size, "verdict": said}
 
 
 def check_draws(draws: int) -> None:
@@ -93,5 +98,5 @@ def check_draws(draws: int) -> None:
     Raises:
         UserError: it is less than 100, or no multiple of four.
     """
-    if draws < 100 or draws % _CHAINS:
-        raise UserError(f"inference.draws must be at least 100 and a multiple of {_CHAINS}, not {draws}.")
+    if draws < 100 or draws % CHAINS:
+        raise UserError(f"inference.draws must be at least 100 and a multiple of {CHAINS}, not {draws}.")

@@ -16,15 +16,13 @@ from vtrial import keys, schema
 from vtrial.data import Dataset
 from vtrial.errors import UserError, nearest
 from vtrial.inference import groups
-from vtrial.inference.approximation import GOOD, check_draws, smoothed
+from vtrial.inference.approximation import CHAINS, check_draws, quality, smoothed
 from vtrial.inference.base import AbstractInference
 from vtrial.inference.checkpoint import Checkpoint
 from vtrial.inference.inner import CURVATURES
 from vtrial.inference.marginal import Fit, Marginal, first_look
 from vtrial.likelihood import StatisticalModel
 
-_CHAINS = 4
-"""Independent draws are laid out as chains, so that the health checks of a fit apply to them too."""
 _TAILS = 8.0
 """Degrees of freedom of the t distribution that draws of the population level are proposed from."""
 _JUDGED = 8000
@@ -55,7 +53,7 @@ class Laplace(AbstractInference):
 
     def __check_init__(self):
         """Refuse what is no approximation."""
-        check_draws(_CHAINS * self.draws)
+        check_draws(CHAINS * self.draws)
         if self.curvature not in CURVATURES:
             raise UserError(f"inference.curvature is '{self.curvature}'. {nearest(self.curvature, CURVATURES)}")
         if self.samples < 8 or self.proposals < 1:
@@ -77,20 +75,22 @@ class Laplace(AbstractInference):
         fit = first_look(marginal)
         random = np.random.default_rng(np.asarray(jax.random.key_data(keys.named(key, "propose"))))
         law: Any = multivariate_t(fit.vector, fit.covariance, df=_TAILS, allow_singular=True)  # pyright: ignore
-        vectors = np.atleast_2d(law.rvs(self.proposals * _CHAINS * self.draws, random_state=random))
+        vectors = np.atleast_2d(law.rvs(self.proposals * CHAINS * self.draws, random_state=random))
         each = keys.numbered(keys.named(key, "subjects"), len(vectors))
         weights, latent, prior = _weigh(marginal, each, vectors, fit, self.samples)
         subjects = np.asarray(logsumexp(jnp.asarray(weights), axis=2)) - np.log(self.samples)
         ratio = prior + subjects.sum(1) - law.logpdf(vectors)
         outer, k = smoothed(np.where(np.isnan(ratio), -np.inf, ratio))
-        chosen = random.choice(len(vectors), _CHAINS * self.draws, p=outer)
+        chosen = random.choice(len(vectors), CHAINS * self.draws, p=outer)
         samples = _named(marginal, vectors[chosen], latent[chosen], self.draws)
-        stats = _stats(outer, k, weights, data, fit)
-        return {schema.POSTERIOR: groups.posterior(samples, statistical, data), schema.SAMPLE_STATS: stats(self.draws)}
+        stats = groups.sample_stats({"diverging": np.zeros((CHAINS, self.draws), bool)}).merge(_own(weights, data))
+        stats.attrs |= quality("Laplace", outer, k, refused="may not be used for decisions")
+        stats.attrs["objective"] = fit.objective
+        return {schema.POSTERIOR: groups.posterior(samples, statistical, data), schema.SAMPLE_STATS: stats}
 
     def count(self) -> int | None:
         """Return chains times draws."""
-        return _CHAINS * self.draws
+        return CHAINS * self.draws
 
     def inputs(self) -> dict[str, str]:
         """Return none."""
@@ -99,7 +99,7 @@ class Laplace(AbstractInference):
     def describe(self) -> str:
         """Say the approximation and the correction."""
         return (
-            f"Laplace-marginal fit ({self.curvature}), {_CHAINS * self.draws} draws by importance sampling of the "
+            f"Laplace-marginal fit ({self.curvature}), {CHAINS * self.draws} draws by importance sampling of the "
             f"population level and of each subject ({self.samples} samples)"
         )
 
@@ -129,29 +129,16 @@ def _named(marginal: Marginal, vectors: np.ndarray, latent: np.ndarray, draws: i
         return draw | marginal.statistical.individual_values(draw, marginal.data)
 
     found = jax.jit(lambda given: jax.lax.map(one, given, batch_size=250))((jnp.asarray(vectors), jnp.asarray(latent)))
-    return {name: np.asarray(x).reshape(_CHAINS, draws, *x.shape[1:]) for name, x in found.items()}
+    return {name: np.asarray(x).reshape(CHAINS, draws, *x.shape[1:]) for name, x in found.items()}
 
 
-def _stats(outer: np.ndarray, k: float, weights: np.ndarray, data: Dataset, fit: Fit):
-    """Return what makes the group of statistics: how good the approximation is, as a whole and by subject."""
+def _own(weights: np.ndarray, data: Dataset) -> xr.Dataset:
+    """Return Pareto k of each subject, given the log weights [proposal subject sample]."""
     # The few samples of one proposal say little about their tail: those of many, each relative to its mean, do.
     some = weights[: max(1, _JUDGED // weights.shape[2])]
     relative = some - np.asarray(logsumexp(jnp.asarray(some), axis=2, keepdims=True))
     own = [smoothed(relative[:, i].ravel())[1] for i in range(relative.shape[1])]
-    size = 1.0 / float((outer**2).sum())
-    verdict = "may be used" if k <= GOOD else "may not be used for decisions: take inference=nuts or cross_chain"
-
-    def group(draws: int) -> xr.Dataset:
-        stats = groups.sample_stats({"diverging": np.zeros((_CHAINS, draws), bool)})
-        what = {"long_name": "Pareto k of the sampling of the subject's random effects", "units": ""}
-        stats["subject_pareto_k"] = (schema.SUBJECT, np.array(own), what)
-        stats = stats.assign_coords({schema.SUBJECT: list(data.subjects)})
-        stats.attrs |= {
-            "pareto_k": k,
-            "importance_ess": size,
-            "objective": fit.objective,
-            "verdict": f"Laplace: Pareto k {k:.2f}, {size:.0f} effective of {len(outer)} draws; it {verdict}",
-        }
-        return stats
-
-    return group
+    what = {"long_name": "Pareto k of the sampling of the subject's random effects", "units": ""}
+    return xr.Dataset(
+        {"subject_pareto_k": (schema.SUBJECT, np.array(own), what)}, {schema.SUBJECT: list(data.subjects)}
+    )

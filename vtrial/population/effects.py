@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
@@ -142,10 +143,34 @@ def from_latent(
 ) -> dict[str, Array]:
     """Return `CL_eta` and `CL_kappa` of standardised random effects."""
     count = len(population.effects)
-    shape = (len(levels.study), len(levels.occasions), len(population.occasion_effects))
-    eta = latent[:, :count] @ factor.T
-    found = {f"{name}_eta": eta[:, i] for i, name in enumerate(population.effects)}
-    return found | _kappas(population, draw, latent[:, count:].reshape(shape))
+    spread = jnp.tile(population.spread(draw, "iov"), len(levels.occasions))
+    return split(population, levels, jnp.concatenate([latent[:, :count] @ factor.T, latent[:, count:] * spread], -1))
+
+
+def split(
+    population: Population, levels: Levels, effect: Float[Array, "subject effect"]
+) -> dict[str, Float[Array, "subject *occasion"]]:
+    """Return random effects by site: `CL_eta` of the first columns, then `CL_kappa`, occasion by occasion."""
+    count, shape = len(population.effects), (len(levels.study), len(levels.occasions), len(population.occasion_effects))
+    kappa = effect[:, count:].reshape(shape)
+    found = {f"{name}_eta": effect[:, i] for i, name in enumerate(population.effects)}
+    return found | {f"{name}_kappa": kappa[..., i] for i, name in enumerate(population.occasion_effects)}
+
+
+def stacked(population: Population, draws: Values, subjects: int) -> Float[np.ndarray, "draw subject effect"]:
+    """Return the random effects of draws as columns, in the order that `split` takes."""
+    count = len(next(iter(draws.values())))
+    columns = [np.zeros((count, subjects, 0)), *(np.asarray(draws[f"{n}_eta"])[..., None] for n in population.effects)]
+    kappas = [np.asarray(draws[f"{n}_kappa"]) for n in population.occasion_effects]
+    if kappas:
+        columns.append(np.stack(kappas, -1).reshape(count, subjects, -1))
+    return np.concatenate(columns, -1)
+
+
+def whole_factor(population: Population, draw: Values, levels: Levels) -> Float[Array, "effect effect"]:
+    """Return the Cholesky factor of the covariance of all these columns: OMEGA's, then the SDs of the kappas."""
+    spread = jnp.tile(population.spread(draw, "iov"), len(levels.occasions))
+    return jax.scipy.linalg.block_diag(population.factor(draw), jnp.diag(spread))
 
 
 def latent_log_density(population: Population, latent: Float[Array, "subject latent"]) -> Float[Array, " subject"]:

@@ -197,6 +197,22 @@ class Population(eqx.Module):
             np.where(np.isnan(value), self.missing[covariate].centre(), value) if covariate in self.missing else value
         )
 
+    def check_factors(self, factors: Mapping[str, Mapping[str, float]]) -> None:
+        """Check what arms change of their patients' parameters, by arm.
+
+        Raises:
+            UserError: a parameter is unknown, or a factor is not positive.
+        """
+        for arm, changed in factors.items():
+            for name, factor in changed.items():
+                if name not in self.names:
+                    raise UserError(
+                        f"design.arms.{arm}.factors has '{name}', which is no parameter of the population. "
+                        f"{nearest(name, self.names)}"
+                    )
+                if not factor > 0:
+                    raise UserError(f"design.arms.{arm}.factors.{name} is {factor}; a factor is positive.")
+
     def correlated_blocks(self) -> tuple[tuple[str, ...], ...]:
         """Return the groups of parameters whose etas have a correlation to estimate."""
         if self.correlation is None:
@@ -338,10 +354,15 @@ class Population(eqx.Module):
         factor: Float[Array, "effect effect"],
         covariates: Values,
         study: Values | None = None,
+        occasions: int = 1,
     ) -> dict[str, Array]:
-        """Draw the parameters of one person the data have not seen, on one occasion, given a population-level draw."""
-        eta, kappa = self.new_effects(key, draw, factor, 1)
-        return self.individual(draw, eta, covariates, kappa[0], study)
+        """Draw the parameters of one person the data have not seen, given a population-level draw.
+
+        Parameters are scalars on one occasion; on several each is [occasion].
+        """
+        eta, kappa = self.new_effects(key, draw, factor, occasions)
+        each = [self.individual(draw, eta, covariates, kappa[i], study) for i in range(occasions)]
+        return each[0] if occasions == 1 else {name: jnp.stack([own[name] for own in each]) for name in each[0]}
 
 
 def sampled(site: str, prior: AbstractPrior) -> Array:

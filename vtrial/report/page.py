@@ -35,6 +35,7 @@ def render(tree: xr.DataTree) -> str:
         posterior=tables.posterior(tree),
         arms=tables.arms(tree),
         characteristics=tables.characteristics(tree),
+        course=tables.course_of_trials(tree),
         provenance=tables.provenance(tree),
         npde=tables.npde(tree),
         fits=[_fit(tree, output) for output in figures.outputs(tree)],

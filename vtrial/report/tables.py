@@ -195,8 +195,11 @@ def characteristics(tree: xr.DataTree) -> Table:
 
         def shown(variable: str, i: int = i) -> str:
             value, error = float(oc[variable][i]), float(oc[f"{variable}_mcse"][i])
-            quantity = variable in ("truth", "bias") and not binary
-            return with_error(value, error, unit) if quantity else percent(value, error)
+            if variable in ("truth", "bias", "patients"):
+                where = oc[variable].attrs["units"]
+                if variable == "patients" or not binary:
+                    return with_error(value, error, where)
+            return percent(value, error)
 
         own = name == reference
         rows.append(
@@ -207,21 +210,47 @@ def characteristics(tree: xr.DataTree) -> Table:
                 shown("probability_best"),
                 shown("probability_selected"),
                 "reference" if own else shown("power"),
+                "–" if own else shown("type_one_error"),
                 "–" if own else shown("coverage"),
-                shown("bias"),
+                "–" if own else shown("bias"),
+                shown("patients"),
             ]
         )
     header = [
         "Arm",
-        "True mean",
+        "True level",
         "95 % interval (parameter uncertainty)",
         "P(truly best)",
         "P(trial selects it)",
-        "P(significant)",
+        "Power",
+        "Type I error",
         "Coverage of the interval",
         "Bias",
+        "Patients",
     ]
     return Table(header, rows)
+
+
+def course_of_trials(tree: xr.DataTree) -> str:
+    """Say how large and long the trials are, and where and why they end."""
+    oc = tree[schema.OPERATING_CHARACTERISTICS].dataset
+
+    def number(name: str) -> str:
+        return with_error(float(oc[name]), float(oc[f"{name}_mcse"]), oc[name].attrs["units"])
+
+    def chances(name: str, dim: str) -> str:
+        each = zip(oc[dim].to_numpy(), oc[name].to_numpy(), oc[f"{name}_mcse"].to_numpy(), strict=True)
+        return ", ".join(f"{label}: {percent(float(p), float(e))}" for label, p, e in each if p > 0)
+
+    said = f"A trial enrols {number('enrolled')} patients on average and takes {number('duration')}."
+    if oc.sizes[schema.LOOK] > 1:
+        said += f" It ends at look {chances('probability_ended', schema.LOOK)}."
+        said += f" Why it ends: {chances('probability_reason', 'reason')}."
+    any_ = f"{percent(float(oc['power_any']), float(oc['power_any_mcse']))}"
+    null = f"{percent(float(oc['type_one_error_any']), float(oc['type_one_error_any_mcse']))}"
+    if len(oc[schema.ARM]) > 2:
+        said += f" It claims any arm with probability {any_}; with {null} were every arm like the reference."
+    return said
 
 
 def provenance(tree: xr.DataTree) -> Table:

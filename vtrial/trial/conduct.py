@@ -1,5 +1,8 @@
 """Conduct of the trials: a design reveals entries of the table of potential outcomes, look by look."""
 
+from collections.abc import Callable
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -7,26 +10,76 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from vtrial import keys
-from vtrial.design import AbstractDesign, Seen
+from vtrial.design import AbstractDesign, Comparison, DesignState, Look
 from vtrial.errors import UserError, nearest
-from vtrial.trial.analyses import AbstractAnalysis, Comparison
+from vtrial.trial.analyses import AbstractAnalysis
+from vtrial.trial.enrolment import AbstractEnrolment
+from vtrial.trial.objective import AbstractObjective
+from vtrial.trial.potential import Clock, Potential, progress, reveal
 
 
 class Trials(eqx.Module):
     """What each virtual trial did, saw and concluded, and what is true of its patients' population."""
 
-    arm: Int[Array, "replicate patient"]
+    arm: Int[Array, "replicate patient *period"]
     """Arm each patient was given; -1 for patients never enrolled."""
-    outcome: Float[Array, "replicate patient"]
-    """Primary endpoint seen."""
+    outcome: Float[Array, "replicate patient *rest"]
+    """Primary endpoint seen at the end; of events the time to event or censoring."""
+    event: Bool[Array, "replicate patient *rest"]
+    """Whether that is the time of an event; for other outcomes, whether it is known."""
+    entered: Float[Array, "replicate patient"]
+    """Calendar time of enrolment; NaN for patients never enrolled."""
     selected: Int[Array, " replicate"]
     """Arm selected; -1 for none."""
     stopped: Bool[Array, " replicate"]
     """Whether the design ended the trial."""
+    rejected: Bool[Array, "replicate arm"]
+    """Null hypotheses rejected."""
+    reason: Int[Array, " replicate"]
+    """Why the trial ended."""
+    look: Int[Array, " replicate"]
+    """Number of the last look, from 0."""
+    duration: Float[Array, " replicate"]
+    """Calendar time of the last look."""
     comparison: Comparison
-    """The analysis, each entry [replicate arm]."""
+    """The analysis at the last look, each entry [replicate arm]."""
     truth: Float[Array, "replicate arm"]
-    """Mean potential outcome under each arm of the replicate's virtual patients that the trial did not enrol."""
+    """True level of each arm: what the analysis estimates, in the replicate's virtual patients not enrolled."""
+    effect: Float[Array, "replicate arm"]
+    """True effect of each arm against the reference, likewise."""
+
+
+class Rules(eqx.Module):
+    """Everything a trial follows beside its patients."""
+
+    design: AbstractDesign
+    analysis: AbstractAnalysis
+    objective: AbstractObjective
+    enrolment: AbstractEnrolment
+    clock: Clock
+    unit: str = eqx.field(static=True)
+    """Unit of time."""
+
+    @property
+    def reference(self) -> int:
+        """Number of the reference arm."""
+        return self.design.names.index(self.analysis.reference)
+
+    @property
+    def needed(self) -> int:
+        """Most patients a trial can enrol."""
+        return sum(self.design.sizes)
+
+
+class _Running(eqx.Module):
+    """A trial between two looks."""
+
+    state: DesignState
+    arm: Int[Array, "patient *period"]
+    entered: Float[Array, " patient"]
+    now: Float[Array, ""]
+    look: Int[Array, ""]
+    comparison: Comparison
 
 
 def check_enrolment(design: AbstractDesign, analysis: AbstractAnalysis, subjects: int) -> None:
@@ -35,7 +88,7 @@ def check_enrolment(design: AbstractDesign, analysis: AbstractAnalysis, subjects
     Raises:
         UserError: no patient would be left to say what is true, or there is no such arm.
     """
-    needed = design.enrolled() * design.looks
+    needed = sum(design.sizes)
     if needed >= subjects:
         raise UserError(
             f"The design enrols {needed} patients, but cohort.subjects is {subjects} in each trial; raise it "
@@ -48,57 +101,127 @@ def check_enrolment(design: AbstractDesign, analysis: AbstractAnalysis, subjects
         )
 
 
-def conduct(
-    key: Key[Array, ""],
-    design: AbstractDesign,
-    analysis: AbstractAnalysis,
-    potential: Float[np.ndarray, "replicate subject arm"],
-) -> Trials:
+def conduct(key: Key[Array, ""], rules: Rules, potential: Potential) -> Trials:
     """Run one trial on each replicate.
 
-    Patients enrol in the order of the cohort, as many at each look as the design says; of each only the outcome under
-    the given arm is seen.
+    Patients enrol in the order of the cohort; of each only the outcome under the given arm is seen, once it is known.
 
     Args:
         key: random key.
-        design: the design.
-        analysis: the analysis at the end.
-        potential: primary endpoint of each patient under each arm; not a number where the solve failed.
+        rules: what the trials follow.
+        potential: the patients, each under every arm.
 
     Raises:
         UserError: the design needs more patients than there are, or the reference arm is unknown.
     """
-    replicates, subjects, arms = potential.shape
-    check_enrolment(design, analysis, subjects)
-    needed = design.enrolled() * design.looks
-    reference = design.names.index(analysis.reference)
-
-    def one(key: Key[Array, ""], table: Float[Array, "subject arm"]):
-        seen, state = _enrol(key, design, table[:needed])
-        return seen, state, analysis.compare(seen, arms, reference), jnp.nanmean(table[needed:], axis=0)
-
+    replicates, subjects = potential.value.shape[:2]
+    check_enrolment(rules.design, rules.analysis, subjects)
+    rules.enrolment.arrivals(key, 1, rules.unit)  # says what is wrong with it outside `jit`
     trial_keys = keys.numbered(key, replicates)
-    seen, state, comparison, truth = jax.jit(jax.vmap(one))(trial_keys, jnp.asarray(potential))
-    return Trials(seen.arm, seen.outcome, state.selected, state.stopped, comparison, truth)
+    found = jax.jit(jax.vmap(lambda k, p: _one(k, rules, p)))(trial_keys, jax.tree.map(jnp.asarray, potential))
+    return Trials(**found)
 
 
-def _enrol(key: Key[Array, ""], design: AbstractDesign, table: Float[Array, "patient arm"]):
-    """Scan the design over its looks; return all it has seen and its last state."""
-    each = design.enrolled()
+def without_effect(potential: Potential, reference: int) -> Potential:
+    """Return the patients in a world in which every arm does what the reference arm does."""
 
-    def look(carry, number: Int[Array, ""]):
-        state, arm = carry
-        mine = design.allocate(keys.named(jax.random.fold_in(key, number), "allocate"), state, each)
-        arm = jax.lax.dynamic_update_slice(arm, jnp.where(state.stopped, -1, mine), (number * each,))
-        decided = design.decide(keys.named(jax.random.fold_in(key, number), "decide"), state, _seen(arm, table))
-        return (decided, arm), None
+    def same(table):
+        return np.broadcast_to(np.asarray(table)[:, :, reference][:, :, None], table.shape)
 
-    start = (design.init(), jnp.full(table.shape[0], -1))
-    (state, arm), _ = jax.lax.scan(look, start, jnp.arange(design.looks))
-    return _seen(arm, table), state
+    return Potential(same(potential.value), same(potential.until), same(potential.target), potential.covariates)
 
 
-def _seen(arm: Int[Array, " patient"], table: Float[Array, "patient arm"]) -> Seen:
-    """Reveal each enrolled patient's outcome under the arm given."""
-    shown = jnp.take_along_axis(table, jnp.maximum(arm, 0)[:, None], axis=1)[:, 0]
-    return Seen(arm, jnp.where(arm >= 0, shown, jnp.nan))
+def _one(key: Key[Array, ""], rules: Rules, given: Potential) -> dict[str, Any]:
+    """Run one trial; return the entries of `Trials`."""
+    needed = rules.needed
+    mine = jax.tree.map(lambda x: x[:needed], given)
+    end = _looks(key, rules, mine)
+    entered = jnp.where(end.entered <= end.now, end.entered, jnp.inf)
+    seen = reveal(mine, rules.clock, end.arm, entered, end.now, jnp.asarray(needed))
+    truth, effect = rules.analysis.target(given.target[needed:], rules.reference)
+    return dict(
+        arm=seen.arm,
+        outcome=seen.outcome,
+        event=seen.event,
+        entered=seen.entered,
+        selected=end.state.selected,
+        stopped=end.state.stopped,
+        rejected=end.state.rejected,
+        reason=end.state.reason,
+        look=end.look,
+        duration=end.now,
+        comparison=end.comparison,
+        truth=truth,
+        effect=effect,
+    )
+
+
+def _looks(key: Key[Array, ""], rules: Rules, mine: Potential) -> _Running:
+    """Go through the looks: those of equal size in a scan, so that they are compiled once."""
+    sizes, needed = rules.design.sizes, rules.needed
+    arrivals = rules.enrolment.arrivals(keys.named(key, "enrolment"), needed, rules.unit)
+    shape = (needed,) if rules.design.periods == 1 else (needed, rules.design.periods)
+    nobody = jnp.full(shape, -1)
+    state, zero = rules.design.init(), jnp.asarray(0.0)
+    look = _looker(key, rules, mine, arrivals)
+    nothing = _nothing(len(state.rejected))
+    running = _Running(state, nobody, jnp.full(needed, jnp.inf), zero, jnp.asarray(-1), nothing)
+    first = 0 if len(set(sizes)) == 1 else 1 if len(set(sizes[1:])) == 1 and len(sizes) > 2 else len(sizes)
+    offset = 0
+    for number in range(first):
+        running = look(running, jnp.asarray(number), jnp.asarray(offset), sizes[number])
+        offset += sizes[number]
+    if first < len(sizes):
+        each, start = sizes[-1], jnp.asarray(offset)
+
+        def again(running: _Running, number: Int[Array, ""]):
+            return look(running, number, start + (number - first) * each, each), None
+
+        running, _ = jax.lax.scan(again, running, jnp.arange(first, len(sizes)))
+    return running
+
+
+def _nothing(arms: int) -> Comparison:
+    """Return the comparison before the first look, of the shapes that all others have."""
+    blank, none = jnp.full(arms, jnp.nan), jnp.zeros(arms, int)
+    return Comparison(none, *[blank] * 8, none)
+
+
+def _looker(key: Key[Array, ""], rules: Rules, mine: Potential, arrivals: Float[Array, " patient"]) -> Callable:
+    """Return the function that takes a trial from one look to the next."""
+    design, clock = rules.design, rules.clock
+
+    def look(running: _Running, number: Int[Array, ""], offset: Int[Array, ""], size: int) -> _Running:
+        own, state = jax.random.fold_in(key, number), running.state
+        arm, entered = running.arm, running.entered
+        if size:
+            seen = reveal(mine, clock, arm, entered, running.now, offset)
+            new = design.allocate(keys.named(own, "allocate"), state, seen, size)
+            new = jnp.where(state.stopped, -1, new)
+            arm = jax.lax.dynamic_update_slice(arm, new.astype(arm.dtype), (offset,) + (0,) * (arm.ndim - 1))
+            entry = _entry(running.now, arrivals, offset, size)
+            entry = jnp.where((new if new.ndim == 1 else new[:, 0]) >= 0, entry, jnp.inf)
+            entered = jax.lax.dynamic_update_slice(entered, entry, (offset,))
+        when = design.timing.time(number, progress(mine, clock, arm, entered))
+        now = jnp.maximum(running.now, when)
+        seen = reveal(mine, clock, arm, entered, now, offset + size)
+        compared = rules.analysis.compare(seen, len(design.arms), rules.reference)
+        decided = design.decide(keys.named(own, "decide"), state, _look(rules, number, now, seen, compared))
+        after = _Running(decided, arm, entered, now, number, compared)
+        return jax.tree.map(lambda old, new: jnp.where(state.stopped, old, new), running, after)
+
+    return look
+
+
+def _look(rules: Rules, number: Int[Array, ""], now: Float[Array, ""], seen, compared: Comparison) -> Look:
+    merit = rules.objective.merit(compared.estimate, compared.difference)
+    benefit = rules.objective.sign * compared.statistic
+    return Look(number, now, seen, compared, benefit, rules.analysis.alpha, merit)
+
+
+def _entry(
+    now: Float[Array, ""], arrivals: Float[Array, " patient"], offset: Int[Array, ""], size: int
+) -> Float[Array, " {size}"]:
+    """Return when the next patients enter: as they arrive, but enrolment starts again at the last look."""
+    before = jnp.where(offset > 0, arrivals[jnp.maximum(offset - 1, 0)], 0.0)
+    return now + jax.lax.dynamic_slice(arrivals, (offset,), (size,)) - before

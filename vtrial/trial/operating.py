@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 
+import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jaxtyping import Float, Shaped
 
 from vtrial import schema
-from vtrial.trial.conduct import Trials
+from vtrial.trial.conduct import Rules, Trials
 
 type WithError = tuple[np.ndarray | np.floating, np.ndarray | np.floating]
 """A number, or one for each arm, and its Monte-Carlo error."""
@@ -38,87 +41,172 @@ def average(value: Float[np.ndarray, "replicate ..."]) -> WithError:
     return np.nanmean(value, 0), np.nanstd(value, 0, ddof=1) / np.sqrt(known)
 
 
-def _best(truth: Float[np.ndarray, "replicate arm"]) -> Float[np.ndarray, "replicate arm"]:
-    """Return 1 for the arm that is truly best in a replicate, divided among ties."""
-    known = np.where(np.isfinite(truth), truth, -np.inf)
-    top = known == known.max(1, keepdims=True)
-    return top / top.sum(1, keepdims=True)
+def _best(merit: Float[np.ndarray, "replicate arm"]) -> Float[np.ndarray, "replicate arm"]:
+    """Return 1 for the arm that is truly best in a replicate, divided among ties; 0 for all if none can be chosen."""
+    top = (merit == merit.max(1, keepdims=True)) & np.isfinite(merit)
+    return top / np.maximum(top.sum(1, keepdims=True), 1)
 
 
 def _times(found: WithError, factor: np.ndarray) -> WithError:
     return found[0] * factor, found[1] * factor
 
 
+class Judged(eqx.Module):
+    """What the operating characteristics are worked out from."""
+
+    trials: Trials
+    """Conducted on the patients as they are."""
+    null: Trials
+    """Conducted on the same patients, all arms doing what the reference does."""
+    merit: Float[np.ndarray, "replicate arm"]
+    """True merit of each arm by the objective."""
+    patients: Float[np.ndarray, "replicate arm"]
+    """Patients given each arm; of designs with periods, times it was given."""
+    names: tuple[str, ...]
+    looks: int
+    primary: str
+    reference: str
+    alpha: float
+    units: Mapping[str, str]
+    """Of the level ("level"), the effect ("effect") and time ("time")."""
+
+
+def judge(trials: Trials, null: Trials, rules: Rules, *, primary: str, unit: str) -> Judged:
+    """Return what operating characteristics are worked out from.
+
+    Args:
+        trials: conducted on the patients as they are.
+        null: conducted without effect.
+        rules: what they followed.
+        primary: name of the primary endpoint.
+        unit: its unit.
+    """
+    truth, effect = jnp.asarray(trials.truth), jnp.asarray(trials.effect)
+    arms = len(rules.design.names)
+    given = np.asarray(trials.arm)[..., None] == np.arange(arms)
+    return Judged(
+        trials=trials,
+        null=null,
+        merit=np.asarray(jax.vmap(rules.objective.merit)(truth, effect)),
+        patients=given.reshape(len(given), -1, arms).sum(1).astype(float),
+        names=rules.design.names,
+        looks=len(rules.design.sizes),
+        primary=primary,
+        reference=rules.analysis.reference,
+        alpha=rules.analysis.alpha,
+        units={"level": unit, "effect": rules.analysis.unit(unit), "time": rules.unit},
+    )
+
+
 def operating_characteristics(
-    trials: Trials,
-    endpoints: Mapping[str, Float[np.ndarray, "replicate subject arm"]],
+    judged: Judged,
+    endpoints: Mapping[str, Float[np.ndarray, "replicate subject arm *rest"]],
     units: Mapping[str, str],
-    *,
-    names: tuple[str, ...],
-    primary: str,
-    alpha: float,
-    reference: str,
 ) -> xr.Dataset:
     """Return the operating characteristics by arm; each variable `x` has its Monte-Carlo error `x_mcse`.
 
     Args:
-        trials: the conducted trials.
-        endpoints: every endpoint's potential outcomes, by name.
-        units: the endpoints' units, by name.
-        names: names of the arms.
-        primary: the primary endpoint.
-        alpha: two-sided significance level of the comparison.
-        reference: name of the reference arm.
+        judged: the trials.
+        endpoints: potential outcomes of other endpoints worth a summary, by name.
+        units: their units, by name.
     """
-    oc = xr.Dataset(coords={schema.ARM: list(names), schema.QUANTILE: list(SPREAD), "interval": list(INTERVAL)})
-    oc.attrs |= {"primary": primary, "reference": reference, "alpha": alpha, "replicates": len(trials.selected)}
-    _selection(oc, trials, primary, units[primary])
-    _comparison(oc, trials, alpha, reference, units[primary])
+    names = list(judged.names)
+    looks, reasons = np.arange(1, judged.looks + 1), list(schema.STOP_REASONS.values())
+    coords = {schema.ARM: names, schema.QUANTILE: list(SPREAD), "interval": list(INTERVAL)}
+    oc = xr.Dataset(coords=coords | {schema.LOOK: looks, "reason": reasons})
+    oc.attrs |= {"primary": judged.primary, "reference": judged.reference, "alpha": judged.alpha}
+    oc.attrs["replicates"] = len(judged.patients)
+    _selection(oc, judged)
+    _comparison(oc, judged)
+    _errors(oc, judged)
+    _course(oc, judged)
     for name, value in endpoints.items():
-        _add(oc, f"{name}_mean", average(np.nanmean(value, 1)), f"Mean {name} of virtual patients", units[name])
-        quantiles = np.nanquantile(value.reshape(-1, len(names)), SPREAD, axis=0)
-        what = f"Quantiles of {name} over all virtual patients and posterior draws"
-        oc[f"{name}_quantiles"] = ((schema.QUANTILE, schema.ARM), quantiles, {"long_name": what, "units": units[name]})
+        _endpoint(oc, name, value, units[name])
     return oc
 
 
-def _add(oc: xr.Dataset, name: str, found: WithError, what: str, unit: str = "") -> None:
+def _endpoint(oc: xr.Dataset, name: str, value: np.ndarray, unit: str) -> None:
+    """Add mean and quantiles of an endpoint over virtual patients."""
+    finite = np.where(np.isfinite(value), value, np.nan)
+    flat = np.moveaxis(finite, 2, -1).reshape(len(value), -1, value.shape[2])
+    _add(oc, f"{name}_mean", average(np.nanmean(flat, 1)), f"Mean {name} of virtual patients", unit)
+    quantiles = np.nanquantile(flat.reshape(-1, value.shape[2]), SPREAD, axis=0)
+    what = f"Quantiles of {name} over all virtual patients and posterior draws"
+    oc[f"{name}_quantiles"] = ((schema.QUANTILE, schema.ARM), quantiles, {"long_name": what, "units": unit})
+
+
+def _add(oc: xr.Dataset, name: str, found: WithError, what: str, unit: str = "", dim: str = schema.ARM) -> None:
     """Add a number and its Monte-Carlo error."""
-    dims = (schema.ARM,) if np.ndim(found[0]) else ()
+    dims = (dim,) if np.ndim(found[0]) else ()
     oc[name] = (dims, found[0], {"long_name": what, "units": unit})
     oc[f"{name}_mcse"] = (dims, found[1], {"long_name": f"Monte-Carlo error of: {what}", "units": unit})
 
 
-def _selection(oc: xr.Dataset, trials: Trials, primary: str, unit: str) -> None:
+def _selection(oc: xr.Dataset, judged: Judged) -> None:
     """Add what is true of each arm, and which one the trials select."""
-    truth, selected = np.asarray(trials.truth), np.asarray(trials.selected)
-    best, picked = _best(truth), selected[:, None] == np.arange(truth.shape[1])
+    truth, selected = np.asarray(judged.trials.truth), np.asarray(judged.trials.selected)
+    best, picked = _best(judged.merit), selected[:, None] == np.arange(truth.shape[1])
+    primary, unit = judged.primary, judged.units["level"]
     _add(oc, "probability_best", share(best), f"Probability that the arm is truly best in {primary}")
     _add(oc, "probability_selected", share(picked), "Probability that a trial selects the arm")
-    correct = share((best * picked).sum(1))
-    _add(oc, "probability_correct", correct, "Probability that a trial selects the truly best arm")
-    _add(oc, "truth", average(truth), f"Mean {primary} of virtual patients who are in no trial", unit)
-    what = f"95 % interval of mean {primary} over posterior draws"
-    interval = np.quantile(truth, INTERVAL, axis=0)
+    none = (best.sum(1) == 0) & (selected < 0)
+    correct = share((best * picked).sum(1) + none)
+    what = "Probability that a trial selects the truly best arm, or none where none is good enough"
+    _add(oc, "probability_correct", correct, what)
+    _add(oc, "truth", average(truth), f"True level of {primary}, in virtual patients who are in no trial", unit)
+    what = f"95 % interval of the true level of {primary} over posterior draws"
+    interval = np.nanquantile(truth, INTERVAL, axis=0)
     oc["truth_interval"] = (("interval", schema.ARM), interval, {"long_name": what, "units": unit})
+    effect = average(np.asarray(judged.trials.effect))
+    _add(oc, "effect", effect, f"True effect against {judged.reference}", judged.units["effect"])
 
 
-def _comparison(oc: xr.Dataset, trials: Trials, alpha: float, reference: str, unit: str) -> None:
-    """Add how the analysis does: bias, power, coverage. Against itself the reference has neither power nor interval."""
-    truth, names = np.asarray(trials.truth), oc[schema.ARM].to_numpy().tolist()
-    estimate, lower, upper, p = (np.asarray(getattr(trials.comparison, n)) for n in ("estimate", "lower", "upper", "p"))
-    difference = truth - truth[:, [names.index(reference)]]
-    other = np.where(np.array(names) == reference, np.nan, 1.0)
-    _add(oc, "bias", average(estimate - truth), "Mean error of the trial's estimate", unit)
-    power = f"Probability that the arm differs significantly from {reference}"
-    _add(oc, "power", _times(share(np.where(np.isfinite(p), p < alpha, np.nan)), other), power)
-    coverage = f"Probability that the interval of the difference from {reference} covers the truth"
-    covered = (lower <= difference) & (difference <= upper)
-    _add(
-        oc,
-        "coverage",
-        _times(share(np.where(np.isfinite(lower + upper + difference), covered, np.nan)), other),
-        coverage,
-    )
-    what = {"long_name": f"Trials in which the arm could be compared with {reference}", "units": ""}
-    oc["analysed"] = (schema.ARM, np.isfinite(p).sum(0), what)
+def _comparison(oc: xr.Dataset, judged: Judged) -> None:
+    """Add how the analysis does: bias, coverage. Against itself the reference has no interval."""
+    compared, effect = judged.trials.comparison, np.asarray(judged.trials.effect)
+    lower, upper, difference = (np.asarray(getattr(compared, n)) for n in ("lower", "upper", "difference"))
+    other = np.where(np.array(judged.names) == judged.reference, np.nan, 1.0)
+    unit = judged.units["effect"]
+    error = np.where(np.isfinite(difference), difference, np.nan) - effect
+    _add(oc, "bias", _times(average(error), other), "Mean error of the estimated effect", unit)
+    _add(oc, "rmse", _times(_root(average(error**2)), other), "Root mean squared error of the estimated effect", unit)
+    covered = np.where(np.isfinite(lower + upper + effect), (lower <= effect) & (effect <= upper), np.nan)
+    what = f"Probability that the interval of the effect against {judged.reference} covers the truth"
+    _add(oc, "coverage", _times(share(covered), other), what)
+    code = np.asarray(compared.code)
+    what = {"long_name": f"Trials in which the arm could be compared with {judged.reference}", "units": ""}
+    oc["analysed"] = (schema.ARM, (code == 0).sum(0), what)
+
+
+def _errors(oc: xr.Dataset, judged: Judged) -> None:
+    """Add how often nulls are rejected: with the effects there are (power, assurance), and with none (type I error)."""
+    other = np.array(judged.names) != judged.reference
+    blank = np.where(other, 1.0, np.nan)
+    against = f"against {judged.reference}"
+    for prefix, trials, said in (
+        ("power", judged.trials, "that the trial claims the arm, with the effects there are"),
+        ("type_one_error", judged.null, "that the trial claims the arm, were it like the reference"),
+    ):
+        rejected = np.asarray(trials.rejected).astype(float)
+        _add(oc, prefix, _times(share(rejected), blank), f"Probability {said} ({against})")
+        any_ = share(rejected[:, other].any(1)) if other.any() else (np.nan, np.nan)
+        _add(oc, f"{prefix}_any", any_, f"Probability {said.replace('the arm', 'any arm')} ({against})")
+
+
+def _course(oc: xr.Dataset, judged: Judged) -> None:
+    """Add how large and long the trials are, and where and why they end."""
+    trials = judged.trials
+    _add(oc, "patients", average(judged.patients), "Mean number of patients given the arm")
+    entered = np.isfinite(np.asarray(trials.entered)).sum(1).astype(float)
+    _add(oc, "enrolled", average(entered), "Mean number of patients enrolled")
+    _add(oc, "duration", average(np.asarray(trials.duration)), "Mean duration of a trial", judged.units["time"])
+    look = np.asarray(trials.look)[:, None] == np.arange(judged.looks)
+    _add(oc, "probability_ended", share(look), "Probability that a trial ends at the look", dim=schema.LOOK)
+    reason = np.asarray(trials.reason)[:, None] == np.array(list(schema.STOP_REASONS))
+    _add(oc, "probability_reason", share(reason), "Probability that a trial ends for the reason", dim="reason")
+
+
+def _root(found: WithError) -> WithError:
+    """Return the square root of a number, and its error by the delta method."""
+    value = np.sqrt(found[0])
+    return value, found[1] / np.where(value > 0, 2 * value, np.nan)

@@ -14,9 +14,6 @@ from vtrial.cohort.covariates.margins import AbstractMargin, EmpiricalMargin
 from vtrial.data import Dataset
 from vtrial.errors import UserError, nearest
 
-type Pairs = Mapping[str, Mapping[str, float]]
-"""A correlation for each pair of covariates that has one: WT -> HT -> 0.5; once for each pair."""
-
 
 class Copula(AbstractCovariates):
     """Covariates of any margins, with a Gaussian copula: their ranks correlate as those of correlated normals.
@@ -73,7 +70,9 @@ class Copula(AbstractCovariates):
         return said + (f"; correlation of ranks (normal scores): {', '.join(self.pairs)}" if self.pairs else "")
 
 
-def correlation_factor(names: tuple[str, ...], pairs: Pairs, where: str) -> Float[np.ndarray, "n n"]:
+def correlation_factor(
+    names: tuple[str, ...], pairs: Mapping[str, Mapping[str, float]], where: str
+) -> Float[np.ndarray, "n n"]:
     """Return the Cholesky factor of the correlation that pairs say.
 
     Raises:

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Key
 
 from vtrial import keys, units
 from vtrial.cohort.covariates.base import AbstractCovariates
-from vtrial.cohort.covariates.copula import Pairs, correlated_scores, correlation_factor
+from vtrial.cohort.covariates.copula import correlated_scores, correlation_factor
 from vtrial.cohort.covariates.margins import AbstractMargin, EmpiricalMargin
 from vtrial.data import Dataset, read_columns
 from vtrial.errors import UserError

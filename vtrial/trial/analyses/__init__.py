@@ -1,6 +1,7 @@
 """Analyses: what a trial's statistician reports."""
 
-from vtrial.trial.analyses.base import AbstractAnalysis, Comparison
+from vtrial.design import Comparison
+from vtrial.trial.analyses.base import AbstractAnalysis
 from vtrial.trial.analyses.means import Means
 from vtrial.trial.analyses.proportions import Proportions
 

@@ -3,33 +3,14 @@
 from abc import abstractmethod
 
 import equinox as eqx
-from jaxtyping import Array, Float, Int
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
 
-from vtrial.design import Seen
+from vtrial.design import Comparison, Seen
 from vtrial.errors import UserError
 
-
-class Comparison(eqx.Module):
-    """The analysis of one trial: each arm, and each arm against the reference arm.
-
-    Against itself the reference has difference 0, an interval of length 0 and p 1. What cannot be computed (an arm
-    with too few known outcomes) is not a number.
-    """
-
-    count: Int[Array, " arm"]
-    """Patients with a known outcome."""
-    estimate: Float[Array, " arm"]
-    """Mean outcome."""
-    error: Float[Array, " arm"]
-    """Its standard error."""
-    difference: Float[Array, " arm"]
-    """Estimate minus that of the reference arm."""
-    lower: Float[Array, " arm"]
-    """Lower confidence limit of the difference."""
-    upper: Float[Array, " arm"]
-    """Upper confidence limit of the difference."""
-    p: Float[Array, " arm"]
-    """Two-sided p-value of no difference."""
+FEW, ALIKE, UNCONVERGED, INFINITE = 1, 2, 3, 4
+"""Codes of a `Comparison`; `vtrial.schema.ANALYSIS_CODES` has them in words."""
 
 
 class AbstractAnalysis(eqx.Module):
@@ -39,12 +20,33 @@ class AbstractAnalysis(eqx.Module):
     """Name of the reference arm."""
     alpha: eqx.AbstractVar[float]
     """Two-sided significance level; intervals have confidence 1 - alpha."""
+    layouts: eqx.AbstractClassVar[tuple[str, ...]]
+    """Layouts of the primary endpoint it can read: "value", "visits", "event", or "periods" of a crossover."""
     binary: eqx.AbstractClassVar[bool]
     """Whether it is for endpoints that are 0 or 1, and for no others."""
 
     @abstractmethod
+    def covariates(self) -> tuple[str, ...]:
+        """Return the names it reads from what is known before allocation."""
+
+    @abstractmethod
     def compare(self, seen: Seen, arms: int, reference: int) -> Comparison:
         """Analyse what one trial has seen of its `arms` arms, the reference being arm number `reference`."""
+
+    @abstractmethod
+    def target(
+        self, table: Float[Array, "subject arm *rest"], reference: int
+    ) -> tuple[Float[Array, " arm"], Float[Array, " arm"]]:
+        """Return what the analysis estimates: the level of each arm and its effect against the reference.
+
+        Args:
+            table: potential outcomes of many patients, each under every arm; not a number where unknown.
+            reference: number of the reference arm.
+        """
+
+    @abstractmethod
+    def unit(self, unit: str) -> str:
+        """Return the unit of the effect, given the endpoint's; "" for one without."""
 
     @abstractmethod
     def describe(self) -> str:
@@ -59,3 +61,20 @@ def check_alpha(alpha: float) -> None:
     """
     if not 0 < alpha < 1:
         raise UserError(f"analysis.alpha is a probability between 0 and 1, not {alpha}.")
+
+
+def usable(seen: Seen, arms: int, least: int) -> tuple[Bool[Array, "patient arm"], Int[Array, " arm"]]:
+    """Return who counts for which arm, and the code of each arm: too few known outcomes, or an infinite one."""
+    member = seen.members(arms)
+    given = seen.arm[:, None] == jnp.arange(arms)[None]
+    infinite = (jnp.isinf(seen.outcome)[:, None] & given).any(0)
+    code = jnp.where(infinite, INFINITE, jnp.where(member.sum(0) < least, FEW, 0))
+    return member, code
+
+
+def mean_target(
+    table: Float[Array, "subject arm"], reference: int
+) -> tuple[Float[Array, " arm"], Float[Array, " arm"]]:
+    """Return mean outcomes and their differences from the reference: the target of analyses of means and shares."""
+    level = jnp.nanmean(jnp.where(jnp.isinf(table), jnp.nan, table), axis=0)
+    return level, level - level[reference]

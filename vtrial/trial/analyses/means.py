@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from jax.scipy.special import betainc
 from jaxtyping import Array, Float
 
-from vtrial.design import Seen
-from vtrial.trial.analyses.base import AbstractAnalysis, Comparison, check_alpha
+from vtrial.design import Comparison, Seen, judged
+from vtrial.trial.analyses.base import ALIKE, AbstractAnalysis, check_alpha, mean_target, usable
 
 _HALVINGS = 64
 """Bisection steps for the t quantile: they shrink an interval of 1e3 to less than 1e-15."""
@@ -27,43 +27,61 @@ class Means(AbstractAnalysis):
 
     reference: str = eqx.field(static=True)
     alpha: float = eqx.field(static=True, default=0.05)
+    layouts: ClassVar[tuple[str, ...]] = ("value",)
     binary: ClassVar[bool] = False
 
     def __check_init__(self):
         """Refuse a level that is no probability."""
         check_alpha(self.alpha)
 
+    def covariates(self) -> tuple[str, ...]:
+        """Return none."""
+        return ()
+
     def compare(self, seen: Seen, arms: int, reference: int) -> Comparison:
-        """Compare means; an arm needs two known outcomes."""
-        member = seen.members(arms)
+        """Compare means; an arm needs two known outcomes, and the two of a comparison some variance."""
+        member, code = usable(seen, arms, 2)
         count = member.sum(0)
         value = jnp.where(member, seen.outcome[:, None], 0.0)
         n = jnp.where(count > 1, count, jnp.nan)
-        mean = value.sum(0) / n
+        mean = value.sum(0) / jnp.where(count > 0, count, jnp.nan)
         variance = jnp.where(member, (seen.outcome[:, None] - mean[None]) ** 2, 0.0).sum(0) / (n - 1.0)
         square = variance / n
         difference = mean - mean[reference]
         both = square + square[reference]
+        code = jnp.where((code == 0) & (both == 0) & (jnp.arange(arms) != reference), ALIKE, code)
         df = both**2 / (square**2 / (n - 1.0) + square[reference] ** 2 / (n[reference] - 1.0))
         error = jnp.sqrt(both)
-        half = _t_quantile(self.alpha, df) * error
-        own = jnp.arange(arms) == reference
-        return Comparison(
+        half = t_quantile(self.alpha, df) * error
+        return judged(
+            reference,
             count=count,
             estimate=mean,
             error=jnp.sqrt(square),
             difference=difference,
-            lower=jnp.where(own, difference, difference - half),
-            upper=jnp.where(own, difference, difference + half),
-            p=jnp.where(own & jnp.isfinite(mean), 1.0, t_tail(difference / error, df)),
+            spread=error,
+            lower=difference - half,
+            upper=difference + half,
+            p=t_tail(difference / error, df),
+            code=code,
         )
+
+    def target(
+        self, table: Float[Array, "subject arm"], reference: int
+    ) -> tuple[Float[Array, " arm"], Float[Array, " arm"]]:
+        """Return true means and their differences."""
+        return mean_target(table, reference)
+
+    def unit(self, unit: str) -> str:
+        """Return the endpoint's."""
+        return unit
 
     def describe(self) -> str:
         """Say it."""
         return f"difference of means from {self.reference}, Welch's t-test, two-sided alpha {self.alpha:g}"
 
 
-def _t_quantile(alpha: float, df: Float[Array, " arm"]) -> Float[Array, " arm"]:
+def t_quantile(alpha: float, df: Float[Array, " arm"]) -> Float[Array, " arm"]:
     """Return t with two-sided tail `alpha`, by bisection: the tail is monotone."""
     low, high = jnp.zeros_like(df), jnp.full_like(df, 1e3)
     for _ in range(_HALVINGS):

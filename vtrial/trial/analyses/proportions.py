@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from jax.scipy.stats import norm
 from jaxtyping import Array, Float
 
-from vtrial.design import Seen
-from vtrial.trial.analyses.base import AbstractAnalysis, Comparison, check_alpha
+from vtrial.design import Comparison, Seen, judged
+from vtrial.trial.analyses.base import AbstractAnalysis, check_alpha, mean_target, usable
 
 
 def wilson(
@@ -28,15 +28,20 @@ class Proportions(AbstractAnalysis):
 
     reference: str = eqx.field(static=True)
     alpha: float = eqx.field(static=True, default=0.05)
+    layouts: ClassVar[tuple[str, ...]] = ("value",)
     binary: ClassVar[bool] = True
 
     def __check_init__(self):
         """Refuse a level that is no probability."""
         check_alpha(self.alpha)
 
+    def covariates(self) -> tuple[str, ...]:
+        """Return none."""
+        return ()
+
     def compare(self, seen: Seen, arms: int, reference: int) -> Comparison:
         """Compare proportions of outcomes, which are 0 or 1."""
-        member = seen.members(arms)
+        member, code = usable(seen, arms, 1)
         count = member.sum(0)
         n = jnp.where(count > 0, count, jnp.nan)
         share = jnp.where(member, seen.outcome[:, None], 0.0).sum(0) / n
@@ -49,16 +54,29 @@ class Proportions(AbstractAnalysis):
         error = jnp.sqrt(pooled * (1 - pooled) * (1 / n + 1 / n[reference]))
         # All patients alike in both arms: no evidence of a difference, rather than 0/0.
         statistic = jnp.where(error > 0, difference / jnp.where(error > 0, error, 1.0), 0.0 * difference)
-        own = jnp.arange(arms) == reference
-        return Comparison(
+        square = share * (1 - share) / n
+        return judged(
+            reference,
             count=count,
             estimate=share,
-            error=jnp.sqrt(share * (1 - share) / n),
+            error=jnp.sqrt(square),
             difference=difference,
-            lower=jnp.where(own, difference, lower),
-            upper=jnp.where(own, difference, upper),
-            p=jnp.where(own & jnp.isfinite(share), 1.0, 2 * norm.sf(jnp.abs(statistic))),
+            spread=jnp.sqrt(square + square[reference]),
+            lower=lower,
+            upper=upper,
+            p=2 * norm.sf(jnp.abs(statistic)),
+            code=code,
         )
+
+    def target(
+        self, table: Float[Array, "subject arm"], reference: int
+    ) -> tuple[Float[Array, " arm"], Float[Array, " arm"]]:
+        """Return true shares and their differences."""
+        return mean_target(table, reference)
+
+    def unit(self, unit: str) -> str:
+        """Return the endpoint's: none."""
+        return unit
 
     def describe(self) -> str:
         """Say it."""

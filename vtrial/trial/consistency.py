@@ -1,0 +1,90 @@
+"""Whether design, analysis, endpoint and covariates of a study go together."""
+
+from collections.abc import Collection, Mapping
+
+import jax
+
+from vtrial import units
+from vtrial.design import AbstractDesign, AbstractRandomisation
+from vtrial.endpoint import AbstractEndpoint
+from vtrial.errors import UserError, nearest, within
+from vtrial.model import AbstractModel
+from vtrial.trial.analyses import AbstractAnalysis
+from vtrial.trial.conduct import check_enrolment
+
+
+def check_trial(
+    design: AbstractDesign,
+    analysis: AbstractAnalysis,
+    endpoints: Mapping[str, AbstractEndpoint],
+    primary: str,
+    model: AbstractModel,
+    subjects: int,
+) -> None:
+    """Check all that needs no data.
+
+    Raises:
+        UserError: the cohort is too small, the analysis cannot read the primary endpoint, a look has no time.
+    """
+    for name, arm in zip(design.names, design.arms, strict=True):
+        with within(f"design.arms.{name}"):
+            arm.regimen.orders(model)
+    design.timing.check(len(design.sizes))
+    check_enrolment(design, analysis, subjects)
+    read = endpoints[primary]
+    layout = "periods" if design.periods > 1 else read.layout
+    if design.periods > 1:
+        _check_periods(design, read, model)
+    if layout not in analysis.layouts:
+        raise UserError(
+            f"The analysis reads outcomes of layout {' or '.join(analysis.layouts)}, but primary '{primary}' of this "
+            f"design is of layout {layout}; choose another analysis or primary endpoint."
+        )
+    if analysis.binary and not read.binary:
+        raise UserError(
+            f"The analysis is for endpoints that are 0 or 1, but primary '{primary}' is not; use analysis=means."
+        )
+    for name in set(analysis.covariates()) & set(endpoints):
+        if endpoints[name].layout != "value" or endpoints[name].delay(model).item() > 0:
+            raise UserError(
+                f"The analysis takes endpoint '{name}' as a covariate, but it is not known before the first dose; "
+                "its window must be the start 0 alone."
+            )
+
+
+def _check_periods(design: AbstractDesign, read: AbstractEndpoint, model: AbstractModel) -> None:
+    """Check that a period is over before the next one starts."""
+    spacing = units.quantity(design.spacing, model.time, where="design.spacing")
+    if read.layout != "value":
+        raise UserError(f"A design with periods needs a primary endpoint of one number, not {read.layout}.")
+    if (end := float(read.delay(model))) > spacing:
+        raise UserError(
+            f"design.spacing is {design.spacing}, but the primary endpoint of a period is known {end:g} {model.time} "
+            "after its start; periods must not overlap."
+        )
+
+
+def known_before(design: AbstractDesign, analysis: AbstractAnalysis) -> tuple[str, ...]:
+    """Return the names that analysis and randomisation read of a patient before allocation."""
+
+    def is_one(x: object) -> bool:
+        return isinstance(x, AbstractRandomisation)
+
+    found = [r for r in jax.tree.leaves(design, is_leaf=is_one) if isinstance(r, AbstractRandomisation)]
+    return tuple(dict.fromkeys([*analysis.covariates(), *(name for r in found for name in r.covariates())]))
+
+
+def check_known(
+    design: AbstractDesign, analysis: AbstractAnalysis, endpoints: Collection[str], covariates: Collection[str]
+) -> None:
+    """Check that what analysis and randomisation read is there.
+
+    Raises:
+        UserError: it is neither a covariate of the data nor an endpoint.
+    """
+    for name in known_before(design, analysis):
+        if name not in covariates and name not in endpoints:
+            raise UserError(
+                f"The trial reads '{name}' before allocation, which is no covariate of the data and no endpoint. "
+                f"{nearest(name, [*covariates, *endpoints])}"
+            )

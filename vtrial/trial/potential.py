@@ -1,0 +1,116 @@
+"""The table of potential outcomes that trials are conducted on, and what a trial sees of it at an instant."""
+
+from collections.abc import Mapping
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from vtrial.design import Progress, Seen
+
+EVENT = "event"
+"""Layout of an endpoint that is the time to an event."""
+
+
+class Potential(eqx.Module):
+    """What would happen to many patients under each arm, and when it would be known.
+
+    Arrays of many trials have a leading axis `replicate`, which is mapped over; those of one trial have not.
+    """
+
+    value: Float[Array | np.ndarray, "..."]
+    """The primary endpoint [replicate subject arm *rest]: one number, or one for each period or visit. Of an event the
+    time from entry; infinity for none."""
+    until: Float[Array | np.ndarray, "..."]
+    """Time since entry at which the patient's observation would end [replicate subject arm]; infinity: not early."""
+    target: Float[Array | np.ndarray, "..."]
+    """The same endpoint as the estimand has it: what the truth is judged by."""
+    covariates: Mapping[str, Float[Array | np.ndarray, "..."]]
+    """What is known before allocation, by name [replicate subject]."""
+
+
+class Clock(eqx.Module):
+    """When outcomes are known after entry."""
+
+    delay: Float[np.ndarray, "*rest"]
+    """Time since entry at which each part of the outcome is known; of events, the end of follow-up."""
+    layout: str = eqx.field(static=True)
+    """ "value", "visits" or "event"."""
+
+
+def under(
+    table: Float[Array, "patient arm *rest"], arm: Int[Array, "patient *period"], periods: int
+) -> Float[Array, "patient *rest"]:
+    """Return what happens to each patient under the arm given, in each period if there are several."""
+    which = jnp.maximum(arm, 0)
+    patient = jnp.arange(table.shape[0])
+    if periods == 1:
+        return table[patient, which]
+    return table[patient[:, None], which, jnp.arange(periods)[None]]
+
+
+def reveal(
+    given: Potential,
+    clock: Clock,
+    arm: Int[Array, "patient *period"],
+    entered: Float[Array, " patient"],
+    now: Float[Array, ""],
+    allocated: Int[Array, ""],
+) -> Seen:
+    """Return what a trial sees at the calendar time `now` of the patients it has allocated.
+
+    Args:
+        given: the trial's patients.
+        clock: when outcomes are known.
+        arm: given to each patient; -1 for nobody.
+        entered: calendar time of each one's entry; infinity if never.
+        now: the calendar time.
+        allocated: how many patients have been allocated.
+    """
+    periods = 1 if arm.ndim == 1 else arm.shape[1]
+    first = arm if periods == 1 else arm[:, 0]
+    there = (first >= 0) & (entered <= now)
+    shown, until = under(given.value, arm, periods), under(given.until, first, 1)
+    since = now - jnp.where(there, entered, now)
+    if clock.layout == EVENT:
+        outcome, event = _followed(shown, jnp.minimum(jnp.minimum(until, clock.delay), since))
+    else:
+        seen = clock.delay <= _spread(jnp.minimum(until, since), shown.ndim)
+        outcome = jnp.where(seen, shown, jnp.nan)
+        event = jnp.isfinite(outcome)
+    known = _spread(there, shown.ndim)
+    return Seen(
+        arm=jnp.where(_spread(there, arm.ndim), arm, -1),
+        outcome=jnp.where(known, outcome, jnp.nan),
+        event=event & known,
+        entered=jnp.where(there, entered, jnp.nan),
+        next=allocated,
+        covariates=given.covariates,
+    )
+
+
+def progress(
+    given: Potential, clock: Clock, arm: Int[Array, "patient *period"], entered: Float[Array, " patient"]
+) -> Progress:
+    """Return when each allocated patient's outcome will be in, and when their event will happen."""
+    first = arm if arm.ndim == 1 else arm[:, 0]
+    end = jnp.minimum(under(given.until, first, 1), np.max(clock.delay))
+    event = jnp.full(entered.shape, jnp.inf)
+    if clock.layout == EVENT:
+        shown = under(given.value, arm, 1)
+        event = jnp.where(shown <= end, entered + shown, jnp.inf)
+        end = jnp.where(jnp.isnan(shown), end, jnp.minimum(end, shown))
+    return Progress(entered, entered + end, event)
+
+
+def _followed(
+    time: Float[Array, " patient"], limit: Float[Array, " patient"]
+) -> tuple[Float[Array, " patient"], Bool[Array, " patient"]]:
+    """Return the time followed and whether it ended with the event; a time that is not a number stays so."""
+    return jnp.where(jnp.isnan(time), jnp.nan, jnp.minimum(time, limit)), time <= limit
+
+
+def _spread(value: Array, ndim: int) -> Array:
+    """Return values of patients with axes for what each patient has several of."""
+    return value.reshape(value.shape + (1,) * (ndim - value.ndim))
