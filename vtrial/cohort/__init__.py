@@ -23,8 +23,9 @@ from vtrial.cohort.covariates import (
     kept_units,
     preview,
 )
-from vtrial.cohort.outcomes import Outcomes, simulate
-from vtrial.cohort.recruit import Cohort, Recruitment, needed, recruit
+from vtrial.cohort.levels import Levels
+from vtrial.cohort.outcomes import Outcomes, block_size, simulate, simulator
+from vtrial.cohort.recruit import Cohort, Recruitment, needed, recruit, recruiter
 
 __all__ = [
     "AbstractCovariates",
@@ -41,17 +42,21 @@ __all__ = [
     "GammaMargin",
     "Genotypes",
     "GrowthCharts",
+    "Levels",
     "LogNormalMargin",
     "Outcomes",
     "Recruitment",
     "Table",
     "TruncatedNormalMargin",
     "UniformMargin",
+    "block_size",
     "check_source",
     "draw_kept",
     "kept_units",
     "needed",
     "preview",
     "recruit",
+    "recruiter",
     "simulate",
+    "simulator",
 ]

@@ -9,6 +9,7 @@ from vtrial.trial.mixture import mix
 from vtrial.trial.objective import AbstractObjective, Closest, Greatest, Least, SmallestEffective
 from vtrial.trial.operating import judge, operating_characteristics
 from vtrial.trial.potential import Clock, Potential
+from vtrial.trial.variance import Variance, decompose
 
 __all__ = [
     "AbstractAnalysis",
@@ -29,10 +30,12 @@ __all__ = [
     "Sites",
     "SmallestEffective",
     "Trials",
+    "Variance",
     "check_enrolment",
     "check_known",
     "check_trial",
     "conduct",
+    "decompose",
     "judge",
     "known_before",
     "mix",
