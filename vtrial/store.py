@@ -28,7 +28,7 @@ _PLAN = "plan.json"
 """Says what the blocks of an unfinished stage are; there once their arrays are."""
 
 
-def writewhole(path: Path, content: str | bytes) -> None:
+def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file so that it is there completely or not at all."""
     partial = path.with_name(path.name + ".partial")
     partial.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
@@ -83,11 +83,11 @@ class Store:
                 zarr.open_group(self._aside / "root", mode="w", attributes=dict(attributes))
                 shutil.rmtree(self.zarr, ignore_errors=True)
                 os.replace(self._aside / "root", self.zarr)
-                writewhole(directory / "config.yaml", attributes["config"])
-                writewhole(root, (self.zarr / "zarr.json").read_text(encoding="utf-8"))
+                write_whole(directory / "config.yaml", attributes["config"])
+                write_whole(root, (self.zarr / "zarr.json").read_text(encoding="utf-8"))
             if not (self._marks / "store.json").exists():
                 # A run killed while it indexed the result may have left half a root behind.
-                writewhole(self.zarr / "zarr.json", root.read_text(encoding="utf-8"))
+                write_whole(self.zarr / "zarr.json", root.read_text(encoding="utf-8"))
         self._compare(dict(zarr.open_group(self.zarr, mode="r").attrs), attributes)
 
     def _compare(self, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
@@ -146,52 +146,55 @@ class Store:
         """
 
         def compute() -> Groups:
-            folder = self._prepared(name, blocks)
-            done = {start for start in range(0, blocks.total, blocks.size) if self._kept(folder, blocks, start)}
+            folder, starts = self.unfinished(name), range(0, blocks.total, blocks.size)
+            done = {start for start in starts if self._resumes(name, blocks) and self._kept(folder, blocks, start)}
             kept = sum(min(blocks.size, blocks.total - start) for start in done)
             with Progress(blocks.total, kept, "replicates") as progress:
-                for start in range(0, blocks.total, blocks.size):
-                    if start not in done:
-                        stop = min(start + blocks.size, blocks.total)
-                        self._fill(name, folder, blocks, start, blocks.compute(start, stop))
-                        progress.advance(stop - start, name, str)
+                for start in (start for start in starts if start not in done):
+                    stop = min(start + blocks.size, blocks.total)
+                    found = blocks.compute(start, stop)
+                    if not self._plan(name):
+                        self._prepare(name, blocks, found)
+                    self._fill(name, blocks, start, found)
+                    progress.advance(stop - start, name, str)
             return blocks.finish({group: _opened(folder, group) for group in blocks.groups})
 
         self.stage(name, compute)
 
-    def _prepared(self, stage: str, blocks: Blocks) -> Path:
-        """Return the folder of a stage's blocks; groups that a killed run has moved already come back into it."""
+    def _resumes(self, stage: str, blocks: Blocks) -> bool:
+        """Return whether a killed run has left blocks; groups that it has moved already come back to them."""
         folder = self.unfinished(stage)
-        plan = {"total": blocks.total, "size": blocks.size, "groups": list(blocks.groups)}
-        if self._plan(stage) == plan:
-            for group in blocks.groups:
-                if not (folder / group).is_dir() and (self.zarr / group).is_dir():
-                    os.replace(self.zarr / group, folder / group)
-            return folder
-        with self._writing(stage):
+        if self._plan(stage) != _planned(blocks):
             shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
-        first = blocks.compute(0, min(blocks.size, blocks.total))
+            return False
+        for group in blocks.groups:
+            if not (folder / group).is_dir() and (self.zarr / group).is_dir():
+                os.replace(self.zarr / group, folder / group)
+        return True
+
+    def _prepare(self, stage: str, blocks: Blocks, first: Groups) -> None:
+        """Make the arrays of all blocks, as the first block has them."""
+        folder = self.unfinished(stage)
         with self._writing(stage):
+            folder.mkdir(parents=True, exist_ok=True)
             for group, dataset in first.items():
                 _write_group(folder, group, stage, whole(dataset, blocks), chunk_shapes(dataset, blocks))
-            writewhole(folder / _PLAN, json.dumps(plan))
-        self._fill(stage, folder, blocks, 0, first)
-        return folder
+            write_whole(folder / _PLAN, json.dumps(_planned(blocks)))
 
     def _plan(self, stage: str) -> dict[str, Any]:
         """Return what the blocks of an unfinished stage are; {} if it has none."""
         file = self.unfinished(stage) / _PLAN
         return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
-    def _fill(self, stage: str, folder: Path, blocks: Blocks, start: int, found: Groups) -> None:
+    def _fill(self, stage: str, blocks: Blocks, start: int, found: Groups) -> None:
         """Write a block and vouch for it."""
+        folder = self.unfinished(stage)
         with self._writing(stage):
             for group, dataset in found.items():
                 arrays = zarr.open_group(folder / group, mode="r+", zarr_format=3)
                 for name in by_replicate(dataset):
                     write_block(arrays[name], start, dataset[name].to_numpy())
-            writewhole(folder / f"{start}.json", json.dumps(hashes(folder, blocks, start)))
+            write_whole(folder / f"{start}.json", json.dumps(hashes(folder, blocks, start)))
 
     def _kept(self, folder: Path, blocks: Blocks, start: int) -> bool:
         """Return whether a block is vouched for, and as it was written."""
@@ -221,7 +224,7 @@ class Store:
             "seconds": dict(seconds),
         }
         self._texts.clear()
-        writewhole(self._marks / f"{stage}.json", json.dumps(note, indent=1))
+        write_whole(self._marks / f"{stage}.json", json.dumps(note, indent=1))
 
     @contextmanager
     def _writing(self, stage: str) -> Iterator[None]:
@@ -261,7 +264,7 @@ class Store:
         known = text["consolidated_metadata"]["metadata"]
         text["consolidated_metadata"]["metadata"] = {path: known[path] for path in sorted(known)}
         with self._writing("store"):
-            writewhole(root, json.dumps(text, indent=1))
+            write_whole(root, json.dumps(text, indent=1))
 
     def tree(self) -> xr.DataTree:
         """Open all of result.zarr, once it is indexed."""
@@ -270,7 +273,7 @@ class Store:
     def write_file(self, stage: str, name: str, content: str | bytes) -> None:
         """Write a file into the directory, whole or not at all."""
         with self._writing(stage):
-            writewhole(self.directory / name, content)
+            write_whole(self.directory / name, content)
         self._texts.append(name)
 
     def write_manifest(self, inputs: Mapping[str, str], about: Mapping[str, Any]) -> None:
@@ -283,7 +286,12 @@ class Store:
         listed = {f.relative_to(self.directory).as_posix(): digest(f) for f in outputs}
         text = json.dumps({"schema": schema.VERSION, **about, "inputs": dict(inputs), "outputs": listed}, indent=1)
         with self._writing("report"):
-            writewhole(self.directory / "manifest.json", text + "\n")
+            write_whole(self.directory / "manifest.json", text + "\n")
+
+
+def _planned(blocks: Blocks) -> dict[str, Any]:
+    """Return what must be equal for blocks on disk to be used."""
+    return {"total": blocks.total, "size": blocks.size, "groups": list(blocks.groups)}
 
 
 def _opened(folder: Path, group: str) -> xr.Dataset:
