@@ -40,18 +40,20 @@ def test_contract(kind):
     assert mine.describe()
     assert set(mine.covariates()) <= {"WT"}
     keys = jax.random.split(jax.random.key(0), 3000)
-    weights = jnp.asarray([1.0, 2.0, 0.0])
+    weights = jnp.asarray([1.0, 1.0, 0.0])
     arms = np.asarray(jax.jit(jax.vmap(lambda k: mine.assign(k, weights, seen(), N)))(keys))
     assert set(np.unique(arms)) == {0, 1}  # nobody is given an arm of weight 0
-    for patient in (0, 11):  # each patient by chance, in the ratio
+    for patient in (0, 11):  # each patient by chance
         share = (arms[:, patient] == 1).mean()
-        assert abs(share - 2 / 3) < 4 * np.sqrt(2 / 9 / 3000)
+        assert abs(share - 0.5) < 4 * 0.5 / np.sqrt(3000)
 
 
 def test_blocks_and_strata_keep_the_ratio():
     weights = jnp.asarray([1.0, 1.0])
     arms = np.asarray(Blocks(6).assign(jax.random.key(1), weights, seen(), N)).reshape(4, 6)
     assert (arms.sum(1) == 3).all()
+    twice = np.asarray(Blocks(6).assign(jax.random.key(1), jnp.asarray([1.0, 2.0]), seen(), N)).reshape(4, 6)
+    assert (twice.sum(1) == 4).all()
     arms = np.asarray(Stratified({"WT": [75.0]}, 4).assign(jax.random.key(1), weights, seen(), N))
     for heavy in (False, True):
         mine = arms[(np.asarray(WEIGHT) >= 75) == heavy]

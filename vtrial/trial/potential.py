@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from vtrial.design import Progress, Seen
 
@@ -72,11 +72,16 @@ def reveal(
     first = arm if periods == 1 else arm[:, 0]
     there = (first >= 0) & (entered <= now)
     shown, until = under(given.value, arm, periods), under(given.until, first, 1)
-    since = now - jnp.where(there, entered, now)
+    start = jnp.where(there, entered, now)
+    # Times of the calendar are added up as `progress` adds them, so that a look sees what it waited for.
     if clock.layout == EVENT:
-        outcome, event = _followed(shown, jnp.minimum(jnp.minimum(until, clock.delay), since))
+        limit = jnp.minimum(until, clock.delay)
+        event = (shown <= limit) & (start + shown <= now)
+        censored = jnp.minimum(limit, now - start)
+        outcome = jnp.where(jnp.isnan(shown), jnp.nan, jnp.where(event, shown, censored))
     else:
-        seen = clock.delay <= _spread(jnp.minimum(until, since), shown.ndim)
+        delay = jnp.broadcast_to(jnp.asarray(clock.delay), shown.shape)
+        seen = (delay <= _spread(until, shown.ndim)) & (_spread(start, shown.ndim) + delay <= now)
         outcome = jnp.where(seen, shown, jnp.nan)
         event = jnp.isfinite(outcome)
     known = _spread(there, shown.ndim)
@@ -102,13 +107,6 @@ def progress(
         event = jnp.where(shown <= end, entered + shown, jnp.inf)
         end = jnp.where(jnp.isnan(shown), end, jnp.minimum(end, shown))
     return Progress(entered, entered + end, event)
-
-
-def _followed(
-    time: Float[Array, " patient"], limit: Float[Array, " patient"]
-) -> tuple[Float[Array, " patient"], Bool[Array, " patient"]]:
-    """Return the time followed and whether it ended with the event; a time that is not a number stays so."""
-    return jnp.where(jnp.isnan(time), jnp.nan, jnp.minimum(time, limit)), time <= limit
 
 
 def _spread(value: Array, ndim: int) -> Array:
