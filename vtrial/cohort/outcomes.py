@@ -247,7 +247,7 @@ def _moments(
     known = jnp.isfinite(value) & jnp.isfinite(again)
     count = known.sum(0)
     mean = jnp.where(known, value, 0.0).sum(0) / count
-    spread = jnp.where(known, value - mean, 0.0)
+    spread = jnp.where(known, value - mean[None], 0.0)
     change = jnp.where(known, value - again, 0.0)
     return jnp.stack(
         [count.astype(float), mean, (spread**2).sum(0) / (count - 1), (change**2).sum(0) / (2 * count)], axis=-1

@@ -49,9 +49,10 @@ def decompose(
     terms = (mean - mean.mean(0), (mean - mean.mean(0)) ** 2, variance, residual, noise)
     found = parts(*(t.mean(0) for t in terms), size)
     if size < 3:
-        return Variance(found[1:], np.full_like(found[1:], np.nan), found[0], np.full_like(found[0], np.nan))
+        unknown = np.full_like(found, np.nan)
+        return Variance(found[1:], unknown[1:], np.asarray(found[0]), np.asarray(unknown[0]))
     # Each replicate left out in turn.
     without = parts(*((t.sum(0) - t) / (size - 1) for t in terms), size - 1)
     spread = without - without.mean(1, keepdims=True)
     error = np.sqrt((size - 1) / size * (spread**2).sum(1))
-    return Variance(found[1:], error[1:], found[0], error[0])
+    return Variance(found[1:], error[1:], np.asarray(found[0]), np.asarray(error[0]))
