@@ -1,6 +1,7 @@
 """Every file of conf/ instantiates, every study composes, and no YAML means something else than it says."""
 
 import inspect
+from pathlib import Path
 
 import pytest
 import yaml
@@ -23,7 +24,6 @@ FILL = {
     "window": WINDOW,
     "reference": "low",
     "control": "low",
-    "path": "result.zarr",
     "effect": 0.1,
     "dose": "1 mg",
     "spacing": "7 day",
@@ -36,17 +36,26 @@ ARM = {
 }
 
 
+PEOPLE = str(Path(__file__).parent / "cohort" / "data" / "people.csv")
+
+
 def load(file):
     return yaml.safe_load(file.read_text(encoding="utf-8"))
+
+
+def filled(node, path="result.zarr"):
+    """Give what a choice leaves to the study; tables of covariates are read at once."""
+    for key, value in node.items():
+        if isinstance(value, dict):
+            filled(value, PEOPLE)
+        elif value == "???":
+            node[key] = path if key == "path" else FILL[key]
 
 
 @pytest.mark.parametrize("file", CHOICES, ids=lambda f: f"{f.parent.name}/{f.stem}")
 def test_every_choice_instantiates_as_its_group(file):
     node = load(file)
-    for part in [node, *(value for value in node.values() if isinstance(value, dict))]:
-        for key, value in part.items():
-            if value == "???":
-                part[key] = FILL[key]
+    filled(node)
     if node.get("arms") == {}:
         node["arms"] = {"test": ARM, "reference": ARM} if node.get("sequences") else {"low": ARM, "high": ARM}
     group = {"data": "AbstractData", "population": "Population", "cohort": "Recruitment"}.get(file.parent.name)

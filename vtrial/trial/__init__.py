@@ -41,6 +41,7 @@ from vtrial.trial.objective import AbstractObjective, Closest, Greatest, Least, 
 from vtrial.trial.operating import judge, operating_characteristics
 from vtrial.trial.potential import Clock, Potential
 from vtrial.trial.prognosis import prognostic_score
+from vtrial.trial.variance import Variance, decompose
 
 __all__ = [
     "AbstractAnalysis",
@@ -87,11 +88,13 @@ __all__ = [
     "Sites",
     "SmallestEffective",
     "Trials",
+    "Variance",
     "check_enrolment",
     "check_known",
     "check_trial",
     "conduct",
     "conductor",
+    "decompose",
     "judge",
     "known_before",
     "mix",
