@@ -1,6 +1,7 @@
 """Every file of conf/ instantiates, every study composes, and no YAML means something else than it says."""
 
 import inspect
+from pathlib import Path
 
 import pytest
 import yaml
@@ -19,26 +20,44 @@ FILES = [*sorted(directory("conf").rglob("*.yaml")), *sorted(directory("studies"
 CHOICES = sorted(directory("conf").glob("*/*.yaml"))
 STUDIES = sorted(f.stem for f in directory("studies").glob("*.yaml"))
 WINDOW = {"_target_": "vtrial.endpoint.Window", "output": "concentration", "start": "0 h", "end": "12 h"}
-FILL = {"window": WINDOW, "reference": "low", "path": "result.zarr"}
+FILL = {
+    "window": WINDOW,
+    "reference": "low",
+    "control": "low",
+    "effect": 0.1,
+    "dose": "1 mg",
+    "spacing": "7 day",
+    "horizon": 12.0,
+    "doses": {"low": 0.0, "middle": 1.0, "high": 2.0},
+}
 ARM = {
     "_target_": "vtrial.design.Arm",
     "regimen": {"_target_": "vtrial.dosing.Regimen", "dose": "1 mg", "every": "1 h", "doses": 1, "into": "depot"},
 }
 
 
+PEOPLE = str(Path(__file__).parent / "cohort" / "data" / "people.csv")
+
+
 def load(file):
     return yaml.safe_load(file.read_text(encoding="utf-8"))
+
+
+def filled(node, path="result.zarr"):
+    """Give what a choice leaves to the study; tables of covariates are read at once."""
+    for key, value in node.items():
+        if isinstance(value, dict):
+            filled(value, PEOPLE)
+        elif value == "???":
+            node[key] = path if key == "path" else FILL[key]
 
 
 @pytest.mark.parametrize("file", CHOICES, ids=lambda f: f"{f.parent.name}/{f.stem}")
 def test_every_choice_instantiates_as_its_group(file):
     node = load(file)
-    for part in [node, *(value for value in node.values() if isinstance(value, dict))]:
-        for key, value in part.items():
-            if value == "???":
-                part[key] = FILL[key]
+    filled(node)
     if node.get("arms") == {}:
-        node["arms"] = {"low": ARM}
+        node["arms"] = {"test": ARM, "reference": ARM} if node.get("sequences") else {"low": ARM, "high": ARM}
     group = {"data": "AbstractData", "population": "Population", "cohort": "Recruitment"}.get(file.parent.name)
     group = group or f"Abstract{file.parent.name.capitalize()}"
     (interface,) = {c for c in classes() if c.__name__ == group}

@@ -21,6 +21,7 @@ VPC: Final = "vpc"
 GOODNESS_OF_FIT: Final = "goodness_of_fit"
 COHORT: Final = "cohort"
 OUTCOMES: Final = "outcomes"
+VARIANCE: Final = "variance"
 TRIAL: Final = "trial"
 OPERATING_CHARACTERISTICS: Final = "operating_characteristics"
 
@@ -30,7 +31,7 @@ STAGES: Final[dict[str, tuple[str, ...]]] = {
     "gate": (FIT_HEALTH, LOO, PARAMETER_TABLE),
     "check": (VPC, GOODNESS_OF_FIT),
     "recruit": (COHORT,),
-    "simulate": (OUTCOMES,),
+    "simulate": (OUTCOMES, VARIANCE),
     "trial": (TRIAL, OPERATING_CHARACTERISTICS),
     "store": (),
     "report": (),
@@ -57,6 +58,7 @@ GROUPS: Final[dict[str, str]] = {
     GOODNESS_OF_FIT: "Predictions, residuals and NPDE of each observation, etas of each subject, and tests of them",
     COHORT: "Virtual patients: parameters and covariates",
     OUTCOMES: "Potential outcomes: every virtual patient's endpoints under every arm",
+    VARIANCE: "Variance of every endpoint by level: parameters, subjects, residual",
     TRIAL: "Each virtual trial: what it observed, estimated and selected",
     OPERATING_CHARACTERISTICS: "What the trials say together, with Monte-Carlo errors",
 }
@@ -75,6 +77,8 @@ VISIT: Final = "visit"
 PERIOD: Final = "period"
 TIME: Final = "time"
 QUANTILE: Final = "quantile"
+MOMENT: Final = "moment"
+LEVEL: Final = "level"
 BIN: Final = "bin"
 PARAMETER: Final = "parameter"
 EFFECT: Final = "effect"
@@ -101,7 +105,8 @@ ANALYSIS_CODES: Final[dict[int, str]] = {
     1: "too few known outcomes",
     2: "no variance: the outcomes are all alike",
     3: "the estimation did not converge",
-    4: "an outcome is infinite",
+    4: "an outcome is infinite, or has no finite logarithm where one is needed",
+    5: "follow-up ends before the horizon of the analysis",
 }
 """Why one arm of one trial could not be analysed, by its code."""
 

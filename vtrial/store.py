@@ -17,13 +17,15 @@ import xarray as xr
 import zarr
 
 from vtrial import schema
+from vtrial.blocks import Blocks, Groups, by_replicate, chunk_shapes, hashes, whole, write_block
 from vtrial.errors import UserError
 from vtrial.hashes import digest, files
+from vtrial.inference import Progress
 
 log = logging.getLogger(__name__)
 
-type Groups = Mapping[str, xr.Dataset]
-"""Groups by name."""
+_PLAN = "plan.json"
+"""Says what the blocks of an unfinished stage are; there once their arrays are."""
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -135,26 +137,89 @@ class Store:
             shutil.rmtree(self.unfinished(name), ignore_errors=True)
         log.info("%-10s done in %.1f s", name, spent)
 
+    def stream(self, name: str, blocks: Blocks) -> None:
+        """Run a stage block by block, or skip it if it is complete; memory holds one block at a time.
+
+        A block goes into chunks of its own of arrays that have the full size from the start, then a marker with the
+        hashes of these chunks vouches for it. A run killed at any instant goes on after the blocks that are marked and
+        unchanged. The groups move into result.zarr once all blocks are there.
+        """
+
+        def compute() -> Groups:
+            folder, starts = self.unfinished(name), range(0, blocks.total, blocks.size)
+            done = {start for start in starts if self._resumes(name, blocks) and self._kept(folder, blocks, start)}
+            kept = sum(min(blocks.size, blocks.total - start) for start in done)
+            with Progress(blocks.total, kept, "replicates") as progress:
+                for start in (start for start in starts if start not in done):
+                    stop = min(start + blocks.size, blocks.total)
+                    found = blocks.compute(start, stop)
+                    if not self._plan(name):
+                        self._prepare(name, blocks, found)
+                    self._fill(name, blocks, start, found)
+                    progress.advance(stop - start, name, str)
+            return blocks.finish({group: _opened(folder, group) for group in blocks.groups})
+
+        self.stage(name, compute)
+
+    def _resumes(self, stage: str, blocks: Blocks) -> bool:
+        """Return whether a killed run has left blocks; groups that it has moved already come back to them."""
+        folder = self.unfinished(stage)
+        if self._plan(stage) != _planned(blocks):
+            shutil.rmtree(folder, ignore_errors=True)
+            return False
+        for group in blocks.groups:
+            if not (folder / group).is_dir() and (self.zarr / group).is_dir():
+                os.replace(self.zarr / group, folder / group)
+        return True
+
+    def _prepare(self, stage: str, blocks: Blocks, first: Groups) -> None:
+        """Make the arrays of all blocks, as the first block has them."""
+        folder = self.unfinished(stage)
+        with self._writing(stage):
+            folder.mkdir(parents=True, exist_ok=True)
+            for group, dataset in first.items():
+                _write_group(folder, group, stage, whole(dataset, blocks), chunk_shapes(dataset, blocks))
+            write_whole(folder / _PLAN, json.dumps(_planned(blocks)))
+
+    def _plan(self, stage: str) -> dict[str, Any]:
+        """Return what the blocks of an unfinished stage are; {} if it has none."""
+        file = self.unfinished(stage) / _PLAN
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+    def _fill(self, stage: str, blocks: Blocks, start: int, found: Groups) -> None:
+        """Write a block and vouch for it."""
+        folder = self.unfinished(stage)
+        with self._writing(stage):
+            for group, dataset in found.items():
+                arrays = zarr.open_group(folder / group, mode="r+", zarr_format=3)
+                for name in by_replicate(dataset):
+                    write_block(arrays[name], start, dataset[name].to_numpy())
+            write_whole(folder / f"{start}.json", json.dumps(hashes(folder, blocks, start)))
+
+    def _kept(self, folder: Path, blocks: Blocks, start: int) -> bool:
+        """Return whether a block is vouched for, and as it was written."""
+        mark = folder / f"{start}.json"
+        return mark.is_file() and json.loads(mark.read_text(encoding="utf-8")) == hashes(folder, blocks, start)
+
     def unfinished(self, stage: str) -> Path:
         """Return the folder where a stage may keep the state of its work; it goes once the stage is complete."""
         return self._marks / f"{stage}.unfinished"
 
     def _write(self, stage: str, groups: Groups) -> None:
         for group, dataset in groups.items():
-            target = self._aside / group
-            shutil.rmtree(target, ignore_errors=True)
-            described = dataset.assign_attrs({"long_name": schema.GROUPS[group], "stage": stage} | dataset.attrs)
-            described.to_zarr(target, mode="w", zarr_format=3, consolidated=False)
-        for group in groups:
+            shutil.rmtree(self._aside / group, ignore_errors=True)
+            _write_group(self._aside, group, stage, dataset, {})
+        streamed = self._plan(stage).get("groups", ())
+        for group, folder in [*((g, self.unfinished(stage)) for g in streamed), *((g, self._aside) for g in groups)]:
             shutil.rmtree(self.zarr / group, ignore_errors=True)
-            os.replace(self._aside / group, self.zarr / group)
+            os.replace(folder / group, self.zarr / group)
         shutil.rmtree(self._aside, ignore_errors=True)
 
     def _mark(self, stage: str, groups: Groups, seconds: Mapping[str, float]) -> None:
         """Vouch for a stage: from now on it is complete."""
         self.seconds |= seconds
         note = {
-            "groups": {group: digest(self.zarr / group) for group in groups},
+            "groups": {g: digest(self.zarr / g) for g in (*groups, *self._plan(stage).get("groups", ()))},
             "files": {file: digest(self.directory / file) for file in self._texts},
             "seconds": dict(seconds),
         }
@@ -175,13 +240,18 @@ class Store:
             }
             reason = why.get(error.errno or 0, str(error))
             raise UserError(
-                f"Stage '{stage}' could not write to {self.directory}: {reason}. Nothing of this stage was kept, the "
-                "stages before it are complete; make room or permit writing, then run again with the same directory."
+                f"Stage '{stage}' could not write to {self.directory}: {reason}. Nothing of this stage was kept but "
+                "its complete blocks, the stages before it are complete; make room or permit writing, then run again "
+                "with the same directory."
             ) from error
 
     def group(self, name: str) -> xr.Dataset:
         """Load a group that a complete stage wrote."""
-        return xr.open_dataset(self.zarr, group=name, engine="zarr", consolidated=False, chunks=None).load()
+        return self.opened(name).load()
+
+    def opened(self, name: str) -> xr.Dataset:
+        """Open a group that a complete stage wrote; variables are read when they are asked for."""
+        return _opened(self.zarr, name)
 
     def index(self) -> None:
         """Gather the metadata of all groups in the root: opening result.zarr is then one read, always in one order."""
@@ -217,6 +287,23 @@ class Store:
         text = json.dumps({"schema": schema.VERSION, **about, "inputs": dict(inputs), "outputs": listed}, indent=1)
         with self._writing("report"):
             write_whole(self.directory / "manifest.json", text + "\n")
+
+
+def _planned(blocks: Blocks) -> dict[str, Any]:
+    """Return what must be equal for blocks on disk to be used."""
+    return {"total": blocks.total, "size": blocks.size, "groups": list(blocks.groups)}
+
+
+def _opened(folder: Path, group: str) -> xr.Dataset:
+    # Nothing is kept in memory once it has been read: whoever needs a variable twice keeps it.
+    return xr.open_dataset(folder, group=group, engine="zarr", consolidated=False, chunks=None, cache=False)
+
+
+def _write_group(folder: Path, group: str, stage: str, dataset: xr.Dataset, chunks: Mapping[str, Any]) -> None:
+    """Write a group with what it is called and where it comes from."""
+    described = dataset.assign_attrs({"long_name": schema.GROUPS[group], "stage": stage} | dataset.attrs)
+    encoding = {name: {"chunks": shape} for name, shape in chunks.items()}
+    described.to_zarr(folder / group, mode="w", zarr_format=3, consolidated=False, encoding=encoding)
 
 
 def _difference(found: Any, wanted: Any) -> str:

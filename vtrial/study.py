@@ -3,6 +3,7 @@
 import logging
 import platform
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from jaxtyping import Array, Key
 
 from vtrial import diagnose, keys, schema, tree, units
 from vtrial._types import Values
-from vtrial.cohort import Recruitment, recruit, simulate
+from vtrial.blocks import Blocks, Groups
+from vtrial.cohort import Recruitment, block_size, check_source, kept_units, needed, preview, recruiter, simulator
 from vtrial.data import AbstractData, Dataset
-from vtrial.design import AbstractDesign
+from vtrial.design import AbstractDesign, washout_note
 from vtrial.endpoint import AbstractEndpoint
 from vtrial.errors import UserError, nearest, within
 from vtrial.inference import AbstractInference, Checkpoint, Prior, groups
@@ -38,7 +40,7 @@ from vtrial.trial import (
     Rules,
     check_known,
     check_trial,
-    conduct,
+    conductor,
     judge,
     operating_characteristics,
     without_effect,
@@ -125,6 +127,7 @@ class Study(eqx.Module):
         self.population.for_model(self.model).check_factors(
             {n: arm.factors for n, arm in zip(self.design.names, self.design.arms, strict=True)}
         )
+        self.cohort.levels.check(self.noise)
         if (draws := self.inference.count()) is not None:
             self.cohort.refuse_beyond(draws)
 
@@ -136,12 +139,13 @@ class Study(eqx.Module):
         """
         population = self.population.for_model(self.model)
         population.check_covariates(data.covariate_units, data.every_covariate, data.subjects)
-        self.cohort.covariates.check(data)
+        source = self.cohort.covariates
+        check_source(source, data, needed(population))
         for name, arm in zip(self.design.names, self.design.arms, strict=True):
             with within(f"design.arms.{name}"):
-                arm.regimen.check_covariates(self.model, data.covariate_units)
-        self.check_doses(data.covariates)
-        check_known(self.design, self.analysis, self.endpoints, data.covariates)
+                arm.regimen.check_covariates(self.model, kept_units(source, data))
+        self.check_doses(preview(source, data))
+        check_known(self.design, self.analysis, self.endpoints, kept_units(source, data))
         self.vpc.check(data)
         for output in data.observations:
             if output not in self.noise:
@@ -222,10 +226,19 @@ def run(
         attributes = (
             study.words()
             | statistical.words()
-            | identity(name, config, data, model=study.model, seed=study.seed, inputs=study.inference.inputs())
+            | identity(
+                name,
+                config,
+                data,
+                model=study.model,
+                seed=study.seed,
+                inputs=study.inference.inputs() | study.cohort.covariates.inputs(),
+            )
         )
         store = Store(directory, attributes, compiled)
         log.info("%s", study.solver.check(study.model, statistical.population.typical()))
+        if note := washout_note(study.design, study.model, statistical.population.typical()):
+            log.warning("%s", note)
         _stages(study, statistical, data, store)
         seconds = dict(timing or {}) | store.seconds
         about = {
@@ -258,9 +271,9 @@ def _stages(study: Study, statistical: StatisticalModel, data: Dataset, store: S
     posterior = groups.draws(store.group(schema.POSTERIOR))
     store.stage("gate", lambda: _gate(keys.named(key, "gate"), study, statistical, data, store, posterior))
     store.stage("check", lambda: _check(keys.named(key, "check"), study, statistical, data, store, posterior))
-    store.stage("recruit", lambda: _recruit(keys.named(key, "recruit"), study, statistical, data, store, posterior))
-    store.stage("simulate", lambda: _simulate(keys.named(key, "simulate"), study, statistical, store, posterior))
-    store.stage("trial", lambda: conducted(keys.named(key, "trial"), study, store.group(schema.OUTCOMES)))
+    store.stream("recruit", _recruit(keys.named(key, "recruit"), study, statistical, data, store, posterior))
+    store.stream("simulate", _simulate(keys.named(key, "simulate"), study, statistical, store, posterior))
+    store.stage("trial", lambda: conducted(keys.named(key, "trial"), study, store.opened(schema.OUTCOMES)))
     store.stage("store", lambda: _seal(store))
     store.stage("report", lambda: _report(store))
 
@@ -301,42 +314,59 @@ def _check(
     )
 
 
-def _recruit(
-    key, study: Study, statistical: StatisticalModel, data: Dataset, store: Store, posterior
-) -> dict[str, xr.Dataset]:
-    health = store.group(schema.FIT_HEALTH)
-    effective = float(health["ess_bulk"].min())
-    if study.cohort.replicates > effective / 2:
-        sentence = (
-            f"cohort.replicates={study.cohort.replicates} is more than half the effective sample size of the "
-            f"posterior, {effective:.0f}: trials would share draws, and Monte-Carlo errors would be too small. "
-            "Raise inference.draws or lower cohort.replicates."
-        )
-        if not study.gate.force:
-            raise UserError(sentence)
-        log.warning("%s Going on because gate.force=true.", sentence)
-    recruited = recruit(key, study.cohort, posterior, statistical, data, study.design.periods)
-    return {schema.COHORT: tree.cohort(recruited, study.model, data)}
+def _recruit(key, study: Study, statistical: StatisticalModel, data: Dataset, store: Store, posterior) -> Blocks:
+    """Return the blocks of patients; they are drawn as they are asked for."""
+    source, count = study.cohort.covariates, study.cohort.replicates
+
+    @cache
+    def start():
+        effective = float(store.group(schema.FIT_HEALTH)["ess_bulk"].min())
+        study.cohort.refuse_shared_draws(effective, force=study.gate.force)
+        facts = source.facts(keys.named(key, "facts"), data)
+        if "acceptance" in facts:
+            log.info("           %.3g %% of candidates fulfil the criteria", 100 * facts["acceptance"])
+        return recruiter(key, study.cohort, posterior, statistical, data, study.design.periods), facts
+
+    def compute(first: int, stop: int) -> dict[str, xr.Dataset]:
+        recruits, facts = start()
+        patients = recruits(first, stop)
+        study.check_doses(patients.covariates)
+        return {schema.COHORT: tree.cohort(patients, study.model, kept_units(source, data), facts)}
+
+    size = block_size(count, study.cohort.subjects, len(study.design.arms))
+    return Blocks(count, size, (schema.COHORT,), compute, lambda _: {})
 
 
-def _simulate(key, study: Study, statistical: StatisticalModel, store: Store, posterior) -> dict[str, xr.Dataset]:
-    patients = tree.cohort_of(store.group(schema.COHORT), study.model)
-    study.check_doses(patients.covariates)
-    found = simulate(key, patients, study.design.arms, study.endpoints, posterior, statistical)
-    failed = int((found.code != 0).sum())
-    if failed:
-        log.warning(
-            "%d of %d solves failed; their endpoints are missing (outcomes.code says why)", failed, found.code.size
-        )
-    return {schema.OUTCOMES: tree.outcomes(found, patients, study.design, study.endpoints, study.model)}
+def _simulate(key, study: Study, statistical: StatisticalModel, store: Store, posterior) -> Blocks:
+    """Return the blocks of outcomes; a block reads its own patients alone."""
+    design, count, levels = study.design, study.cohort.replicates, study.cohort.levels
+    simulates = simulator(key, count, design.arms, study.endpoints, posterior, statistical, levels)
+
+    def compute(first: int, stop: int) -> dict[str, xr.Dataset]:
+        rows = store.opened(schema.COHORT).isel({schema.REPLICATE: slice(first, stop)}).load()
+        patients = tree.cohort_of(rows, study.model)
+        found = simulates(first, patients)
+        return {schema.OUTCOMES: tree.outcomes(found, patients, design, study.endpoints, study.model)}
+
+    def finish(filled: Groups) -> dict[str, xr.Dataset]:
+        outcomes = filled[schema.OUTCOMES]
+        code = outcomes["code"].to_numpy()
+        if failed := int((code != 0).sum()):
+            log.warning(
+                "%d of %d solves failed; their endpoints are missing (outcomes.code says why)", failed, code.size
+            )
+        return {schema.VARIANCE: tree.variance(outcomes, tuple(study.endpoints))}
+
+    size = block_size(count, study.cohort.subjects, len(design.arms))
+    return Blocks(count, size, (schema.OUTCOMES,), compute, finish)
 
 
 def conducted(key: Key[Array, ""], study: Study, table: xr.Dataset) -> dict[str, xr.Dataset]:
     """Conduct the trials on a table of potential outcomes, and decide; return what they and their sum are."""
     unit, rules = {n: e.unit(study.model) for n, e in study.endpoints.items()}, study.rules()
     potential = tree.potential(table, study.design, study.analysis, study.primary)
-    trials = conduct(key, rules, potential)
-    null = conduct(key, rules, without_effect(potential, rules.reference))
+    run = conductor(rules)
+    trials, null = run(key, potential), run(key, without_effect(potential, rules.reference))
     judged = judge(trials, null, rules, primary=study.primary, unit=unit[study.primary])
     characteristics = operating_characteristics(judged, {n: table[n].to_numpy() for n in study.endpoints}, unit)
     recommended = study.decision.decide(characteristics) or ""

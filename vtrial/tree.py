@@ -1,6 +1,6 @@
 """The engine's objects as groups of result.zarr, and back: names, dimensions and units in one place."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -9,12 +9,13 @@ import xarray as xr
 
 from vtrial import schema
 from vtrial.cohort import Cohort, Outcomes
-from vtrial.cohort.outcomes import QUANTILES
+from vtrial.cohort.outcomes import MOMENTS, QUANTILES
 from vtrial.data import Dataset
 from vtrial.design import AbstractDesign
 from vtrial.endpoint import AbstractEndpoint
 from vtrial.model import AbstractModel, parameter_units
-from vtrial.trial import AbstractAnalysis, Potential, Trials, known_before
+from vtrial.trial import AbstractAnalysis, Potential, Trials, decompose, known_before
+from vtrial.trial.variance import LEVELS
 
 
 def _attrs(what: str, unit: str = "") -> dict[str, str]:
@@ -62,26 +63,33 @@ def constant(data: Dataset, model: AbstractModel) -> xr.Dataset:
     return xr.Dataset(doses | covariates, {schema.SUBJECT: list(data.subjects)})
 
 
-def cohort(found: Cohort, model: AbstractModel, data: Dataset) -> xr.Dataset:
-    """Return the virtual patients; covariates are prefixed `covariate_`."""
+def cohort(
+    found: Cohort, model: AbstractModel, known: Mapping[str, str], facts: Mapping[str, float] | None = None
+) -> xr.Dataset:
+    """Return the virtual patients; covariates, of which `known` says the units, are prefixed `covariate_`.
+
+    `facts` are what their source tells, such as the share that fulfils criteria.
+    """
     dims = (schema.REPLICATE, schema.SUBJECT)
     units = parameter_units(model)
     several = dims if next(iter(found.parameters.values())).ndim == 2 else (*dims, schema.PERIOD)
     parameters = {n: (several, np.asarray(v), _attrs(f"Patient's {n}", units[n])) for n, v in found.parameters.items()}
     covariates = {
-        f"covariate_{n}": (dims, np.asarray(v), _attrs(f"Covariate {n}", data.covariate_units[n]))
+        f"covariate_{n}": (dims, np.asarray(v), _attrs(f"Covariate {n}", known.get(n, "")))
         for n, v in found.covariates.items()
     }
     draw = {
         "posterior_draw": (
             schema.REPLICATE,
             np.asarray(found.draw),
-            _attrs("Posterior draw, counted over chains and draws"),
+            _attrs("Posterior draw, counted over chains and draws; -1 the posterior mean"),
         )
     }
     replicates, subjects, *_ = next(iter(found.parameters.values())).shape
     return xr.Dataset(
-        parameters | covariates | draw, {schema.REPLICATE: np.arange(replicates), schema.SUBJECT: np.arange(subjects)}
+        parameters | covariates | draw,
+        {schema.REPLICATE: np.arange(replicates), schema.SUBJECT: np.arange(subjects)},
+        dict(facts or {}),
     )
 
 
@@ -121,12 +129,14 @@ def outcomes(
 ) -> xr.Dataset:
     """Return the potential outcomes; courses are named `course_` and the output, covariates `baseline_`."""
     dims = (schema.REPLICATE, schema.SUBJECT, schema.ARM)
-    values, visits = {}, {}
+    values, visits, moments = {}, {}, {}
     for name, value in found.values.items():
         endpoint = endpoints[name]
         attrs = _attrs(endpoint.describe(), endpoint.unit(model)) | _about(endpoint, model)
         rest = _rest(name, endpoint.layout, design.periods)
         values[name] = ((*dims, *rest), value, attrs)
+        about = _attrs(f"Moments of {name} over the patients of a replicate, of a moment's own unit")
+        moments[f"{name}_moments"] = ((schema.REPLICATE, schema.ARM, *rest, schema.MOMENT), found.moments[name], about)
         if endpoint.layout == "visits":
             time = endpoint.window.times(model)
             visits[f"{name}_{schema.VISIT}"] = (f"{name}_{schema.VISIT}", time, _attrs("Time of visit", model.time))
@@ -144,7 +154,7 @@ def outcomes(
         for n, v in patients.covariates.items()
     }
     group = xr.Dataset(
-        values | code | courses | baseline,
+        values | code | courses | baseline | moments,
         visits
         | {
             schema.REPLICATE: np.arange(found.code.shape[0]),
@@ -153,10 +163,32 @@ def outcomes(
             "label": (schema.ARM, [arm.describe() for arm in design.arms]),
             schema.TIME: found.time,
             schema.QUANTILE: list(QUANTILES),
+            schema.MOMENT: list(MOMENTS),
         },
     )
     group[schema.TIME].attrs |= _attrs("Time since the first dose", model.time)
     return group
+
+
+def variance(outcomes: xr.Dataset, names: Collection[str]) -> xr.Dataset:
+    """Return the variance of each endpoint by level, from the moments of the outcomes."""
+    entries = {}
+    for name in names:
+        table = outcomes[f"{name}_moments"]
+        found = decompose(*(table.sel({schema.MOMENT: moment}).to_numpy() for moment in MOMENTS))
+        dims = tuple(str(d) for d in table.dims if d not in (schema.REPLICATE, schema.MOMENT))
+        unit = outcomes[name].attrs["units"]
+        unit = f"({unit})^2" if unit else ""
+        for what, part, error, own in (
+            ("variance by level", found.component, found.component_error, (schema.LEVEL, *dims)),
+            ("total variance", found.total, found.total_error, dims),
+        ):
+            key = name if own[0] == schema.LEVEL else f"{name}_total"
+            entries[key] = (own, part, _attrs(f"{name}, {what}", unit))
+            entries[f"{key}_mcse"] = (own, error, _attrs(f"Monte-Carlo standard error of {name}, {what}", unit))
+    coords = {str(c): v for c, v in outcomes.coords.items() if str(c) not in (schema.REPLICATE, schema.MOMENT)}
+    kept = {c: v for c, v in coords.items() if set(v.dims) <= {d for dims, *_ in entries.values() for d in dims}}
+    return xr.Dataset(entries, {schema.LEVEL: list(LEVELS)} | kept)
 
 
 def potential(table: xr.Dataset, design: AbstractDesign, analysis: AbstractAnalysis, primary: str) -> Potential:

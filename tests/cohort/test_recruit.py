@@ -1,14 +1,11 @@
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.helpers import finished
-from vtrial.cohort import AbstractCovariates, Bootstrap, Recruitment, TruncatedNormal, recruit
+from vtrial.cohort import Bootstrap, Copula, Recruitment, TruncatedNormalMargin, UniformMargin, recruit
 from vtrial.errors import UserError
 
-TABLES = {"unit": {"WT": "kg"}, "mean": {"WT": 75.0}, "sd": {"WT": 13.0}, "lower": {"WT": 45.0}, "upper": {"WT": 120.0}}
-MAKE = {"Bootstrap": Bootstrap, "TruncatedNormal": lambda: TruncatedNormal(**TABLES)}
+WEIGHT = TruncatedNormalMargin("kg", 75.0, 13.0, 45.0, 120.0)
 
 
 def draws(count=30):
@@ -43,21 +40,13 @@ def test_bootstrap_draws_observed_rows_equally_often(data):
     assert (np.abs(count / 12_000 - expected) < 4 * np.sqrt(expected * (1 - expected) / 12_000)).all()
 
 
-@pytest.mark.parametrize("kind", finished(AbstractCovariates))
-def test_contract(kind, data):
-    source = MAKE[kind.__name__]()
-    source.check(data)
-    assert source.describe()
-    drawn = jax.vmap(lambda k: source.draw(k, data))(jax.random.split(jax.random.key(1), 100))
-    assert set(drawn) == set(data.covariates)
-    assert jnp.isfinite(drawn["WT"]).all()
-    assert (drawn["WT"] == source.draw(jax.random.split(jax.random.key(1), 100)[7], data)["WT"]).sum() >= 1
-
-
-def test_truncated_normal_stays_inside(data):
-    drawn = jax.vmap(lambda k: TruncatedNormal(**TABLES).draw(k, data)["WT"])(jax.random.split(jax.random.key(1), 5000))
-    assert 45.0 <= drawn.min()
-    assert drawn.max() <= 120.0
+def test_covariates_of_a_source_are_kept_in_the_data_s_units(statistical, data):
+    pounds = TruncatedNormalMargin("lb", 165.0, 30.0, 100.0, 260.0)
+    source = Copula({"WT": pounds, "AGE": UniformMargin("year", 18, 65)})
+    cohort = recruit(jax.random.key(0), Recruitment(2, 200, source), draws(), statistical, data)
+    assert np.asarray(cohort.covariates["WT"]).max() <= 260 * 0.45359237
+    assert np.asarray(cohort.covariates["WT"]).min() >= 100 * 0.45359237
+    assert np.asarray(cohort.covariates["AGE"]).min() >= 18
 
 
 @pytest.mark.parametrize(
@@ -65,12 +54,8 @@ def test_truncated_normal_stays_inside(data):
     [
         (lambda: Recruitment(31, 5, Bootstrap()), "replicates=31, but the posterior has 30 draws"),
         (lambda: Recruitment(1, 5, Bootstrap()), "at least 2 replicates"),
-        (lambda: Recruitment(5, 5, TruncatedNormal(**(TABLES | {"sd": {"AGE": 1.0}}))), "sd lacks WT"),
-        (lambda: Recruitment(5, 5, TruncatedNormal(**(TABLES | {"sd": {"WT": 0.0}}))), "sd > 0"),
-        (
-            lambda: Recruitment(5, 5, TruncatedNormal(**(TABLES | {"unit": {"WT": "lb"}}))),
-            "in 'lb', the data have it in 'kg'",
-        ),
+        (lambda: Recruitment(5, 5, Copula({"AGE": WEIGHT})), "gives no WT, which VC needs"),
+        (lambda: Recruitment(5, 5, Copula({"WT": UniformMargin("cm", 1.0, 2.0)})), "WT is given in 'cm'"),
     ],
 )
 def test_mistakes(recruitment, said, statistical, data):

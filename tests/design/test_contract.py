@@ -7,13 +7,47 @@ import pytest
 
 from tests.helpers import finished
 from vtrial import schema
-from vtrial.design import AbstractDesign, Arm, Look, Parallel, revealed
+from vtrial.design import (
+    BOIN,
+    CRM,
+    AbstractDesign,
+    Arm,
+    Ascending,
+    Crossover,
+    DoseRanging,
+    DropArms,
+    GroupSequential,
+    Look,
+    Parallel,
+    ResponseAdaptive,
+    SampleSizeReestimation,
+    Seamless,
+    ThreePlusThree,
+    revealed,
+)
 from vtrial.dosing import Regimen
 from vtrial.errors import UserError
-from vtrial.trial import AtOnce, Clock, Greatest, Means, Potential, Rules, conduct
+from vtrial.statistics.boundaries import Spending, WangTsiatis
+from vtrial.statistics.spending import PocockSpending
+from vtrial.trial import AtOnce, Clock, Equivalence, Greatest, Means, Potential, Rules, conduct
 
 REGIMEN = Regimen("300 mg", "12 h", 4, "depot")
-MAKE = {"Parallel": lambda: Parallel({"low": Arm(REGIMEN), "middle": Arm(REGIMEN), "high": Arm(REGIMEN)}, 6)}
+THREE = {"low": Arm(REGIMEN), "middle": Arm(REGIMEN), "high": Arm(REGIMEN)}
+TWO = {"low": Arm(REGIMEN), "high": Arm(REGIMEN)}
+MAKE = {
+    "Parallel": lambda: Parallel(THREE, 6),
+    "GroupSequential": lambda: GroupSequential(THREE, (9, 9), "low", Spending(PocockSpending()), recalculated=True),
+    "SampleSizeReestimation": lambda: SampleSizeReestimation(TWO, "low", 8, 6, 12, boundary=WangTsiatis(0.5)),
+    "ResponseAdaptive": lambda: ResponseAdaptive(THREE, (9, 9), "low", superior=0.9),
+    "DropArms": lambda: DropArms(THREE, (9, 9), "low", (1,)),
+    "Seamless": lambda: Seamless(THREE, (9, 8), "low"),
+    "Crossover": lambda: Crossover(THREE, 3, "7 day"),
+    "ThreePlusThree": lambda: ThreePlusThree(THREE),
+    "BOIN": lambda: BOIN(THREE, 0.3, cohorts=6),
+    "CRM": lambda: CRM(THREE, 0.3, cohorts=6),
+    "Ascending": lambda: Ascending(THREE, placebo="low", active=3, controls=1),
+    "DoseRanging": lambda: DoseRanging(THREE, 6, {"high": 2.0}),
+}
 """A small instance of each design; a new design adds its line here."""
 NOBODY = revealed(jnp.full(18, -1), jnp.full(18, jnp.nan))
 
@@ -32,14 +66,17 @@ def test_contract(kind):
     assert len(design.names) == len(design.arms)
     assert design.describe()
     design.timing.check(len(design.sizes))
-    rules = Rules(design, Means(design.names[0]), Greatest(), AtOnce(), Clock(np.asarray(1.0), "value"), "h")
+    periods = (design.periods,) if design.periods > 1 else ()
+    analysis = Equivalence(design.names[0]) if periods else Means(design.names[0])
+    clock = Clock(np.asarray(np.arange(1.0, 1.0 + design.periods) if periods else 1.0), "value")
+    rules = Rules(design, analysis, Greatest(), AtOnce(), clock, "h")
     needed, arms = sum(design.sizes), len(design.arms)
-    value = np.random.default_rng(1).normal(size=(5, needed + 10, arms))
+    value = np.random.default_rng(1).lognormal(size=(5, needed + 10, arms, *periods))
     # Outcomes that are missing, infinite or constant are no exception.
     value[1], value[2], value[3] = np.nan, np.inf, 1.0
 
     def first(n):
-        until = np.full((n, *value.shape[1:]), np.inf)
+        until = np.full((n, *value.shape[1:3]), np.inf)
         return conduct(jax.random.key(0), rules, Potential(value[:n], until, value[:n], {}))
 
     many = first(5)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from vtrial.models.oral_1cpt import OneCompartmentOral
 
+from tests.dosing.test_formulas import EXAMPLES
 from tests.helpers import finished
 from vtrial.dosing import (
     AbstractMeasure,
@@ -53,7 +54,8 @@ def test_measures(measure, wanted):
 
 
 def test_every_measure_and_rounding_is_tested():
-    assert set(finished(AbstractMeasure)) == {PerCovariate, DuBois, Mosteller, Calvert}
+    formulas = {type(measure) for measure, _, _ in EXAMPLES}  # in test_formulas.py
+    assert set(finished(AbstractMeasure)) == {PerCovariate, DuBois, Mosteller, Calvert} | formulas
     assert set(finished(AbstractRounding)) == {RoundNearest, RoundUp, RoundDown}
 
 

@@ -1,4 +1,5 @@
 import inspect
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -7,8 +8,20 @@ import pytest
 from vtrial.models.oral_1cpt import OneCompartmentOral
 
 from tests.helpers import finished
-from vtrial.endpoint import AbstractEndpoint, Average, Course, Inside, Maximum, Measured, Minimum, TimeInside, Window
+from vtrial.endpoint import (
+    AbstractEndpoint,
+    Average,
+    Course,
+    Inside,
+    Maximum,
+    Measured,
+    Minimum,
+    Schedule,
+    TimeInside,
+    Window,
+)
 from vtrial.errors import UserError
+from vtrial.model import AbstractModel
 
 MODEL = OneCompartmentOral()
 WINDOW = Window("concentration", "0 h", "10 h", 101)
@@ -47,22 +60,43 @@ def test_a_measurement_has_residual_error():
     assert Measured(Window("concentration", "3 h")).value(course([4.0], measured=[4.4]), MODEL) == 4.4
 
 
+class WithHazard(AbstractModel):
+    """A concentration and a cumulative hazard."""
+
+    time = "h"
+    states: ClassVar = {"central": "mg"}
+    parameters: ClassVar = {"VC": "L"}
+    outputs: ClassVar = {"concentration": "mg/L", "hazard": ""}
+    linear = False
+
+    def initial(self, p):
+        return {"central": 0.0}
+
+    def rates(self, t, y, p):
+        return {"central": 0.0}
+
+    def observe(self, t, y, p):
+        return {"concentration": y["central"] / p["VC"], "hazard": 0.0}
+
+
 def any_of(kind):
-    settings = {name: RANGE[name] for name in inspect.signature(kind).parameters if name in RANGE}
-    return kind(window=WINDOW, **settings)
+    given = RANGE | {"dose": "300 mg"}
+    settings = {name: given[name] for name in inspect.signature(kind).parameters if name in given}
+    window = Window("hazard", "0 h", "10 h", 101) if kind.layout == "event" else WINDOW
+    return kind(window=window, **settings)
 
 
 @pytest.mark.parametrize("kind", finished(AbstractEndpoint))
 def test_contract(kind):
-    endpoint = any_of(kind)
+    endpoint, model = any_of(kind), WithHazard()
     assert endpoint.describe()
-    assert isinstance(endpoint.unit(MODEL), str)
-    assert isinstance(endpoint.marks(MODEL), tuple)
-    value = endpoint.value(course(np.linspace(2, 8, 101)), MODEL)
-    assert value.shape == (endpoint.delay(MODEL).shape if endpoint.layout == "visits" else ())
+    assert isinstance(endpoint.unit(model), str)
+    assert isinstance(endpoint.marks(model), tuple)
+    value = endpoint.value(course(np.geomspace(8, 2, 101)), model)
+    assert value.shape == (endpoint.delay(model).shape if endpoint.layout == "visits" else ())
     assert endpoint.layout == "event" or np.isfinite(value).all()
-    assert np.isnan(endpoint.value(course(np.full(101, np.nan)), MODEL)).all()
-    assert endpoint.delay(MODEL).max() == 10.0
+    assert np.isnan(endpoint.value(course(np.full(101, np.nan)), model)).all()
+    assert endpoint.delay(model).max() == 10.0
 
 
 @pytest.mark.parametrize(
@@ -73,6 +107,8 @@ def test_contract(kind):
         (Window("concentration", "-1 h", "1 h"), "before the trial"),
         (Window("concentration", "0 h", "1 h", 1), "2 or more points"),
         (Window("concentration", "0 mg", "1 h"), "start is given in 'mg'"),
+        (Schedule("concentration", ["0 h", "2 h", "1 h"]), "times go up"),
+        (Schedule("concentration", []), "at least one"),
     ],
 )
 def test_bad_windows(window, said):

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from tests.helpers import finished
+from vtrial import schema
 from vtrial.design import revealed
-from vtrial.trial import Means, Proportions
+from vtrial.trial import AbstractAnalysis, Means, Proportions
 
 RANDOM = np.random.default_rng(1)
 
@@ -52,38 +54,90 @@ def test_the_score_test_is_chi_square_without_correction():
     assert found.error[1] == pytest.approx(np.sqrt(0.6 * 0.4 / 80))
 
 
-@pytest.mark.parametrize("kind", [Means, Proportions])
+SETTINGS = {"RestrictedMean": {"horizon": 0.5}}
+"""What an analysis needs beside the reference arm; a new analysis adds its line here."""
+
+
+def made(kind):
+    return kind(reference="a", **SETTINGS.get(kind.__name__, {}))
+
+
+def example(kind, count, patients, arms):
+    """Arm, outcome and event of trials without effect, in the layout that an analysis reads first."""
+    random, arm = np.random.default_rng(3), np.arange(patients) % arms
+    known = np.ones((count, patients), bool)
+    if kind.layouts[0] == "event":
+        time, end = random.exponential(size=(count, patients)), random.uniform(0.6, 2.0, (count, patients))
+        return arm, np.minimum(time, end), time <= end
+    if kind.layouts[0] == "periods":
+        twice = random.permuted(np.tile(np.repeat(np.arange(arms), 2), (patients, 1)), axis=1)
+        return twice, random.lognormal(size=(count, patients, 2 * arms)), np.ones((count, patients, 2 * arms), bool)
+    if kind.binary:
+        return arm, random.integers(0, 2, (count, patients)).astype(float), known
+    return arm, random.lognormal(sigma=0.2, size=(count, patients)), known
+
+
+KINDS = [k for k in finished(AbstractAnalysis) if k.layouts[0] in ("event", "periods")]
+"""Those on events and crossovers; `test_analyses_contract` has the others."""
+
+
+@pytest.mark.parametrize("kind", [Means, Proportions, *KINDS])
 def test_contract(kind):
-    analysis = kind(reference="a")
+    analysis = made(kind)
     assert 0 < analysis.alpha < 1
     assert analysis.describe()
-    outcome = RANDOM.integers(0, 2, (4, 30)).astype(float)
-    arm = np.tile(np.arange(3), 10)
-    many = jax.vmap(lambda y: analysis.compare(revealed(jnp.asarray(arm), y), 3, 0))(jnp.asarray(outcome))
+    assert isinstance(analysis.unit("h"), str)
+    arm, outcome, event = example(kind, 4, 30, 3)
+
+    @jax.jit
+    def compared(arm, outcome, event):
+        return analysis.compare(revealed(jnp.asarray(arm), jnp.asarray(outcome), event=jnp.asarray(event)), 3, 0)
+
+    many = jax.jit(jax.vmap(compared, in_axes=(None, 0, 0)))(arm, outcome, event)
     for i in range(4):
-        one = analysis.compare(revealed(jnp.asarray(arm), jnp.asarray(outcome[i])), 3, 0)
-        for name in ("count", "estimate", "error", "difference", "lower", "upper", "p"):
-            np.testing.assert_allclose(getattr(many, name)[i], getattr(one, name), rtol=1e-12)
+        one = compared(arm, outcome[i], event[i])
+        for name in vars(one):
+            np.testing.assert_allclose(getattr(many, name)[i], getattr(one, name), rtol=1e-9)
     # Against itself: no difference.
     assert (many.difference[:, 0] == 0).all()
     assert (many.p[:, 0] == 1).all()
-    # A patient whose outcome is missing, or who was never enrolled, counts for nobody.
+    assert (many.code == 0).all()
+    # A patient whose outcome is missing, or who was never enrolled, counts for nobody, wherever they are.
     y, a = outcome[0].copy(), arm.copy()
     y[3], a[4] = np.nan, -1
-    kept = np.delete(np.arange(30), [3, 4])
-    part = analysis.compare(revealed(jnp.asarray(a), jnp.asarray(y)), 3, 0)
-    whole = analysis.compare(revealed(jnp.asarray(arm[kept]), jnp.asarray(outcome[0][kept])), 3, 0)
-    np.testing.assert_allclose(part.p, whole.p, rtol=1e-12)
+    kept = np.concatenate([np.delete(np.arange(30), [3, 4]), [3, 4]])
+    part, moved = compared(a, y, event[0]), compared(a[kept], y[kept], event[0][kept])
+    np.testing.assert_allclose(part.p, moved.p, rtol=1e-9)
+    assert (part.count < many.count[0]).any()
     # An arm that nobody was given is not known, the others are.
-    empty = analysis.compare(revealed(jnp.asarray(np.where(arm == 2, 1, arm)), jnp.asarray(outcome[0])), 3, 0)
+    empty = compared(np.where(arm == 2, 1, arm), outcome[0], event[0])
     assert np.isnan(empty.p[2])
+    assert empty.code[2] > 0
     assert np.isfinite(empty.p[:2]).all()
+    # What is missing, infinite or constant is said by a code.
+    for bad in (np.nan, np.inf, 1.0):
+        found = compared(arm, np.full_like(y, bad), event[0])
+        np.testing.assert_array_equal(np.isnan(found.p), np.asarray(found.code) > 0)
+        assert set(np.asarray(found.code).tolist()) <= set(schema.ANALYSIS_CODES)
 
 
-@pytest.mark.parametrize("kind", [Means, Proportions])
+SLOW = {"Cox", "RestrictedMean"}
+DIFFERENCES = [
+    pytest.param(kind, marks=pytest.mark.slow) if kind.__name__ in SLOW else kind
+    for kind in [Means, Proportions, *KINDS]
+    if "periods" not in kind.layouts  # those test equivalence
+]
+
+
+@pytest.mark.parametrize("kind", DIFFERENCES)
 def test_type_one_error_is_nominal(kind):
     """Both arms from one distribution: 5 % of 4,000 trials reject, within four Monte-Carlo errors."""
-    outcome = np.random.default_rng(3).integers(0, 2, (4000, 400)).astype(float)
-    arm = jnp.asarray(np.arange(400) % 2)
-    p = jax.vmap(lambda y: kind(reference="a").compare(revealed(arm, y), 2, 0).p[1])(jnp.asarray(outcome))
-    assert abs(float((p < 0.05).mean()) - 0.05) < 4 * np.sqrt(0.05 * 0.95 / 4000)
+    arm, outcome, event = example(kind, 4000, 400, 2)
+
+    @jax.jit
+    @jax.vmap
+    def p(y, e):
+        return made(kind).compare(revealed(jnp.asarray(arm), y, event=e), 2, 0).p[1]
+
+    found = p(jnp.asarray(outcome), jnp.asarray(event))
+    assert abs(float((found < 0.05).mean()) - 0.05) < 4 * np.sqrt(0.05 * 0.95 / 4000)

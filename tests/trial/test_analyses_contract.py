@@ -1,4 +1,4 @@
-"""Every analysis, found by listing: shapes, mapping, the reference, and tables nothing can be made of."""
+"""Every analysis of values and visits, found by listing: shapes, mapping, the reference, and hopeless tables."""
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,10 @@ from vtrial.trial import (
     BayesianProportions,
     BorrowedMeans,
     BorrowedProportions,
+    LinearShape,
     Logistic,
+    LogLinearShape,
+    McpMod,
     Means,
     Mmrm,
     MultipleImputation,
@@ -33,6 +36,7 @@ EXAMPLES = {
     BorrowedMeans: BorrowedMeans("a", [0.0, 0.3], [0.2, 0.3], 1.0),
     BorrowedProportions: BorrowedProportions("a", [12, 9], [25, 20], components=1),
     Logistic: Logistic("a", ["x"]),
+    McpMod: McpMod("a", {"a": 0.0, "b": 5.0, "c": 10.0}, {"line": LinearShape(), "log": LogLinearShape(0.1)}),
     Means: Means("a"),
     Mmrm: Mmrm("a", ["x"]),
     MultipleImputation: MultipleImputation("a", ["x"], number=5),
@@ -41,7 +45,12 @@ EXAMPLES = {
 }
 """One of each, with reference a."""
 SLOW = (Mmrm, MultipleImputation, ReferenceBased)
-KINDS = [pytest.param(k, marks=pytest.mark.slow) if k in SLOW else k for k in finished(AbstractAnalysis)]
+KINDS = [
+    pytest.param(k, marks=pytest.mark.slow) if k in SLOW else k
+    for k in finished(AbstractAnalysis)
+    if k.layouts[0] in ("value", "visits")
+]
+"""Those on events and crossovers are in `test_analyses`."""
 PATIENTS, ARMS = 60, 3
 TABLES = ("whole", "other", "missing", "unknown", "infinite", "constant", "empty")
 

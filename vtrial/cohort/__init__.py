@@ -1,16 +1,62 @@
 """Virtual patients: drawn from the posterior, then simulated under every arm."""
 
-from vtrial.cohort.covariates import AbstractCovariates, Bootstrap, TruncatedNormal
-from vtrial.cohort.outcomes import Outcomes, simulate
-from vtrial.cohort.recruit import Cohort, Recruitment, recruit
+from vtrial.cohort.covariates import (
+    AbstractCovariates,
+    AbstractMargin,
+    Allele,
+    Bootstrap,
+    CategoricalMargin,
+    Chart,
+    Copula,
+    Criteria,
+    Derived,
+    EmpiricalMargin,
+    GammaMargin,
+    Genotypes,
+    GrowthCharts,
+    LogNormalMargin,
+    Table,
+    TruncatedNormalMargin,
+    UniformMargin,
+    check_source,
+    draw_kept,
+    kept_units,
+    preview,
+)
+from vtrial.cohort.levels import Levels
+from vtrial.cohort.outcomes import Outcomes, block_size, simulate, simulator
+from vtrial.cohort.recruit import Cohort, Recruitment, needed, recruit, recruiter
 
 __all__ = [
     "AbstractCovariates",
+    "AbstractMargin",
+    "Allele",
     "Bootstrap",
+    "CategoricalMargin",
+    "Chart",
     "Cohort",
+    "Copula",
+    "Criteria",
+    "Derived",
+    "EmpiricalMargin",
+    "GammaMargin",
+    "Genotypes",
+    "GrowthCharts",
+    "Levels",
+    "LogNormalMargin",
     "Outcomes",
     "Recruitment",
-    "TruncatedNormal",
+    "Table",
+    "TruncatedNormalMargin",
+    "UniformMargin",
+    "block_size",
+    "check_source",
+    "draw_kept",
+    "kept_units",
+    "needed",
+    "preview",
     "recruit",
+    "recruiter",
     "simulate",
+    "simulator",
 ]

@@ -3,5 +3,6 @@
 from vtrial.data.base import AbstractData
 from vtrial.data.dataset import Dataset, Doses, Observations
 from vtrial.data.nonmem import NonmemTable
+from vtrial.data.plain import Columns, read_columns
 
-__all__ = ["AbstractData", "Dataset", "Doses", "NonmemTable", "Observations"]
+__all__ = ["AbstractData", "Columns", "Dataset", "Doses", "NonmemTable", "Observations", "read_columns"]

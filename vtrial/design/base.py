@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -132,6 +132,8 @@ class AbstractDesign(eqx.Module):
     """Time from the start of one period to the next, with its unit; "" where there is one period."""
     timing: eqx.AbstractVar[AbstractTiming]
     """When the looks happen."""
+    analysed: ClassVar[bool] = True
+    """Whether decisions are made by the analysis; if not, it is done once, at the end."""
 
     @abstractmethod
     def init(self) -> DesignState:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from vtrial.errors import UserError
+from vtrial.statistics.ordered import ascending
 
 
 class Progress(eqx.Module):
@@ -33,6 +34,27 @@ class AbstractTiming(eqx.Module):
         """Return the calendar time of look `number`, counted from 0."""
 
     @abstractmethod
+    def shares_of(self, sizes: tuple[int, ...]) -> tuple[float, ...]:
+        """Return the share of the final information planned at each look.
+
+        Args:
+            sizes: most patients allocated before each look.
+        """
+
+    @abstractmethod
+    def total(self, sizes: tuple[int, ...]) -> int:
+        """Return the information planned at the end, in patients or events."""
+
+    @abstractmethod
+    def counted(self, events: Int[Array, " arm"], used: Int[Array, " arm"]) -> Int[Array, " arm"]:
+        """Return the information there is of each arm, in the same unit.
+
+        Args:
+            events: seen.
+            used: patients that the analysis used.
+        """
+
+    @abstractmethod
     def describe(self) -> str:
         """Say it in words."""
 
@@ -46,6 +68,18 @@ class AfterEach(AbstractTiming):
     def time(self, number: Int[Array, ""], progress: Progress) -> Float[Array, ""]:
         """Return when the last outcome is in."""
         return _last(progress.known, jnp.isfinite(progress.entered))
+
+    def shares_of(self, sizes: tuple[int, ...]) -> tuple[float, ...]:
+        """Return the shares of patients allocated by then."""
+        return tuple(sum(sizes[: k + 1]) / sum(sizes) for k in range(len(sizes)))
+
+    def total(self, sizes: tuple[int, ...]) -> int:
+        """Return all patients."""
+        return sum(sizes)
+
+    def counted(self, events: Int[Array, " arm"], used: Int[Array, " arm"]) -> Int[Array, " arm"]:
+        """Return patients."""
+        return used
 
     def describe(self) -> str:
         """Say it."""
@@ -73,6 +107,18 @@ class Information(AbstractTiming):
         wanted = jnp.ceil(jnp.asarray(self.shares)[number] * there.sum() - 1e-9).astype(int)
         return _nth(progress.known, there, wanted)
 
+    def shares_of(self, sizes: tuple[int, ...]) -> tuple[float, ...]:
+        """Return the shares."""
+        return self.shares
+
+    def total(self, sizes: tuple[int, ...]) -> int:
+        """Return all patients."""
+        return sum(sizes)
+
+    def counted(self, events: Int[Array, " arm"], used: Int[Array, " arm"]) -> Int[Array, " arm"]:
+        """Return patients."""
+        return used
+
     def describe(self) -> str:
         """Say it."""
         return "looks when " + ", ".join(f"{100 * s:g} %" for s in self.shares) + " of the patients have their outcome"
@@ -98,6 +144,18 @@ class Events(AbstractTiming):
         found = _nth(progress.event, jnp.isfinite(progress.event), jnp.asarray(self.numbers)[number])
         return jnp.where(jnp.isfinite(found), found, _last(progress.known, jnp.isfinite(progress.entered)))
 
+    def shares_of(self, sizes: tuple[int, ...]) -> tuple[float, ...]:
+        """Return the shares of events."""
+        return tuple(n / self.numbers[-1] for n in self.numbers)
+
+    def total(self, sizes: tuple[int, ...]) -> int:
+        """Return the last number of events."""
+        return self.numbers[-1]
+
+    def counted(self, events: Int[Array, " arm"], used: Int[Array, " arm"]) -> Int[Array, " arm"]:
+        """Return events."""
+        return events
+
     def describe(self) -> str:
         """Say it."""
         return "looks at " + ", ".join(map(str, self.numbers)) + " events"
@@ -117,6 +175,6 @@ def _last(time: Float[Array, " patient"], there: Bool[Array, " patient"]) -> Flo
 
 def _nth(time: Float[Array, " patient"], there: Bool[Array, " patient"], n: Int[Array, ""]) -> Float[Array, ""]:
     """Return the n-th smallest of the times that are there; infinity if there are fewer, 0 if none is wanted."""
-    ordered = jnp.sort(jnp.where(there, time, jnp.inf))
+    ordered = ascending(jnp.where(there, time, jnp.inf))
     found = ordered[jnp.clip(n - 1, 0, len(time) - 1)]
     return jnp.where(n > len(time), jnp.inf, jnp.where(n < 1, 0.0, found))

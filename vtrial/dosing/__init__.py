@@ -1,6 +1,8 @@
 """What is given to a patient, and when: dose records as NONMEM has them, regimens as a protocol says them."""
 
 from vtrial.dosing.amount import AbstractAmount, AbstractRounding, Fixed, RoundDown, RoundNearest, RoundUp, Scaled
+from vtrial.dosing.body import BodyMassIndex, FatFreeMass, IdealBodyWeight, PostmenstrualAge
+from vtrial.dosing.kidney import CreatinineClearance, FiltrationRate, FiltrationRateChild
 from vtrial.dosing.measure import AbstractMeasure, Calvert, DuBois, Mosteller, PerCovariate
 from vtrial.dosing.records import After, Dose, Mark, Reset, event_table, rounded
 from vtrial.dosing.regimen import AbstractRegimen, Combined, Consecutive, Cycles, Order, Regimen, Weekly
@@ -13,19 +15,26 @@ __all__ = [
     "AbstractRegimen",
     "AbstractRounding",
     "After",
+    "BodyMassIndex",
     "Calvert",
     "Combined",
     "Consecutive",
+    "CreatinineClearance",
     "Cycles",
     "Dose",
     "DuBois",
     "EventTable",
+    "FatFreeMass",
+    "FiltrationRate",
+    "FiltrationRateChild",
     "Fixed",
+    "IdealBodyWeight",
     "Kind",
     "Mark",
     "Mosteller",
     "Order",
     "PerCovariate",
+    "PostmenstrualAge",
     "Regimen",
     "Reset",
     "RoundDown",

@@ -45,7 +45,7 @@ class PerCovariate(AbstractMeasure):
 
     def value(self, covariates: Named) -> Scalar:
         """Return the covariate."""
-        return _taken(covariates, self.covariate, self.unit, self.unit)
+        return taken(covariates, self.covariate, self.unit, self.unit)
 
     def describe(self) -> str:
         """Name it."""
@@ -74,8 +74,8 @@ class AbstractBodySurface(AbstractMeasure):
 
     def taken(self, covariates: Named) -> tuple[Scalar, Scalar]:
         """Return weight (kg) and height (cm)."""
-        weight = _taken(covariates, self.weight, self.weight_unit, "kg")
-        return weight, _taken(covariates, self.height, self.height_unit, "cm")
+        weight = taken(covariates, self.weight, self.weight_unit, "kg")
+        return weight, taken(covariates, self.height, self.height_unit, "cm")
 
 
 class DuBois(AbstractBodySurface):
@@ -146,13 +146,13 @@ class Calvert(AbstractMeasure):
 
     def value(self, covariates: Named) -> Scalar:
         """Return the formula."""
-        return _taken(covariates, self.filtration, self.filtration_unit, self.unit) + 25.0
+        return taken(covariates, self.filtration, self.filtration_unit, self.unit) + 25.0
 
     def describe(self) -> str:
         """Name the covariate."""
         return f"({self.filtration} + 25 mL/min)"
 
 
-def _taken(covariates: Named, name: str, given: str, wanted: str) -> Scalar:
+def taken(covariates: Named, name: str, given: str, wanted: str) -> Scalar:
     """Return a covariate in the unit a formula takes it in."""
     return covariates[name] * units.factor(given, wanted, where=f"Covariate {name}")  # pyright: ignore[reportReturnType]

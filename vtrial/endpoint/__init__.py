@@ -1,19 +1,30 @@
 """Endpoints: what is measured in one patient."""
 
-from vtrial.endpoint.base import AbstractEndpoint, Course, Window
+from vtrial.endpoint.base import AbstractEndpoint, AbstractWindow, Course, Schedule, Window
+from vtrial.endpoint.event import TimeToEvent
 from vtrial.endpoint.exposure import Average, Maximum, Measured, Minimum
+from vtrial.endpoint.noncompartmental import AreaToInfinity, AreaToLast, Clearance, Cmax, HalfLife, Tmax
 from vtrial.endpoint.target import Inside, TimeInside
 from vtrial.endpoint.visits import Visits
 
 __all__ = [
     "AbstractEndpoint",
+    "AbstractWindow",
+    "AreaToInfinity",
+    "AreaToLast",
     "Average",
+    "Clearance",
+    "Cmax",
     "Course",
+    "HalfLife",
     "Inside",
     "Maximum",
     "Measured",
     "Minimum",
+    "Schedule",
     "TimeInside",
+    "TimeToEvent",
+    "Tmax",
     "Visits",
     "Window",
 ]

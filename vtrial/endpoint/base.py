@@ -1,6 +1,8 @@
 """The endpoint interface."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
 
 import equinox as eqx
 import numpy as np
@@ -11,8 +13,42 @@ from vtrial.errors import UserError, nearest
 from vtrial.model import AbstractModel
 
 
-class Window(eqx.Module):
-    """Which output an endpoint reads, and when.
+def _texts(values: Sequence[str]) -> tuple[str, ...]:
+    return tuple(values)
+
+
+class AbstractWindow(eqx.Module):
+    """Which output an endpoint reads, and when."""
+
+    output: eqx.AbstractVar[str]
+    """The model's output."""
+    after_dose: eqx.AbstractClassVar[bool]
+    """Whether the first of several times comes after the doses of its hour; the others come before those of theirs."""
+
+    @abstractmethod
+    def times(self, model: AbstractModel) -> Float[np.ndarray, " time"]:
+        """Return the times, ascending, in the model's time unit; raises `UserError` where they make no sense."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """Say the times in words."""
+
+    def unit(self, model: AbstractModel) -> str:
+        """Return the unit of the output.
+
+        Raises:
+            UserError: the model has no such output.
+        """
+        if self.output not in model.outputs:
+            raise UserError(
+                f"An endpoint reads '{self.output}', which is no output of model {type(model).__name__}. "
+                f"{nearest(self.output, model.outputs)}"
+            )
+        return model.outputs[self.output]
+
+
+class Window(AbstractWindow):
+    """A stretch of time, or one time.
 
     A window from one dose to the next begins just after the first and ends just before the second: it has the peak of a
     bolus and the trough, each once. A single time at the hour of a dose is before it, as a trough sample is.
@@ -28,6 +64,7 @@ class Window(eqx.Module):
     start: str = eqx.field(static=True)
     end: str | None = eqx.field(static=True, default=None)
     points: int = eqx.field(static=True, default=49)
+    after_dose: ClassVar[bool] = True
 
     def times(self, model: AbstractModel) -> Float[np.ndarray, " time"]:
         """Return the times, ascending, in the model's time unit.
@@ -58,22 +95,38 @@ class Window(eqx.Module):
         if self.end is None:
             raise UserError(f"{endpoint} needs a window with an end, not only start {self.start}.")
 
-    def unit(self, model: AbstractModel) -> str:
-        """Return the unit of the output.
-
-        Raises:
-            UserError: the model has no such output.
-        """
-        if self.output not in model.outputs:
-            raise UserError(
-                f"An endpoint reads '{self.output}', which is no output of model {type(model).__name__}. "
-                f"{nearest(self.output, model.outputs)}"
-            )
-        return model.outputs[self.output]
-
     def describe(self) -> str:
         """Say the window in words."""
         return f"at {self.start}" if self.end is None else f"from {self.start} to {self.end}"
+
+
+class Schedule(AbstractWindow):
+    """Sampling times of a protocol, each written out; one at the hour of a dose is before it.
+
+    Args:
+        output: the model's output.
+        at: times with their units, ascending, for example ["0 h", "0.5 h", "1 h", "2 h"].
+    """
+
+    output: str = eqx.field(static=True)
+    at: tuple[str, ...] = eqx.field(static=True, converter=_texts)
+    after_dose: ClassVar[bool] = False
+
+    def times(self, model: AbstractModel) -> Float[np.ndarray, " time"]:
+        """Return the times, ascending, in the model's time unit.
+
+        Raises:
+            UserError: there is none, one is before the trial, or they do not go up.
+        """
+        times = np.array([units.quantity(time, model.time, where="Schedule's at") for time in self.at])
+        if len(times) == 0 or times[0] < 0 or (np.diff(times) <= 0).any():
+            said = ", ".join(self.at) or "none"
+            raise UserError(f"A schedule's times go up from 0 or later, and there is at least one; got {said}.")
+        return times
+
+    def describe(self) -> str:
+        """Say the times."""
+        return f"at {', '.join(self.at)}"
 
 
 class Course(eqx.Module):
@@ -96,7 +149,7 @@ class AbstractEndpoint(eqx.Module):
     event, which is infinity where there is none by the end of the window.
     """
 
-    window: eqx.AbstractVar[Window]
+    window: eqx.AbstractVar[AbstractWindow]
     layout: eqx.AbstractClassVar[str]
     binary: eqx.AbstractClassVar[bool]
     """Whether its values are 0 and 1; averaged over patients it is then a share."""

@@ -7,6 +7,7 @@ from vtrial.inference.laplace import Laplace
 from vtrial.inference.nuts import Nuts
 from vtrial.inference.pathfinder import Pathfinder
 from vtrial.inference.prior import Prior
+from vtrial.inference.progress import Progress
 from vtrial.inference.repeated import Repeated, stated
 from vtrial.inference.saved import Saved
 from vtrial.inference.svi import Svi
@@ -19,6 +20,7 @@ __all__ = [
     "Nuts",
     "Pathfinder",
     "Prior",
+    "Progress",
     "Repeated",
     "Saved",
     "Svi",

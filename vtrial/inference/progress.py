@@ -13,15 +13,15 @@ log = logging.getLogger(__name__)
 
 
 class Progress:
-    """Counts iterations, and says what is left."""
+    """Counts iterations, or whatever else, and says what is left."""
 
-    def __init__(self, total: int, done: int = 0):
-        """Start with so many iterations already done."""
-        self.total, self.done = total, done
+    def __init__(self, total: int, done: int = 0, what: str = "iterations"):
+        """Start with so many already done."""
+        self.total, self.done, self.what = total, done, what
         self._begin, self._first = time.monotonic(), done
-        self._bar = tqdm(total=total, initial=done, unit="it", disable=not sys.stderr.isatty(), leave=False)
+        self._bar = tqdm(total=total, initial=done, unit=f" {what}", disable=not sys.stderr.isatty(), leave=False)
         if done:
-            log.info("           resuming after %d of %d iterations", done, total)
+            log.info("           resuming after %d of %d %s", done, total, what)
 
     def __enter__(self) -> "Progress":
         """Do nothing more."""
@@ -39,7 +39,7 @@ class Progress:
             self._bar.set_description(", ".join(filter(None, (phase, detail()))))
         if self._bar.disable and self._passed(before, 4):
             left = (self.total - self.done) * (time.monotonic() - self._begin) / (self.done - self._first)
-            said = [f"{phase}: {self.done} of {self.total} iterations", detail()]
+            said = [f"{phase}: {self.done} of {self.total} {self.what}", detail()]
             said.append(f"{left:.0f} s left" if self.done < self.total else "")
             log.info("           %s", ", ".join(filter(None, said)))
 

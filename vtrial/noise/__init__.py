@@ -2,7 +2,7 @@
 
 from vtrial.noise.additive import Additive
 from vtrial.noise.autoregressive import Autoregressive
-from vtrial.noise.base import AbstractNoise, Visits
+from vtrial.noise.base import AbstractNoise, AbstractWithoutError, Visits
 from vtrial.noise.bernoulli import Bernoulli
 from vtrial.noise.combined import Combined
 from vtrial.noise.combined1 import Combined1
@@ -23,6 +23,7 @@ __all__ = [
     "AbstractContinuous",
     "AbstractGaussian",
     "AbstractNoise",
+    "AbstractWithoutError",
     "Additive",
     "Autoregressive",
     "Bernoulli",

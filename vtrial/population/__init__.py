@@ -12,7 +12,7 @@ from vtrial.population.covariates import (
     SigmoidEffect,
 )
 from vtrial.population.parameter import Parameter
-from vtrial.population.population import Population, sampled
+from vtrial.population.population import CHOLESKY, Population, sampled
 from vtrial.population.priors import (
     AbstractPrior,
     BetaPrior,
@@ -29,6 +29,7 @@ from vtrial.population.priors import (
 from vtrial.population.scales import AbstractScale, BoxCox, LogitNormal, LogNormal, Normal, ProbitNormal
 
 __all__ = [
+    "CHOLESKY",
     "AbstractCovariateEffect",
     "AbstractPrior",
     "AbstractScale",

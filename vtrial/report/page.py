@@ -34,6 +34,8 @@ def render(tree: xr.DataTree) -> str:
         loo=_loo(tree),
         posterior=tables.posterior(tree),
         arms=tables.arms(tree),
+        variance=tables.variance(tree),
+        accepted=_accepted(tree),
         characteristics=tables.characteristics(tree),
         course=tables.course_of_trials(tree),
         provenance=tables.provenance(tree),
@@ -116,6 +118,14 @@ def _given(tree: xr.DataTree) -> str:
         value = group[name].to_numpy()
         said.append(f"{name} {interval(value.min(), value.max())} {group[name].attrs['units']}")
     return "; ".join(said)
+
+
+def _accepted(tree: xr.DataTree) -> str:
+    """Say which share of candidates fulfils the inclusion criteria; "" if there are none."""
+    attrs = tree[schema.COHORT].attrs
+    if "acceptance" not in attrs:
+        return ""
+    return f"{percent(attrs['acceptance'], attrs['acceptance_mcse'])} of candidates fulfil the inclusion criteria."
 
 
 def _verdict(tree: xr.DataTree) -> str:

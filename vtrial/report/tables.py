@@ -133,6 +133,24 @@ def arms(tree: xr.DataTree) -> Table:
     return Table(["Endpoint", "Arm", "Mean ± MCSE", "Median of patients (5 to 95 %)"], rows)
 
 
+def variance(tree: xr.DataTree) -> Table:
+    """Return where the variance of each endpoint comes from, arm by arm; of several visits or periods the last."""
+    group, outcomes, rows = tree[schema.VARIANCE].dataset, tree[schema.OUTCOMES].dataset, []
+    levels = [str(level) for level in group[schema.LEVEL].to_numpy()]
+    for endpoint in tree.attrs["endpoints"]:
+        attrs = outcomes[endpoint].attrs
+        for i, name in enumerate(str(a) for a in group[schema.ARM].to_numpy()):
+            total = float(group[f"{endpoint}_total"].to_numpy()[i].ravel()[-1])
+            cells = []
+            for j in range(len(levels)):
+                part, error = (float(group[v].to_numpy()[j, i].ravel()[-1]) for v in (endpoint, f"{endpoint}_mcse"))
+                cells.append(percent(part / total, error / total) if error > 0 and total > 0 else "–")
+            known_sd = f"{significant(np.sqrt(total))} {attrs['units']}".rstrip() if total > 0 else "–"
+            label = str(outcomes["label"].sel({schema.ARM: name}).item())
+            rows.append([attrs["long_name"] if i == 0 else "", label, known_sd, *cells])
+    return Table(["Endpoint", "Arm", "SD in all", *(f"Variance: {level} ± MCSE" for level in levels)], rows)
+
+
 def npde(tree: xr.DataTree) -> Table:
     """Return the tests of NPDE by output, and how many observations lie outside their prediction interval."""
     group, rows = tree[schema.GOODNESS_OF_FIT].dataset, []

@@ -101,6 +101,26 @@ def check_enrolment(design: AbstractDesign, analysis: AbstractAnalysis, subjects
         )
 
 
+def conductor(rules: Rules) -> Callable[[Key[Array, ""], Potential], Trials]:
+    """Return the function that runs one trial on each replicate, compiled once for tables of one shape.
+
+    Args:
+        rules: what the trials follow.
+
+    Raises:
+        UserError: something of the enrolment does not fit; the function, if there are too few patients.
+    """
+    rules.enrolment.arrivals(jax.random.key(0), 1, rules.unit)  # says what is wrong with it outside `jit`
+    many = jax.jit(jax.vmap(lambda key, given: _one(key, rules, given)))
+
+    def run(key: Key[Array, ""], potential: Potential) -> Trials:
+        replicates, subjects = potential.value.shape[:2]
+        check_enrolment(rules.design, rules.analysis, subjects)
+        return Trials(**many(keys.numbered(key, replicates), jax.tree.map(jnp.asarray, potential)))
+
+    return run
+
+
 def conduct(key: Key[Array, ""], rules: Rules, potential: Potential) -> Trials:
     """Run one trial on each replicate.
 
@@ -114,12 +134,7 @@ def conduct(key: Key[Array, ""], rules: Rules, potential: Potential) -> Trials:
     Raises:
         UserError: the design needs more patients than there are, or the reference arm is unknown.
     """
-    replicates, subjects = potential.value.shape[:2]
-    check_enrolment(rules.design, rules.analysis, subjects)
-    rules.enrolment.arrivals(key, 1, rules.unit)  # says what is wrong with it outside `jit`
-    trial_keys = keys.numbered(key, replicates)
-    found = jax.jit(jax.vmap(lambda k, p: _one(k, rules, p)))(trial_keys, jax.tree.map(jnp.asarray, potential))
-    return Trials(**found)
+    return conductor(rules)(key, potential)
 
 
 def without_effect(potential: Potential, reference: int) -> Potential:
@@ -138,7 +153,10 @@ def _one(key: Key[Array, ""], rules: Rules, given: Potential) -> dict[str, Any]:
     end = _looks(key, rules, mine)
     entered = jnp.where(end.entered <= end.now, end.entered, jnp.inf)
     seen = reveal(mine, rules.clock, end.arm, entered, end.now, jnp.asarray(needed))
-    truth, effect = rules.analysis.target(given.target[needed:], rules.reference)
+    compared = end.comparison
+    if not rules.design.analysed:
+        compared = rules.analysis.compare(seen, len(rules.design.arms), rules.reference)
+    truth, effect = rules.analysis.target(jnp.asarray(given.target)[needed:], rules.reference)
     return dict(
         arm=seen.arm,
         outcome=seen.outcome,
@@ -150,7 +168,7 @@ def _one(key: Key[Array, ""], rules: Rules, given: Potential) -> dict[str, Any]:
         reason=end.state.reason,
         look=end.look,
         duration=end.now,
-        comparison=end.comparison,
+        comparison=compared,
         truth=truth,
         effect=effect,
     )
@@ -172,7 +190,7 @@ def _looks(key: Key[Array, ""], rules: Rules, mine: Potential) -> _Running:
         running = look(running, jnp.asarray(number), jnp.asarray(offset), sizes[number])
         offset += sizes[number]
     if first < len(sizes):
-        each, start = sizes[-1], jnp.asarray(offset)
+        each, start = sizes[len(sizes) - 1], jnp.asarray(offset)
 
         def again(running: _Running, number: Int[Array, ""]):
             return look(running, number, start + (number - first) * each, each), None
@@ -184,7 +202,7 @@ def _looks(key: Key[Array, ""], rules: Rules, mine: Potential) -> _Running:
 def _nothing(arms: int) -> Comparison:
     """Return the comparison before the first look, of the shapes that all others have."""
     blank, none = jnp.full(arms, jnp.nan), jnp.zeros(arms, int)
-    return Comparison(none, *[blank] * 8, none)
+    return Comparison(none, blank, blank, blank, blank, blank, blank, blank, blank, none)
 
 
 def _looker(key: Key[Array, ""], rules: Rules, mine: Potential, arrivals: Float[Array, " patient"]) -> Callable:
@@ -207,7 +225,8 @@ def _looker(key: Key[Array, ""], rules: Rules, mine: Potential, arrivals: Float[
         seen = reveal(mine, clock, arm, entered, now, offset + size)
         compared = rules.analysis.compare(seen, len(design.arms), rules.reference)
         decided = design.decide(keys.named(own, "decide"), state, _look(rules, number, now, seen, compared))
-        after = _Running(decided, arm, entered, now, number, compared)
+        kept = compared if design.analysed else running.comparison
+        after = _Running(decided, arm, entered, now, number, kept)
         return jax.tree.map(lambda old, new: jnp.where(state.stopped, old, new), running, after)
 
     return look

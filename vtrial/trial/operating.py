@@ -189,7 +189,8 @@ def _errors(oc: xr.Dataset, judged: Judged) -> None:
     ):
         rejected = np.asarray(trials.rejected).astype(float)
         _add(oc, prefix, _times(share(rejected), blank), f"Probability {said} ({against})")
-        any_ = share(rejected[:, other].any(1)) if other.any() else (np.nan, np.nan)
+        claimed = rejected[:, other].any(1) if other.any() else np.full(len(rejected), np.nan)
+        any_ = share(claimed)
         _add(oc, f"{prefix}_any", any_, f"Probability {said.replace('the arm', 'any arm')} ({against})")
 
 

@@ -40,10 +40,10 @@ class Clock(eqx.Module):
 
 
 def under(
-    table: Float[Array, "patient arm *rest"], arm: Int[Array, "patient *period"], periods: int
+    table: Float[Array | np.ndarray, "patient arm *rest"], arm: Int[Array, "patient *period"], periods: int
 ) -> Float[Array, "patient *rest"]:
     """Return what happens to each patient under the arm given, in each period if there are several."""
-    which = jnp.maximum(arm, 0)
+    which, table = jnp.maximum(arm, 0), jnp.asarray(table)
     patient = jnp.arange(table.shape[0])
     if periods == 1:
         return table[patient, which]
@@ -91,7 +91,7 @@ def reveal(
         event=event & known,
         entered=jnp.where(there, entered, jnp.nan),
         next=allocated,
-        covariates=given.covariates,
+        covariates={name: jnp.asarray(value) for name, value in given.covariates.items()},
     )
 
 

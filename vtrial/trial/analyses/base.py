@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 from vtrial.design import Comparison, Seen
 from vtrial.errors import UserError
 
-FEW, ALIKE, UNCONVERGED, INFINITE = 1, 2, 3, 4
+FEW, ALIKE, UNCONVERGED, INFINITE, SHORT = 1, 2, 3, 4, 5
 """Codes of a `Comparison`; `vtrial.schema.ANALYSIS_CODES` has them in words."""
 
 

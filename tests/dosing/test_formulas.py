@@ -1,0 +1,68 @@
+"""Measures by formula, against numbers that others have published."""
+
+import jax.numpy as jnp
+import pytest
+
+from vtrial.dosing import (
+    BodyMassIndex,
+    CreatinineClearance,
+    FatFreeMass,
+    FiltrationRate,
+    FiltrationRateChild,
+    IdealBodyWeight,
+    PostmenstrualAge,
+)
+
+MAN, WOMAN = {"SEX": 1.0}, {"SEX": 2.0}
+INCH = 2.54
+
+# Measure, patient, and the published number with the digits it was published with.
+EXAMPLES = [
+    # 70 kg and 1.76 m: the standard man of Holford and Anderson 2017, doi:10.1016/j.ejps.2017.05.056, fat-free 56.1 kg.
+    (FatFreeMass(2.0), MAN | {"WT": 70.0, "HT": 176.0}, "56.1"),
+    # WHO's limits of overweight and obesity at 1.70 m: 72.25 and 86.7 kg (WHO Technical Report Series 894).
+    (BodyMassIndex(), {"WT": 72.25, "HT": 170.0}, "25.0"),
+    (BodyMassIndex("WT", "g", "HT", "m"), {"WT": 86_700.0, "HT": 1.70}, "30.0"),
+    # Devine's base weights at 60 inches, and 10 inches over it.
+    (IdealBodyWeight(2.0), MAN | {"HT": 60 * INCH}, "50.0"),
+    (IdealBodyWeight(2.0), WOMAN | {"HT": 60 * INCH}, "45.5"),
+    (IdealBodyWeight(2.0), MAN | {"HT": 70 * INCH}, "73.0"),
+    # The calculators of the National Kidney Foundation, as the tests of the R package admiral cite them.
+    (CreatinineClearance(2.0), MAN | {"SCR": 1.09, "AGE": 55.0, "WT": 90.0}, "97"),
+    (CreatinineClearance(2.0, creatinine_unit="umol/L"), WOMAN | {"SCR": 85.0, "AGE": 65.0, "WT": 60.0}, "55"),
+    (FiltrationRate(2.0), MAN | {"SCR": 1.09, "AGE": 55.0}, "80"),
+    (FiltrationRate(2.0), MAN | {"SCR": 1.2, "AGE": 55.0}, "71"),
+    (FiltrationRate(2.0, creatinine_unit="umol/L"), WOMAN | {"SCR": 85.0, "AGE": 65.0}, "66"),
+    # The test of the R package transplantr.
+    (FiltrationRateChild(), {"SCR": 0.6, "HT": 101.0}, "69.5"),
+    # Born at 33 weeks and 1 day, 10 weeks and 5 days old: 43 weeks and 6 days (American Academy of Pediatrics 2004).
+    (PostmenstrualAge("AGE", "day", "GA"), {"AGE": 75.0, "GA": 33 + 1 / 7}, f"{43 + 6 / 7:.6f}"),
+    (PostmenstrualAge(), {"AGE": 1.0}, "92.18"),
+]
+
+
+@pytest.mark.parametrize(("measure", "patient", "published"), EXAMPLES)
+def test_published_examples(measure, patient, published):
+    digits = len(published.partition(".")[2])
+    found = float(measure.value({name: jnp.asarray(value) for name, value in patient.items()}))
+    assert abs(found - float(published)) <= 0.5000001 * 10.0**-digits
+    assert set(measure.covariates) == set(patient)
+    assert measure.describe()
+
+
+def test_fat_free_mass_is_that_of_the_other_form_of_the_formula():
+    """WHSmax HT^2 WT / (WHS50 HT^2 + WT), 42.92 and 30.93 in men, 37.99 and 35.98 in women (Holford and Anderson)."""
+    for who, (most, half) in ((MAN, (42.92, 30.93)), (WOMAN, (37.99, 35.98))):
+        for weight, height in ((50.0, 1.5), (70.0, 1.76), (120.0, 1.9)):
+            other = most * height**2 * weight / (half * height**2 + weight)
+            found = FatFreeMass(2.0).value(who | {"WT": weight, "HT": 100 * height})
+            assert float(found) == pytest.approx(other, rel=3e-4)  # the coefficients have four digits
+
+
+def test_filtration_goes_on_smoothly_at_the_knot_and_falls_with_creatinine():
+    for who, knot in ((MAN, 0.9), (WOMAN, 0.7)):
+        low, high = (float(FiltrationRate(2.0).value(who | {"SCR": knot + e, "AGE": 40.0})) for e in (-1e-9, 1e-9))
+        assert low == pytest.approx(high, rel=1e-7)
+    # At its knot the formula is 142 x 0.9938^age, in women times 1.012.
+    at = {"SCR": 0.7, "AGE": 40.0}
+    assert float(FiltrationRate(2.0).value(WOMAN | at)) == pytest.approx(142 * 0.9938**40 * 1.012, rel=1e-12)

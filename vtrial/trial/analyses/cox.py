@@ -1,0 +1,100 @@
+"""Cox's regression."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.scipy.special import ndtri
+from jax.scipy.stats import norm
+from jaxtyping import Array, Float
+
+from vtrial.design import Comparison, Seen, judged
+from vtrial.statistics.cox import cox
+from vtrial.trial.analyses.base import ALIKE, UNCONVERGED, AbstractAnalysis, check_alpha, usable
+from vtrial.trial.analyses.log_rank import hazard_target, time_per_event
+
+
+def _names(values: Sequence[str]) -> tuple[str, ...]:
+    return tuple(values)
+
+
+class Cox(AbstractAnalysis):
+    """Log hazard ratio of each arm against the reference by Cox's regression, Wald's test, adjusted for covariates.
+
+    Each arm is compared with the reference in a regression of its own, ties by Efron's approximation. An arm without an
+    event, or a reference without, has no estimate (code 3). The level of an arm is the mean time at risk for each
+    event.
+
+    Args:
+        reference: name of the reference arm.
+        alpha: two-sided significance level.
+        adjust: names of covariates, known before allocation; patients who lack one are left out.
+
+    Source: Cox 1972, doi:10.1111/j.2517-6161.1972.tb00899.x.
+    """
+
+    reference: str = eqx.field(static=True)
+    alpha: float = eqx.field(static=True, default=0.05)
+    adjust: tuple[str, ...] = eqx.field(static=True, converter=_names, default=())
+    layouts: ClassVar[tuple[str, ...]] = ("event",)
+    binary: ClassVar[bool] = False
+
+    def __check_init__(self):
+        """Refuse a level that is no probability."""
+        check_alpha(self.alpha)
+
+    def covariates(self) -> tuple[str, ...]:
+        """Return those adjusted for."""
+        return self.adjust
+
+    def compare(self, seen: Seen, arms: int, reference: int) -> Comparison:
+        """Fit; an arm needs one patient, and the two of a comparison an event."""
+        member, code = usable(seen, arms, 1)
+        others = jnp.stack([seen.covariates[name] for name in self.adjust], 1) if self.adjust else None
+
+        def against(mine):
+            x = mine.astype(float)[:, None]
+            x = x if others is None else jnp.concatenate([x, others], 1)
+            fit = cox(seen.outcome, seen.event, x, mine | member[:, reference])
+            return fit.coefficient[0], jnp.sqrt(fit.covariance[0, 0]), fit.converged
+
+        effect, spread, converged = jax.vmap(against, in_axes=1)(member)
+        happened = (member & seen.event[:, None]).any(0)
+        other = jnp.arange(arms) != reference
+        code = jnp.where((code == 0) & other & ~converged, UNCONVERGED, code)
+        code = jnp.where((code != 0) | ~other | happened | happened[reference], code, ALIKE)
+        half = ndtri(1 - self.alpha / 2) * spread
+        count, level, error = time_per_event(seen, member)
+        return judged(
+            reference,
+            count=count,
+            estimate=level,
+            error=error,
+            difference=effect,
+            spread=spread,
+            lower=effect - half,
+            upper=effect + half,
+            p=2 * norm.sf(jnp.abs(effect) / spread),
+            code=code,
+            sign=-1.0,
+        )
+
+    def target(
+        self, table: Float[Array, "subject arm"], reference: int
+    ) -> tuple[Float[Array, " arm"], Float[Array, " arm"]]:
+        """Return mean times for each event and log hazard ratios, of patients all followed to the end."""
+        return hazard_target(table, reference)
+
+    def unit(self, unit: str) -> str:
+        """Return none: a log hazard ratio has none."""
+        return ""
+
+    def describe(self) -> str:
+        """Say it."""
+        adjusted = f", adjusted for {', '.join(self.adjust)}" if self.adjust else ""
+        return (
+            f"log hazard ratio against {self.reference}, Cox's regression{adjusted}, Wald's test, two-sided alpha "
+            f"{self.alpha:g}"
+        )
