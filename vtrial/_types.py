@@ -1,6 +1,6 @@
 """Annotations shared by several modules."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Array, Float
@@ -13,3 +13,18 @@ type Scalar = Float[Array, ""] | float
 
 type Named = Mapping[str, Float[Array, "..."] | float]
 """Values by name: parameters, states or outputs of one person at one instant (batched outside by `vmap`)."""
+
+
+def texts(values: Sequence[str]) -> tuple[str, ...]:
+    """Return texts as a tuple: a converter of fields that configuration gives as a list."""
+    return tuple(values)
+
+
+def whole_numbers(values: Sequence[int]) -> tuple[int, ...]:
+    """Return whole numbers as a tuple: a converter of fields that configuration gives as a list."""
+    return tuple(values)
+
+
+def numbers(values: Sequence[float]) -> tuple[float, ...]:
+    """Return numbers as a tuple: a converter of fields that configuration gives as a list."""
+    return tuple(values)

@@ -7,6 +7,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from vtrial._types import numbers, whole_numbers
 from vtrial.errors import UserError
 from vtrial.statistics.ordered import ascending
 
@@ -93,7 +94,7 @@ class Information(AbstractTiming):
         shares: of the patients, ascending, the last one 1.
     """
 
-    shares: tuple[float, ...] = eqx.field(static=True, converter=tuple)
+    shares: tuple[float, ...] = eqx.field(static=True, converter=numbers)
 
     def check(self, looks: int) -> None:
         """Check number and order."""
@@ -131,7 +132,7 @@ class Events(AbstractTiming):
         numbers: of events, over all arms, ascending.
     """
 
-    numbers: tuple[int, ...] = eqx.field(static=True, converter=tuple)
+    numbers: tuple[int, ...] = eqx.field(static=True, converter=whole_numbers)
 
     def check(self, looks: int) -> None:
         """Check number and order."""

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import ndtri
 
+from vtrial._types import numbers
 from vtrial.errors import UserError
 from vtrial.statistics.boundaries import AbstractBoundary, Bounds
 from vtrial.statistics.recursion import Looks, advance, bound_below, crossing, start
@@ -37,7 +38,7 @@ class AbstractFutility(eqx.Module):
 class FixedFutility(AbstractFutility):
     """Given bounds of the statistic, one for each interim look."""
 
-    values: tuple[float, ...] = eqx.field(static=True, converter=tuple)
+    values: tuple[float, ...] = eqx.field(static=True, converter=numbers)
     binding: bool = eqx.field(static=True, default=False)
 
     def bounds(self, shares: Looks, efficacy: Bounds) -> Bounds:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from vtrial._types import numbers
 from vtrial.errors import UserError
 
 
@@ -128,7 +129,7 @@ class Graph(AbstractProcedure):
             most, and nothing is passed to itself.
     """
 
-    weights: tuple[float, ...] = eqx.field(static=True, converter=tuple)
+    weights: tuple[float, ...] = eqx.field(static=True, converter=numbers)
     transition: tuple[tuple[float, ...], ...] = eqx.field(
         static=True, converter=lambda rows: tuple(tuple(row) for row in rows)
     )
@@ -184,7 +185,7 @@ class Fallback(AbstractProcedure):
         weights: share of the level of each hypothesis; they sum to 1 at most.
     """
 
-    weights: tuple[float, ...] = eqx.field(static=True, converter=tuple)
+    weights: tuple[float, ...] = eqx.field(static=True, converter=numbers)
 
     def __check_init__(self):
         """Refuse what are no shares."""

@@ -6,6 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from vtrial._types import texts
 from vtrial.design import Comparison, Seen, judged
 from vtrial.statistics import student
 from vtrial.statistics.regression import least_squares
@@ -25,7 +26,7 @@ class Ancova(AbstractAnalysis):
     """
 
     reference: str = eqx.field(static=True)
-    adjust: tuple[str, ...] = eqx.field(static=True, default=(), converter=tuple)
+    adjust: tuple[str, ...] = eqx.field(static=True, default=(), converter=texts)
     """Names of covariates."""
     robust: bool = eqx.field(static=True, default=True)
     """Whether errors hold for unequal variances; else all arms have one."""

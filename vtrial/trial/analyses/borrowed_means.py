@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from vtrial._types import numbers
 from vtrial.design import Comparison, Seen, judged
 from vtrial.errors import UserError
 from vtrial.statistics import meta, mixture
@@ -28,9 +29,9 @@ class BorrowedMeans(AbstractAnalysis):
     """
 
     reference: str = eqx.field(static=True)
-    means: tuple[float, ...] = eqx.field(static=True, converter=tuple)
+    means: tuple[float, ...] = eqx.field(static=True, converter=numbers)
     """Of the control arm of each earlier trial, in the endpoint's unit."""
-    errors: tuple[float, ...] = eqx.field(static=True, converter=tuple)
+    errors: tuple[float, ...] = eqx.field(static=True, converter=numbers)
     """Their standard errors."""
     sd: float = eqx.field(static=True)
     """Of one patient's outcome: the vague component is worth one patient."""

@@ -10,6 +10,7 @@ import numpy as np
 from jax.scipy.stats import norm
 from jaxtyping import Array, Float
 
+from vtrial._types import whole_numbers
 from vtrial.design import Comparison, Seen, judged
 from vtrial.errors import UserError
 from vtrial.statistics import meta, mixture
@@ -26,9 +27,9 @@ class BorrowedProportions(AbstractAnalysis):
     """
 
     reference: str = eqx.field(static=True)
-    events: tuple[int, ...] = eqx.field(static=True, converter=tuple)
+    events: tuple[int, ...] = eqx.field(static=True, converter=whole_numbers)
     """Of the control arm of each earlier trial."""
-    number: tuple[int, ...] = eqx.field(static=True, converter=tuple)
+    number: tuple[int, ...] = eqx.field(static=True, converter=whole_numbers)
     """Of its patients."""
     vague: float = eqx.field(static=True, default=0.2)
     """Prior probability that this trial's control is different."""

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax.scipy.stats import norm
 from jaxtyping import Array, Float
 
+from vtrial._types import texts
 from vtrial.design import Comparison, Seen, judged
 from vtrial.statistics import logistic
 from vtrial.trial.analyses.base import ALIKE, UNCONVERGED, AbstractAnalysis, check_alpha, mean_target, usable
@@ -22,7 +23,7 @@ class Logistic(AbstractAnalysis):
     """
 
     reference: str = eqx.field(static=True)
-    adjust: tuple[str, ...] = eqx.field(static=True, default=(), converter=tuple)
+    adjust: tuple[str, ...] = eqx.field(static=True, default=(), converter=texts)
     """Names of covariates."""
     firth: bool = eqx.field(static=True, default=False)
     """Whether the model is penalised, so that it can be fitted even where a column separates the outcomes."""

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from vtrial._types import texts
 from vtrial.design import Comparison, Seen, judged
 from vtrial.statistics import mmrm, student
 from vtrial.statistics.reml import satterthwaite
@@ -22,7 +23,7 @@ class Mmrm(AbstractAnalysis):
     """
 
     reference: str = eqx.field(static=True)
-    adjust: tuple[str, ...] = eqx.field(static=True, default=(), converter=tuple)
+    adjust: tuple[str, ...] = eqx.field(static=True, default=(), converter=texts)
     """Names of covariates."""
     alpha: float = eqx.field(static=True, default=0.05)
     layouts: ClassVar[tuple[str, ...]] = ("visits",)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from vtrial._types import texts
 from vtrial.design import Comparison, Seen, judged
 from vtrial.errors import UserError
 from vtrial.statistics import imputation, mmrm, student
@@ -24,7 +25,7 @@ class MultipleImputation(AbstractAnalysis):
     """
 
     reference: str = eqx.field(static=True)
-    adjust: tuple[str, ...] = eqx.field(static=True, default=(), converter=tuple)
+    adjust: tuple[str, ...] = eqx.field(static=True, default=(), converter=texts)
     """Names of covariates."""
     strategy: AbstractStrategy = eqx.field(default_factory=MissingAtRandom)
     number: int = eqx.field(static=True, default=20)

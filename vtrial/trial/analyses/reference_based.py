@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax.scipy.stats import norm
 from jaxtyping import Array, Bool, Float
 
+from vtrial._types import texts
 from vtrial.design import Comparison, Seen, judged
 from vtrial.statistics import imputation
 from vtrial.statistics.regression import least_squares
@@ -24,7 +25,7 @@ class ReferenceBased(AbstractAnalysis):
     """
 
     reference: str = eqx.field(static=True)
-    adjust: tuple[str, ...] = eqx.field(static=True, default=(), converter=tuple)
+    adjust: tuple[str, ...] = eqx.field(static=True, default=(), converter=texts)
     """Names of covariates."""
     strategy: AbstractStrategy = eqx.field(default_factory=JumpToReference)
     alpha: float = eqx.field(static=True, default=0.05)
