@@ -193,7 +193,9 @@ class Store:
             for group, dataset in found.items():
                 arrays = zarr.open_group(folder / group, mode="r+", zarr_format=3)
                 for name in by_replicate(dataset):
-                    write_block(arrays[name], start, dataset[name].to_numpy())
+                    array = arrays[name]
+                    assert isinstance(array, zarr.Array)
+                    write_block(array, start, dataset[name].to_numpy())
             write_whole(folder / f"{start}.json", json.dumps(hashes(folder, blocks, start)))
 
     def _kept(self, folder: Path, blocks: Blocks, start: int) -> bool:

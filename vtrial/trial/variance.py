@@ -41,18 +41,19 @@ def decompose(
     with np.errstate(divide="ignore", invalid="ignore"):  # nobody has a value: not a number, as are the components
         noise = variance / count
 
-    def parts(m1, m2, v, e, n, replicates):
+    def parts(averages, replicates):
         """Return total and levels from the averages of m, m^2, v, e and v / n."""
+        m1, m2, v, e, n = averages
         between = (m2 - m1**2) * replicates / (replicates - 1) - n
         return np.stack([between + v, between, v - e, e])
 
     terms = (mean - mean.mean(0), (mean - mean.mean(0)) ** 2, variance, residual, noise)
-    found = parts(*(t.mean(0) for t in terms), size)
+    found = parts([t.mean(0) for t in terms], size)
     if size < 3:
         unknown = np.full_like(found, np.nan)
         return Variance(found[1:], unknown[1:], np.asarray(found[0]), np.asarray(unknown[0]))
     # Each replicate left out in turn.
-    without = parts(*((t.sum(0) - t) / (size - 1) for t in terms), size - 1)
+    without = parts([(t.sum(0) - t) / (size - 1) for t in terms], size - 1)
     spread = without - without.mean(1, keepdims=True)
     error = np.sqrt((size - 1) / size * (spread**2).sum(1))
     return Variance(found[1:], error[1:], np.asarray(found[0]), np.asarray(error[0]))
