@@ -1,8 +1,8 @@
 """Compiled programs as functions that JAX can trace and batch."""
 
 import ctypes
+from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,8 +23,14 @@ def module(program: Program, width: int | None = None) -> str:
     """Return a program's whole module as LLVM IR."""
     kind = type_of(jnp.result_type(float))
     width = width or LANES[kind]
-    block = Block(program, trace(program), width).write()
-    return block + handler(width, kind, program.columns, program.fixed, program.finals, program.tables)
+    return module_of_block(program, width) + handler(
+        width, kind, program.columns, program.fixed, program.finals, program.tables
+    )
+
+
+def module_of_block(program: Program, width: int) -> str:
+    """Return the function `block` of a program and what it declares, as LLVM IR."""
+    return Block(program, trace(program), width).write()
 
 
 @cache
@@ -49,8 +55,7 @@ class Kernel:
     ) -> tuple[Float[Array, "sample column"], Int[Array, " final"]]:
         """Return the samples, NaN in rows never written, and what `finish` returned."""
         kinds = self._kinds
-        expected = [((self.program.fixed,), kinds["f"]), *((None, kinds[kind]) for kind in self.program.tables)]
-        _check([fixed, *tables], expected)
+        checked(self.program, fixed, tables)
         name, columns, finals = self.name, self.program.columns, self.program.finals
 
         def run(fixed: Array, *tables: Array) -> tuple[Array, Array]:
@@ -66,8 +71,15 @@ class Kernel:
         return rows[0], last[0]
 
 
-def _check(arrays: list[Any], expected: list[tuple[tuple[int, ...] | None, Any]]) -> None:
-    """Refuse arrays that the kernel was not compiled for."""
+def checked(program: Program, fixed: Array, tables: Sequence[Array]) -> None:
+    """Refuse arrays that a kernel of this program is not made for.
+
+    Raises:
+        TypeError: their number, type or shape is another.
+    """
+    kinds = {"f": jnp.result_type(float), "i": jnp.dtype("int32")}
+    arrays = [fixed, *tables]
+    expected = [((program.fixed,), kinds["f"]), *((None, kinds[kind]) for kind in program.tables)]
     if len(arrays) != len(expected):
         raise TypeError(f"The kernel takes {len(expected) - 1} tables, not {len(arrays) - 1}.")
     for number, (array, (shape, dtype)) in enumerate(zip(arrays, expected, strict=True)):

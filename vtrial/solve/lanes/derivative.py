@@ -16,6 +16,7 @@ from vtrial.solve.lanes.call import Kernel, compile
 from vtrial.solve.lanes.driver import program
 from vtrial.solve.lanes.forward import reach
 from vtrial.solve.lanes.problem import KINDS, SPAN_KINDS, Equations, Settings, Span, Table
+from vtrial.solve.lanes.ptx import PtxKernel
 from vtrial.solve.lanes.sensitivity import sensitivity
 from vtrial.solve.lanes.traced import Traced
 from vtrial.solve.lanes.walk import walk
@@ -76,8 +77,8 @@ class _Derivatives(NamedTuple):
 
 
 @cache
-def _made(lane: Lane, wanted: _Derivatives | None, dtype: str, device: str) -> Kernel | Traced:
-    """Make a kernel once for each use: compiled for a CPU, run by JAX elsewhere; `dtype` is JAX's float."""
+def _made(lane: Lane, wanted: _Derivatives | None, dtype: str, device: str) -> Kernel | PtxKernel | Traced:
+    """Make a kernel once for each use: compiled for a CPU or, if asked, a GPU; `dtype` is JAX's float."""
     moves = wanted is not None and Table.TIME in wanted.tables
     if lane.exact:
         made = walk(lane.equations, lane.settings, lane.exact)
@@ -86,10 +87,12 @@ def _made(lane: Lane, wanted: _Derivatives | None, dtype: str, device: str) -> K
     if wanted is not None:
         more = {"initial_tangents": wanted.initial, "table_tangents": wanted.tables}
         made = sensitivity(made, lane.equations, wanted.directions, **more)
-    return compile(made) if device == "cpu" else Traced(made)
+    if device == "cpu":
+        return compile(made)
+    return PtxKernel(made) if lane.settings.ptx else Traced(made)
 
 
-def _kernel(lane: Lane, wanted: _Derivatives | None = None) -> Kernel | Traced:
+def _kernel(lane: Lane, wanted: _Derivatives | None = None) -> Kernel | PtxKernel | Traced:
     return _made(lane._replace(places=()), wanted, str(jnp.result_type(float)), jax.default_backend())
 
 
@@ -212,7 +215,7 @@ def _slopes(lane: Lane, person: Person, directions: tuple, reached: Moving, tang
     return rows[:, :outputs], slopes, finals
 
 
-def _once(kernel: Kernel | Traced, samples: int) -> Callable[..., tuple[Array, Array]]:
+def _once(kernel: Kernel | PtxKernel | Traced, samples: int) -> Callable[..., tuple[Array, Array]]:
     """Return the call of a kernel that has derivatives already, and no further ones."""
 
     @jax.custom_jvp

@@ -87,7 +87,8 @@ class Block:
         b.lines.append("loop:")
         phis = len(b.lines)
         kept = [Value(b.name(), value.type) for value in carry]
-        alive = Value(b.name(), "i1")
+        alone = b.width == 1
+        alive = b.constant(True, "i1") if alone else Value(b.name(), "i1")
         arrays = self._shaped(kept)
         results = emitter.jaxpr(self.traced.step, [*self.fixed, *arrays])
         count = len(arrays)
@@ -96,9 +97,11 @@ class Block:
         self._samples(emitter, b.both(alive, emit), row, results[count + 3 :])
         still = b.both(alive, active)
         b.line(f"br i1 {b.any(still)}, label %loop, label %leave")
+        changing = list(zip(kept, carry, moved, strict=True))
+        changing += [] if alone else [(alive, self.present, still)]
         b.lines[phis:phis] = [
             f"  {old.text} = phi {b.vector(old.type)} [{first.text}, %entry], [{later.text}, %latch]"
-            for old, first, later in zip([*kept, alive], [*carry, self.present], [*moved, still], strict=True)
+            for old, first, later in changing
         ]
         b.lines.append("leave:")
         self._finals(emitter.jaxpr(self.traced.finish, [*self.fixed, *self._shaped(moved)]))
