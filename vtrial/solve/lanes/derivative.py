@@ -134,8 +134,8 @@ def solve(
         moved = [i for i in moved if jnp.issubdtype(primals[i].dtype, jnp.floating)]
         scalars = [i for i in moved if primals[i].ndim == 0]
         if scalars:
-            (rows, slopes, finals), ready = _by_scalars(lane, prepare, primals, scalars)
-            change = jnp.einsum("mko,k->mo", slopes, jnp.stack([tangents[i] for i in scalars]))
+            (every, finals), ready = _by_scalars(lane, prepare, primals, scalars)
+            rows, change = every[:, 0], _changed(every, jnp.stack([tangents[i] for i in scalars]))
         else:
             rows, finals, ready = call(*primals)
             change = jnp.zeros_like(rows)
@@ -149,13 +149,18 @@ def solve(
     return call(*arguments)
 
 
+def _changed(every: Float[Array, "sample all output"], along: Float[Array, " direction"]) -> Float[Array, "sample output"]:
+    """Return the change of the outputs; they come with their derivatives, which a copy without them would cost more."""
+    return jnp.einsum("mko,k->mo", every, jnp.concatenate([jnp.zeros(1), along]))
+
+
 def _nothing(value: Array) -> Any:
     """Return the tangent of something without one."""
     return np.zeros(jnp.shape(value), jax.dtypes.float0)
 
 
 def _by_scalars(lane: Lane, prepare: Callable[..., Person], primals: tuple, which: list[int]) -> tuple[Any, Any]:
-    """Return outputs, their derivatives [sample, direction, output] in scalar arguments, and the rest."""
+    """Return outputs with their derivatives in scalar arguments, as `_slopes` does, and what `prepare` hands through."""
 
     def moving(*values: Array) -> Moving:
         given = list(primals)
@@ -190,13 +195,13 @@ def _by_entries(
 
     def along(unit: Array) -> Array:
         tangents = jax.tree.map(lambda one: one[None], jax.jvp(moving, (array,), (unit.reshape(array.shape),))[1])
-        return _slopes(lane, person, (None,), reached, tangents)[1][:, 0]
+        return _slopes(lane, person, (None,), reached, tangents)[0][:, 1]
 
     return jax.vmap(along)(jnp.eye(array.size, dtype=array.dtype))
 
 
 def _slopes(lane: Lane, person: Person, directions: tuple, reached: Moving, tangents: Moving | None) -> tuple:
-    """Run the kernel with derivatives in some directions: outputs, derivatives, finals."""
+    """Run the kernel: outputs, then their derivatives in each direction [sample, 1 + direction, output]; finals."""
     fixed, tables = _arguments(person)
     moved: list[int] = []
     if tangents is not None:
@@ -210,9 +215,7 @@ def _slopes(lane: Lane, person: Person, directions: tuple, reached: Moving, tang
     initial = tangents is not None and bool(reached.start)
     kernel = _kernel(lane, _Derivatives(directions, initial, tuple(moved)))
     rows, finals = _once(kernel, len(person.after))(jnp.concatenate(fixed), *tables)
-    outputs = lane.equations.outputs
-    slopes = rows[:, outputs:].reshape(len(rows), len(directions), outputs)
-    return rows[:, :outputs], slopes, finals
+    return rows.reshape(len(rows), 1 + len(directions), lane.equations.outputs), finals
 
 
 def _once(kernel: Kernel | PtxKernel | Traced, samples: int) -> Callable[..., tuple[Array, Array]]:
