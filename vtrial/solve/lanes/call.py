@@ -10,27 +10,29 @@ from jaxtyping import Array, Float, Int
 
 from vtrial.solve.lanes.batching import joined
 from vtrial.solve.lanes.emit import type_of
-from vtrial.solve.lanes.engine import address, digest
+from vtrial.solve.lanes.engine import address, digest, wide
 from vtrial.solve.lanes.handler import handler
-from vtrial.solve.lanes.kernel import Block, trace
+from vtrial.solve.lanes.kernel import Block, Traced, trace
 from vtrial.solve.lanes.program import Program
 
 LANES = {"double": 8, "float": 16}
 """Persons solved at once: a 512-bit register's worth, which LLVM splits where registers are narrower."""
+_FEW_CARRIED = 40
+"""Scalars that a step may carry on if each is to take two such registers, of which there are 32."""
 
 
 def module(program: Program, width: int | None = None) -> str:
     """Return a program's whole module as LLVM IR."""
-    kind = type_of(jnp.result_type(float))
-    width = width or LANES[kind]
-    return module_of_block(program, width) + handler(
+    kind, traced = type_of(jnp.result_type(float)), trace(program)
+    width = width or _width(kind, traced)
+    return Block(program, traced, width).write() + handler(
         width, kind, program.columns, program.fixed, program.finals, program.tables
     )
 
 
-def module_of_block(program: Program, width: int) -> str:
-    """Return the function `block` of a program and what it declares, as LLVM IR."""
-    return Block(program, trace(program), width).write()
+def _width(kind: str, traced: Traced) -> int:
+    """Return how many lanes are quickest: a step is one long chain, and two registers at once fill its waiting."""
+    return LANES[kind] * (2 if wide() and len(traced.carried) <= _FEW_CARRIED else 1)
 
 
 @cache

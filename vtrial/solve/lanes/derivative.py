@@ -149,7 +149,9 @@ def solve(
     return call(*arguments)
 
 
-def _changed(every: Float[Array, "sample all output"], along: Float[Array, " direction"]) -> Float[Array, "sample output"]:
+def _changed(
+    every: Float[Array, "sample all output"], along: Float[Array, " direction"]
+) -> Float[Array, "sample output"]:
     """Return the change of the outputs; they come with their derivatives, which a copy without them would cost more."""
     return jnp.einsum("mko,k->mo", every, jnp.concatenate([jnp.zeros(1), along]))
 
@@ -160,7 +162,7 @@ def _nothing(value: Array) -> Any:
 
 
 def _by_scalars(lane: Lane, prepare: Callable[..., Person], primals: tuple, which: list[int]) -> tuple[Any, Any]:
-    """Return outputs with their derivatives in scalar arguments, as `_slopes` does, and what `prepare` hands through."""
+    """Return outputs with their derivatives in scalar arguments, as `_slopes` does, and what is handed through."""
 
     def moving(*values: Array) -> Moving:
         given = list(primals)

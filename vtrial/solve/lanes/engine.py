@@ -35,6 +35,12 @@ def _host() -> tuple[str, ...]:
     return llvm.get_host_cpu_name(), _features(), llvm.get_default_triple()
 
 
+@cache
+def wide() -> bool:
+    """Return whether this processor has registers of 512 bits."""
+    return bool(llvm.get_host_cpu_features().get("avx512f"))
+
+
 def digest(text: str) -> str:
     """Return a stable name for a module: it names the FFI target and, with the machine's, the cached code."""
     return hashlib.sha256(text.encode()).hexdigest()[:32]

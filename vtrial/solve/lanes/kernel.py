@@ -16,6 +16,7 @@ from vtrial.solve.lanes.emit import Emitter, Values, single, type_of
 from vtrial.solve.lanes.handler import BUFFERS, PERSONS, TABLES
 from vtrial.solve.lanes.ir import Builder, Value
 from vtrial.solve.lanes.program import Program, Step
+from vtrial.solve.lanes.schedule import scheduled
 
 _FIXED, _SAMPLES, _FINALS, _TABLES = (BUFFERS + 3 * number for number in range(TABLES + 1))
 """The state's slots: an address each, then the first dim of what is there, then the persons it is for."""
@@ -54,7 +55,7 @@ def trace(program: Program) -> Traced:
             raise TypeError(f"The program's '{what}' returns {len(given)} numbers instead of {expected}.")
         if any(one.shape for one in given):
             raise TypeError(f"The program's '{what}' returns arrays, not numbers.")
-    return Traced(init, step, emit, finish, jax.tree.leaves(carry))
+    return Traced(init, scheduled(step, left), emit, finish, jax.tree.leaves(carry))
 
 
 def _jaxpr(function: Callable, *arguments: Any) -> tuple[Any, Any]:

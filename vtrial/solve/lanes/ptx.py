@@ -15,9 +15,10 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from vtrial.solve.lanes.batching import joined
-from vtrial.solve.lanes.call import checked, module_of_block
+from vtrial.solve.lanes.call import checked
 from vtrial.solve.lanes.engine import passed, stored
 from vtrial.solve.lanes.handler import BUFFERS, PERSONS
+from vtrial.solve.lanes.kernel import Block, trace
 from vtrial.solve.lanes.program import Program
 
 ENTRY = "lanes"
@@ -40,7 +41,11 @@ def _machine() -> llvm.TargetMachine:
 
 def module(program: Program) -> str:
     """Return a program's module for a GPU as LLVM IR."""
-    return f'target triple = "{_TRIPLE}"\n' + module_of_block(program, 1) + _entry(2 + 1 + len(program.tables))
+    return (
+        f'target triple = "{_TRIPLE}"\n'
+        + Block(program, trace(program), 1).write()
+        + _entry(2 + 1 + len(program.tables))
+    )
 
 
 def _entry(buffers: int) -> str:
