@@ -5,9 +5,9 @@
 
 Every case is N virtual persons with log-normal variability (SD 0.3), 28 daily oral doses and 200 sampling times that
 never coincide with a dose; relative tolerance 1e-6, absolute 1e-8, float64. Speeds are persons a CPU second of one
-core, the quickest of several calls: others' work only ever adds. "diffrax" is a plain program of it: `vmap` over a scan over the doses, all samples of
-a dosing interval saved from one solve. mrgsolve's figures were measured elsewhere, on two cores of an AMD EPYC (Debian
-12, mrgsolve 2.0.1): ratios to them compare machines as well.
+core, the quickest of several calls: others' work only ever adds. "diffrax" is a plain program of it: `vmap` over a
+scan over the doses, all samples of a dosing interval saved from one solve. mrgsolve's figures were measured elsewhere,
+on two cores of an AMD EPYC (Debian 12, mrgsolve 2.0.1): ratios to them compare machines as well.
 
 `--gpu` needs an NVIDIA GPU and measures there, by the clock, XLA's loop and the kernels compiled as PTX, which are told
 apart by nothing but `ptx`, beside one core of this machine's processor.
