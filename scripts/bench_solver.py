@@ -1,19 +1,21 @@
 #!/usr/bin/env python3
 """Measure the solvers on populations, side by side with diffrax in one run, and print tables.
 
-    .venv/bin/python scripts/bench_solver.py [CASE ...] [--persons N] [--scaling] [--cores] [--ragged]
+    .venv/bin/python scripts/bench_solver.py [CASE ...] [--persons N] [--scaling] [--cores] [--ragged] [--gpu]
 
 Every case is N virtual persons with log-normal variability (SD 0.3), 28 daily oral doses and 200 sampling times that
 never coincide with a dose; relative tolerance 1e-6, absolute 1e-8, float64. Speeds are persons a CPU second of one
-core, the median of several calls. "diffrax" is a plain program of it: `vmap` over a scan over the doses, all samples of
-a dosing interval saved from one solve. mrgsolve's figures were measured elsewhere, on two cores of an AMD EPYC (Debian
-12, mrgsolve 2.0.1): ratios to them compare machines as well.
+core, the quickest of several calls: others' work only ever adds. "diffrax" is a plain program of it: `vmap` over a
+scan over the doses, all samples of a dosing interval saved from one solve. mrgsolve's figures were measured elsewhere,
+on two cores of an AMD EPYC (Debian 12, mrgsolve 2.0.1): ratios to them compare machines as well.
+
+`--gpu` needs an NVIDIA GPU and measures there, by the clock, XLA's loop and the kernels compiled as PTX, which are told
+apart by nothing but `ptx`, beside one core of this machine's processor.
 """
 
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import time
@@ -161,7 +163,7 @@ def timed(function, *arguments, calls: int = 5) -> Timed:
         cpu, wall = time.process_time(), time.perf_counter()
         jax.block_until_ready(compiled(*arguments))
         costs.append((time.process_time() - cpu, time.perf_counter() - wall))
-    return Timed(compiling, *(statistics.median(each) for each in zip(*costs, strict=True)), result)
+    return Timed(compiling, *(min(each) for each in zip(*costs, strict=True)), result)
 
 
 def show(title: str, head: list[str], rows: list[list[str]]) -> None:
@@ -253,12 +255,45 @@ def cores(names: list[str], persons: int) -> None:
     show(f"Cores: {persons:,} persons", ["model", "persons/s, one core", "two cores", "ratio"], rows)
 
 
-def _apart(*arguments: str, cores: int = 1) -> dict[str, float]:
-    """Run this file in a process of its own, on so many cores."""
+FLOOR = {"oral_2cpt_mm": 8e7}
+"""Persons a second if an H200 did nothing but the float64 arithmetic of the steps, all its units busy."""
+
+
+def on_gpu(names: list[str], persons: int) -> None:
+    """Compare XLA's loop and kernels of our own on a GPU with one core."""
+    if jax.default_backend() != "gpu":
+        raise SystemExit("--gpu needs an NVIDIA GPU that jax finds: install the extra cuda12 or cuda13.")
+    rows = []
+    for name in names:
+        core = _apart("--one", name, "10000", platforms="cpu")["speed"]
+        p = population(CASES[name], persons)
+        for ptx in (False, True) if isinstance(CASES[name].solver, Lanes) else (False,):
+            rows.append([name, "PTX" if ptx else "XLA", *_on_gpu(name, p, ptx), f"{core:,.0f}"])
+    head = ["model", "by", "persons/s", "gradients/s", "failed", "compile s", "gradient's", "of the floor", "one core"]
+    show(f"{jax.devices()[0].device_kind}: {persons:,} persons", head, rows)
+
+
+def _on_gpu(name: str, p: dict[str, jax.Array], ptx: bool) -> list[str]:
+    """Measure one case: solves, and gradients in all parameters."""
+    case = CASES[name]
+    if isinstance(case.solver, Lanes):
+        case = case._replace(solver=Lanes(case.stiff, RTOL, ATOL, ptx=ptx))
+    function, persons = ours(case), len(next(iter(p.values())))
+    plain = timed(function, p)
+    slope = timed(jax.grad(lambda p: jnp.sum(function(p)[0] ** 2)), p, calls=3)
+    failed, speed = int((np.asarray(plain.result[1]) != 0).sum()), persons / plain.wall
+    floor = f"{100 * speed / FLOOR[name]:.1f} %" if name in FLOOR else ""
+    times = [f"{plain.compiling:.2f}", f"{slope.compiling:.2f}"]
+    return [f"{speed:,.0f}", f"{persons / slope.wall:,.0f}", str(failed), *times, floor]
+
+
+def _apart(*arguments: str, cores: int = 1, platforms: str = "") -> dict[str, float]:
+    """Run this file in a process of its own, on so many cores, on JAX's platforms if given."""
     every = sorted(os.sched_getaffinity(0))[:cores]
     flags = os.environ["XLA_FLAGS"] if cores == 1 else ""
     command = ["taskset", "-c", ",".join(map(str, every)), sys.executable, __file__, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | {"XLA_FLAGS": flags})
+    env = os.environ | {"XLA_FLAGS": flags} | ({"JAX_PLATFORMS": platforms} if platforms else {})
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -288,7 +323,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", nargs="*", help=f"of {', '.join(CASES)}; all if left out")
     parser.add_argument("--persons", type=int, default=10_000)
-    for flag in ("scaling", "cores", "ragged"):
+    for flag in ("scaling", "cores", "ragged", "gpu"):
         parser.add_argument(f"--{flag}", action="store_true", help=f"measure {flag} instead")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -301,6 +336,8 @@ def main() -> None:
         scaling(names)
     elif given.cores:
         cores(names, given.persons)
+    elif given.gpu:
+        on_gpu(names, 10 * given.persons)
     elif given.ragged:
         for name in names:
             ragged(name, 500)

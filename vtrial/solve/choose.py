@@ -27,6 +27,8 @@ class Auto(AbstractSolver):
     """Absolute tolerance of one step, in the unit of the states."""
     step: float = eqx.field(static=True, default=0.05)
     """Length of a step, in the model's time unit, of a model with system noise."""
+    ptx: bool = eqx.field(static=True, default=False)
+    """Compile numerical integration for an NVIDIA GPU; see `Lanes`."""
 
     def _choice(self, model: AbstractModel, carried: str) -> AbstractSolver:
         if isinstance(model, AbstractStochasticModel):
@@ -34,7 +36,7 @@ class Auto(AbstractSolver):
         # Parameters that run linearly through an interval make the rates no constant matrix there.
         if model.linear and carried != "linear":
             return Linear()
-        return Lanes(model.stiff, self.rtol, self.atol)
+        return Lanes(model.stiff, self.rtol, self.atol, ptx=self.ptx)
 
     def __call__(
         self, model: AbstractModel, p: Named, events: EventTable, *, key: Key[Array, ""] | None = None

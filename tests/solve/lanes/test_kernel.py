@@ -281,7 +281,7 @@ def test_cached_code_is_used_and_mended(tmp_path, monkeypatch):
     code = [engine._object(text) for text in texts]
     assert len(compiled) == 2
     assert code[0] == code[1]
-    path = engine._cached(texts[0])
+    path = engine._cached(texts[0], engine._host())
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     assert engine._object(texts[0]) == code[0]
     assert len(compiled) == 3

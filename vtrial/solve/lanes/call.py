@@ -1,8 +1,8 @@
 """Compiled programs as functions that JAX can trace and batch."""
 
 import ctypes
+from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,21 +10,29 @@ from jaxtyping import Array, Float, Int
 
 from vtrial.solve.lanes.batching import joined
 from vtrial.solve.lanes.emit import type_of
-from vtrial.solve.lanes.engine import address, digest
+from vtrial.solve.lanes.engine import address, digest, wide
 from vtrial.solve.lanes.handler import handler
-from vtrial.solve.lanes.kernel import Block, trace
+from vtrial.solve.lanes.kernel import Block, Traced, trace
 from vtrial.solve.lanes.program import Program
 
 LANES = {"double": 8, "float": 16}
 """Persons solved at once: a 512-bit register's worth, which LLVM splits where registers are narrower."""
+_FEW_CARRIED = 40
+"""Scalars that a step may carry on if each is to take two such registers, of which there are 32."""
 
 
 def module(program: Program, width: int | None = None) -> str:
     """Return a program's whole module as LLVM IR."""
-    kind = type_of(jnp.result_type(float))
-    width = width or LANES[kind]
-    block = Block(program, trace(program), width).write()
-    return block + handler(width, kind, program.columns, program.fixed, program.finals, program.tables)
+    kind, traced = type_of(jnp.result_type(float)), trace(program)
+    width = width or _width(kind, traced)
+    return Block(program, traced, width).write() + handler(
+        width, kind, program.columns, program.fixed, program.finals, program.tables
+    )
+
+
+def _width(kind: str, traced: Traced) -> int:
+    """Return how many lanes are quickest: a step is one long chain, and two registers at once fill its waiting."""
+    return LANES[kind] * (2 if wide() and len(traced.carried) <= _FEW_CARRIED else 1)
 
 
 @cache
@@ -49,8 +57,7 @@ class Kernel:
     ) -> tuple[Float[Array, "sample column"], Int[Array, " final"]]:
         """Return the samples, NaN in rows never written, and what `finish` returned."""
         kinds = self._kinds
-        expected = [((self.program.fixed,), kinds["f"]), *((None, kinds[kind]) for kind in self.program.tables)]
-        _check([fixed, *tables], expected)
+        checked(self.program, fixed, tables)
         name, columns, finals = self.name, self.program.columns, self.program.finals
 
         def run(fixed: Array, *tables: Array) -> tuple[Array, Array]:
@@ -66,8 +73,15 @@ class Kernel:
         return rows[0], last[0]
 
 
-def _check(arrays: list[Any], expected: list[tuple[tuple[int, ...] | None, Any]]) -> None:
-    """Refuse arrays that the kernel was not compiled for."""
+def checked(program: Program, fixed: Array, tables: Sequence[Array]) -> None:
+    """Refuse arrays that a kernel of this program is not made for.
+
+    Raises:
+        TypeError: their number, type or shape is another.
+    """
+    kinds = {"f": jnp.result_type(float), "i": jnp.dtype("int32")}
+    arrays = [fixed, *tables]
+    expected = [((program.fixed,), kinds["f"]), *((None, kinds[kind]) for kind in program.tables)]
     if len(arrays) != len(expected):
         raise TypeError(f"The kernel takes {len(expected) - 1} tables, not {len(arrays) - 1}.")
     for number, (array, (shape, dtype)) in enumerate(zip(arrays, expected, strict=True)):

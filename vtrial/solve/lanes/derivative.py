@@ -16,6 +16,7 @@ from vtrial.solve.lanes.call import Kernel, compile
 from vtrial.solve.lanes.driver import program
 from vtrial.solve.lanes.forward import reach
 from vtrial.solve.lanes.problem import KINDS, SPAN_KINDS, Equations, Settings, Span, Table
+from vtrial.solve.lanes.ptx import PtxKernel
 from vtrial.solve.lanes.sensitivity import sensitivity
 from vtrial.solve.lanes.traced import Traced
 from vtrial.solve.lanes.walk import walk
@@ -76,8 +77,8 @@ class _Derivatives(NamedTuple):
 
 
 @cache
-def _made(lane: Lane, wanted: _Derivatives | None, dtype: str, device: str) -> Kernel | Traced:
-    """Make a kernel once for each use: compiled for a CPU, run by JAX elsewhere; `dtype` is JAX's float."""
+def _made(lane: Lane, wanted: _Derivatives | None, dtype: str, device: str) -> Kernel | PtxKernel | Traced:
+    """Make a kernel once for each use: compiled for a CPU or, if asked, a GPU; `dtype` is JAX's float."""
     moves = wanted is not None and Table.TIME in wanted.tables
     if lane.exact:
         made = walk(lane.equations, lane.settings, lane.exact)
@@ -86,10 +87,12 @@ def _made(lane: Lane, wanted: _Derivatives | None, dtype: str, device: str) -> K
     if wanted is not None:
         more = {"initial_tangents": wanted.initial, "table_tangents": wanted.tables}
         made = sensitivity(made, lane.equations, wanted.directions, **more)
-    return compile(made) if device == "cpu" else Traced(made)
+    if device == "cpu":
+        return compile(made)
+    return PtxKernel(made) if lane.settings.ptx else Traced(made)
 
 
-def _kernel(lane: Lane, wanted: _Derivatives | None = None) -> Kernel | Traced:
+def _kernel(lane: Lane, wanted: _Derivatives | None = None) -> Kernel | PtxKernel | Traced:
     return _made(lane._replace(places=()), wanted, str(jnp.result_type(float)), jax.default_backend())
 
 
@@ -131,8 +134,8 @@ def solve(
         moved = [i for i in moved if jnp.issubdtype(primals[i].dtype, jnp.floating)]
         scalars = [i for i in moved if primals[i].ndim == 0]
         if scalars:
-            (rows, slopes, finals), ready = _by_scalars(lane, prepare, primals, scalars)
-            change = jnp.einsum("mko,k->mo", slopes, jnp.stack([tangents[i] for i in scalars]))
+            (every, finals), ready = _by_scalars(lane, prepare, primals, scalars)
+            rows, change = every[:, 0], _changed(every, jnp.stack([tangents[i] for i in scalars]))
         else:
             rows, finals, ready = call(*primals)
             change = jnp.zeros_like(rows)
@@ -146,13 +149,20 @@ def solve(
     return call(*arguments)
 
 
+def _changed(
+    every: Float[Array, "sample all output"], along: Float[Array, " direction"]
+) -> Float[Array, "sample output"]:
+    """Return the change of the outputs; their values stay in, times 0: copying the derivatives alone costs more."""
+    return jnp.einsum("mko,k->mo", every, jnp.concatenate([jnp.zeros(1), along]))
+
+
 def _nothing(value: Array) -> Any:
     """Return the tangent of something without one."""
     return np.zeros(jnp.shape(value), jax.dtypes.float0)
 
 
 def _by_scalars(lane: Lane, prepare: Callable[..., Person], primals: tuple, which: list[int]) -> tuple[Any, Any]:
-    """Return outputs, their derivatives [sample, direction, output] in scalar arguments, and the rest."""
+    """Return outputs with their derivatives in scalar arguments, as `_slopes` does, and what is handed through."""
 
     def moving(*values: Array) -> Moving:
         given = list(primals)
@@ -187,13 +197,13 @@ def _by_entries(
 
     def along(unit: Array) -> Array:
         tangents = jax.tree.map(lambda one: one[None], jax.jvp(moving, (array,), (unit.reshape(array.shape),))[1])
-        return _slopes(lane, person, (None,), reached, tangents)[1][:, 0]
+        return _slopes(lane, person, (None,), reached, tangents)[0][:, 1]
 
     return jax.vmap(along)(jnp.eye(array.size, dtype=array.dtype))
 
 
 def _slopes(lane: Lane, person: Person, directions: tuple, reached: Moving, tangents: Moving | None) -> tuple:
-    """Run the kernel with derivatives in some directions: outputs, derivatives, finals."""
+    """Run the kernel: outputs, then their derivatives in each direction [sample, 1 + direction, output]; finals."""
     fixed, tables = _arguments(person)
     moved: list[int] = []
     if tangents is not None:
@@ -207,12 +217,10 @@ def _slopes(lane: Lane, person: Person, directions: tuple, reached: Moving, tang
     initial = tangents is not None and bool(reached.start)
     kernel = _kernel(lane, _Derivatives(directions, initial, tuple(moved)))
     rows, finals = _once(kernel, len(person.after))(jnp.concatenate(fixed), *tables)
-    outputs = lane.equations.outputs
-    slopes = rows[:, outputs:].reshape(len(rows), len(directions), outputs)
-    return rows[:, :outputs], slopes, finals
+    return rows.reshape(len(rows), 1 + len(directions), lane.equations.outputs), finals
 
 
-def _once(kernel: Kernel | Traced, samples: int) -> Callable[..., tuple[Array, Array]]:
+def _once(kernel: Kernel | PtxKernel | Traced, samples: int) -> Callable[..., tuple[Array, Array]]:
     """Return the call of a kernel that has derivatives already, and no further ones."""
 
     @jax.custom_jvp

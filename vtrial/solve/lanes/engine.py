@@ -4,6 +4,7 @@ import hashlib
 import os
 import struct
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -30,6 +31,16 @@ def _features() -> str:
     return llvm.get_host_cpu_features().flatten()
 
 
+def _host() -> tuple[str, ...]:
+    return llvm.get_host_cpu_name(), _features(), llvm.get_default_triple()
+
+
+@cache
+def wide() -> bool:
+    """Return whether this processor has registers of 512 bits."""
+    return bool(llvm.get_host_cpu_features().get("avx512f"))
+
+
 def digest(text: str) -> str:
     """Return a stable name for a module: it names the FFI target and, with the machine's, the cached code."""
     return hashlib.sha256(text.encode()).hexdigest()[:32]
@@ -40,13 +51,12 @@ def _folder() -> Path | None:
     return Path(root) / "lanes" if root and "://" not in str(root) else None
 
 
-def _cached(text: str) -> Path | None:
-    host = (llvm.get_host_cpu_name(), _features(), llvmlite.__version__, llvm.get_default_triple())
+def _cached(text: str, machine: tuple[str, ...]) -> Path | None:
     folder = _folder()
-    return folder / (digest("\n".join((text, *host))) + ".o") if folder else None
+    return folder / (digest("\n".join((text, *machine, llvmlite.__version__))) + ".o") if folder else None
 
 
-def _stored(path: Path | None) -> bytes | None:
+def _read(path: Path | None) -> bytes | None:
     """Return cached code if its checksum holds."""
     try:
         content = path.read_bytes() if path else b""
@@ -69,24 +79,34 @@ def _store(path: Path | None, code: bytes) -> None:
         return
 
 
+def stored(text: str, machine: tuple[str, ...], make: Callable[[], bytes]) -> bytes:
+    """Return what is kept of a module's compilation for a machine, made and kept if it is not there."""
+    path = _cached(text, machine)
+    if (code := _read(path)) is None:
+        code = make()
+        _store(path, code)
+    return code
+
+
 def optimised(text: str) -> llvm.ModuleRef:
-    """Return a module after LLVM's passes; its code is vectors already, so passes that make such are off."""
+    """Return a module for this processor after LLVM's passes."""
+    return passed(text, _machine(), 1)
+
+
+def passed(text: str, machine: llvm.TargetMachine, level: int) -> llvm.ModuleRef:
+    """Return a verified module after LLVM's passes; its lanes are as wanted, so passes that make vectors are off."""
     module = llvm.parse_assembly(text)
     module.verify()
-    module.triple, module.data_layout = _machine().triple, str(_machine().target_data)
-    options = llvm.create_pipeline_tuning_options(speed_level=1)
+    module.triple, module.data_layout = machine.triple, str(machine.target_data)
+    options = llvm.create_pipeline_tuning_options(speed_level=level)
     options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
-    passes = llvm.create_pass_builder(_machine(), options)
+    passes = llvm.create_pass_builder(machine, options)
     passes.getModulePassManager().run(module, passes)
     return module
 
 
 def _object(text: str) -> bytes:
-    path = _cached(text)
-    if (code := _stored(path)) is None:
-        code = _machine().emit_object(optimised(text))
-        _store(path, code)
-    return code
+    return stored(text, _host(), lambda: _machine().emit_object(optimised(text)))
 
 
 @cache

@@ -7,6 +7,7 @@ In the text `<Struct.field>` stands for a field's offset, `<Struct>` for a struc
 """
 
 import re
+import sys
 from collections.abc import Sequence
 
 from vtrial.solve.lanes import frame
@@ -131,6 +132,37 @@ leave:
 }
 """
 
+_ADVISE = """
+; asks for huge pages where the samples are many: a page fault every 4 kB costs as much as solving a linear model
+define internal void @advise(ptr %state) {
+  %at = getelementptr i64, ptr %state, i64 {SAMPLES}
+  %start = load i64, ptr %at
+  %rows = call i64 @number(ptr %at, i64 8)
+  %persons = call i64 @number(ptr %at, i64 16)
+  %all = mul i64 %rows, %persons
+  %bytes = mul i64 %all, {ROW_BYTES}
+  %end = add i64 %start, %bytes
+  %above = add i64 %start, {HUGE_LESS_1}
+  %first = and i64 %above, {HUGE_MASK}
+  %left = sub i64 %end, %first
+  %many = icmp sgt i64 %left, {HUGE_LESS_1}
+  br i1 %many, label %ask, label %leave
+ask:
+  %whole = and i64 %left, {HUGE_MASK}
+  %place = inttoptr i64 %first to ptr
+  ; a refusal costs time only
+  %answer = call i32 @madvise(ptr %place, i64 %whole, i32 {HUGE_PAGES})
+  br label %leave
+leave:
+  ret void
+}
+declare i32 @madvise(ptr, i64, i32)
+"""
+_HUGE = 2**21
+"""Bytes of a huge page."""
+_MADV_HUGEPAGE = 14
+"""Linux's number of the advice (madvise(2)); elsewhere none is given."""
+
 _HANDLER = """
 define ptr @handler(ptr %frame) {
 entry:
@@ -153,6 +185,7 @@ refuse:
   %error = call ptr @complaint(ptr %frame)
   ret ptr %error
 run:
+  {ADVISE}
   call void @invite(ptr %frame, ptr %state)
   call void @work(ptr %state)
   call void @wait(ptr %state)
@@ -184,7 +217,10 @@ def handler(width: int, float_type: str, columns: int, fixed: int, finals: int, 
         *((operands, 1 + number, kinds[kind], 1, ANY) for number, kind in enumerate(tables)),
     ]
     numbers = {"WIDTH": width, "WIDTH_LESS_1": width - 1, "COUNT": len(buffers), "OPERANDS": 1 + len(tables)}
-    text = frame.ACCESS + frame.ANSWER + frame.READ + frame.COMPLAINT + _WORK + _INVITE + _HANDLER
+    numbers["ROW_BYTES"] = columns * (8 if float_type == "double" else 4)
+    advised = sys.platform == "linux"
+    run = _HANDLER.replace("{ADVISE}", "call void @advise(ptr %state)" if advised else "; no advice")
+    text = frame.ACCESS + frame.ANSWER + frame.READ + frame.COMPLAINT + _WORK + _INVITE + _ADVISE * advised + run
     return _filled(text, numbers | _constants(len(buffers))) + _globals(buffers)
 
 
@@ -195,6 +231,10 @@ def _constants(buffers: int) -> dict[str, int]:
         **slots,
         **{f"{name}_BYTE": 8 * slot for name, slot in slots.items()},
         "BUFFERS": BUFFERS,
+        "SAMPLES": BUFFERS + 3,
+        "HUGE_LESS_1": _HUGE - 1,
+        "HUGE_MASK": -_HUGE,
+        "HUGE_PAGES": _MADV_HUGEPAGE,
         "STATE_BYTES": 8 * (BUFFERS + 3 * buffers),
         "TABLES": TABLES,
         "FEW_BLOCKS": FEW_BLOCKS,

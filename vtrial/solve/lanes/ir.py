@@ -1,4 +1,4 @@
-"""Writes LLVM IR for values that live in the lanes of a SIMD register."""
+"""Writes LLVM IR for values that live in the lanes of a SIMD register, or for plain scalars: one lane."""
 
 import math
 import struct
@@ -32,7 +32,7 @@ def _literal(number: bool | int | float, type: str) -> str:
 
 
 class Builder:
-    """Collects instructions; `width` lanes to a value."""
+    """Collects instructions; `width` lanes to a value, and no vectors at all where that is 1."""
 
     def __init__(self, width: int):
         self.width = width
@@ -43,11 +43,12 @@ class Builder:
 
     def vector(self, type: str) -> str:
         """Return the LLVM type of a value whose lanes are of `type`."""
-        return f"<{self.width} x {type}>"
+        return type if self.width == 1 else f"<{self.width} x {type}>"
 
     def suffix(self, type: str) -> str:
         """Return how an intrinsic's name spells the vector of `type`."""
-        return f"v{self.width}{_SUFFIX.get(type, type)}"
+        lanes = "" if self.width == 1 else f"v{self.width}"
+        return lanes + _SUFFIX.get(type, type)
 
     def typed(self, value: Value) -> str:
         """Return the operand with its type before it."""
@@ -76,11 +77,14 @@ class Builder:
         """Return the same number in every lane."""
         key = (type, _literal(number, type))
         if key not in self._constants:
-            self._constants[key] = Value(f"splat ({type} {key[1]})", type, number)
+            text = key[1] if self.width == 1 else f"splat ({type} {key[1]})"
+            self._constants[key] = Value(text, type, number)
         return self._constants[key]
 
     def splat(self, scalar: str, type: str) -> Value:
         """Return a scalar that is known only when the kernel runs, in every lane."""
+        if self.width == 1:
+            return Value(scalar, type)
         vector = self.vector(type)
         first = self.scalar(f"insertelement {vector} poison, {type} {scalar}, i32 0")
         zeros = f"<{self.width} x i32> zeroinitializer"
@@ -88,6 +92,8 @@ class Builder:
 
     def lanes(self) -> Value:
         """Return 0, 1, 2, ..."""
+        if self.width == 1:
+            return self.constant(0, "i64")
         return Value("<" + ", ".join(f"i64 {lane}" for lane in range(self.width)) + ">", "i64")
 
     def binary(self, operation: str, a: Value, b: Value, flags: str = "") -> Value:
@@ -181,6 +187,8 @@ class Builder:
 
     def any(self, mask: Value) -> str:
         """Return, as a scalar i1, whether a mask holds in any lane."""
+        if self.width == 1:
+            return mask.text
         name = f"@llvm.vector.reduce.or.{self.suffix('i1')}"
         self.declarations.add(f"declare i1 {name}({self.vector('i1')})")
         return self.scalar(f"call i1 {name}({self.typed(mask)})")
@@ -188,6 +196,8 @@ class Builder:
     def gather(self, pointer: str, index: Value, type: str) -> Value:
         """Load one number a lane from `pointer` plus `index` (i64)."""
         vector, places, mask = self.vector(type), self._places(pointer, index, type), self.constant(True, "i1")
+        if self.width == 1:
+            return self.value(f"load {type}, {places}", type)
         name = f"@llvm.masked.gather.{self.suffix(type)}.{self.suffix('ptr')}"
         self.declarations.add(f"declare {vector} {name}({self.vector('ptr')}, i32, {self.vector('i1')}, {vector})")
         return self.value(
@@ -197,9 +207,21 @@ class Builder:
     def scatter(self, value: Value, pointer: str, index: Value, mask: Value) -> None:
         """Store a value at `pointer` plus `index` (i64) in the lanes of `mask`."""
         vector, places = self.vector(value.type), self._places(pointer, index, value.type)
+        if self.width == 1:
+            return self._store(value, places, mask)
         name = f"@llvm.masked.scatter.{self.suffix(value.type)}.{self.suffix('ptr')}"
         self.declarations.add(f"declare void {name}({vector}, {self.vector('ptr')}, i32, {self.vector('i1')})")
         self.line(f"call void {name}({self.typed(value)}, {places}, i32 {_SIZE[value.type]}, {self.typed(mask)})")
+
+    def _store(self, value: Value, place: str, mask: Value) -> None:
+        """Store a scalar where `mask` holds, in a branch of its own."""
+        self._names += 1
+        write, after = f"write{self._names}", f"after{self._names}"
+        self.line(f"br i1 {mask.text}, label %{write}, label %{after}")
+        self.lines.append(f"{write}:")
+        self.line(f"store {self.typed(value)}, {place}")
+        self.line(f"br label %{after}")
+        self.lines.append(f"{after}:")
 
     def _places(self, pointer: str, index: Value, type: str) -> str:
         place = self.scalar(f"getelementptr {type}, ptr {pointer}, {self.typed(index)}")

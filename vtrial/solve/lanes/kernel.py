@@ -16,6 +16,7 @@ from vtrial.solve.lanes.emit import Emitter, Values, single, type_of
 from vtrial.solve.lanes.handler import BUFFERS, PERSONS, TABLES
 from vtrial.solve.lanes.ir import Builder, Value
 from vtrial.solve.lanes.program import Program, Step
+from vtrial.solve.lanes.schedule import scheduled
 
 _FIXED, _SAMPLES, _FINALS, _TABLES = (BUFFERS + 3 * number for number in range(TABLES + 1))
 """The state's slots: an address each, then the first dim of what is there, then the persons it is for."""
@@ -54,7 +55,7 @@ def trace(program: Program) -> Traced:
             raise TypeError(f"The program's '{what}' returns {len(given)} numbers instead of {expected}.")
         if any(one.shape for one in given):
             raise TypeError(f"The program's '{what}' returns arrays, not numbers.")
-    return Traced(init, step, emit, finish, jax.tree.leaves(carry))
+    return Traced(init, scheduled(step, left), emit, finish, jax.tree.leaves(carry))
 
 
 def _jaxpr(function: Callable, *arguments: Any) -> tuple[Any, Any]:
@@ -87,7 +88,8 @@ class Block:
         b.lines.append("loop:")
         phis = len(b.lines)
         kept = [Value(b.name(), value.type) for value in carry]
-        alive = Value(b.name(), "i1")
+        alone = b.width == 1
+        alive = b.constant(True, "i1") if alone else Value(b.name(), "i1")
         arrays = self._shaped(kept)
         results = emitter.jaxpr(self.traced.step, [*self.fixed, *arrays])
         count = len(arrays)
@@ -96,9 +98,11 @@ class Block:
         self._samples(emitter, b.both(alive, emit), row, results[count + 3 :])
         still = b.both(alive, active)
         b.line(f"br i1 {b.any(still)}, label %loop, label %leave")
+        changing = list(zip(kept, carry, moved, strict=True))
+        changing += [] if alone else [(alive, self.present, still)]
         b.lines[phis:phis] = [
             f"  {old.text} = phi {b.vector(old.type)} [{first.text}, %entry], [{later.text}, %latch]"
-            for old, first, later in zip([*kept, alive], [*carry, self.present], [*moved, still], strict=True)
+            for old, first, later in changing
         ]
         b.lines.append("leave:")
         self._finals(emitter.jaxpr(self.traced.finish, [*self.fixed, *self._shaped(moved)]))

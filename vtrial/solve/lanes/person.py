@@ -29,16 +29,16 @@ def happening(settings: Settings, events: EventTable) -> Settings:
     return settings._replace(dosed=events.filled or events.dosed, infused=events.infused, resets=resets)
 
 
-def uncompilable(model: AbstractModel, stiff: bool) -> str:
+def uncompilable(model: AbstractModel, stiff: bool, ptx: bool = False) -> str:
     """Say why a model cannot be had as a kernel, or its derivatives; nothing if it can.
 
-    Off a CPU JAX itself runs the program, whatever is in it.
+    Off a CPU JAX itself runs the program, whatever is in it, unless it is to be compiled as `ptx`.
     """
     try:
         found = equations(model)
     except TypeError:  # a model whose fields are arrays has no hash
         return f"Lane kernels need a model without arrays as fields, which {type(model).__name__} is not."
-    return refusal(found, stiff) if jax.default_backend() == "cpu" else ""
+    return refusal(found, stiff) if ptx or jax.default_backend() == "cpu" else ""
 
 
 def solved(

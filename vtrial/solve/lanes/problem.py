@@ -81,6 +81,8 @@ class Settings(NamedTuple):
     """Whether entries may reset; otherwise that table is not read."""
     varying: tuple[int, ...] = ()
     """Parameters whose value varies in time."""
+    ptx: bool = False
+    """Compile for an NVIDIA GPU where there is one; otherwise XLA runs the program there."""
 
     def kinds(self) -> tuple[str, ...]:
         """Return the kind of each table."""

@@ -28,7 +28,7 @@ class Lanes(AbstractSolver):
 
     The equations are traced to a jaxpr and compiled by LLVM, with steps, doses and samples in one loop; each person
     has a lane of the processor's vector registers and a step of its own. What cannot be compiled is left to `General`.
-    On other devices than a CPU the same program is run by XLA.
+    On other devices than a CPU the same program is run by XLA, or on an NVIDIA GPU compiled too if `ptx` says so.
     Source: Tsitouras 2011, doi:10.1016/j.camwa.2011.06.002; Steinebach 2023, doi:10.1007/s10543-023-00967-x.
     """
 
@@ -40,6 +40,8 @@ class Lanes(AbstractSolver):
     """Absolute tolerance of one step, in the unit of the states."""
     max_steps: int = eqx.field(static=True, default=100_000)
     """Most attempted steps of one person."""
+    ptx: bool = eqx.field(static=True, default=False)
+    """Compile for an NVIDIA GPU, one person a thread, instead of letting XLA run the program there."""
 
     def __check_init__(self):
         """Refuse tolerances and limits that cannot work."""
@@ -57,27 +59,27 @@ class Lanes(AbstractSolver):
             UserError: the model has system noise.
         """
         refuse_noise(model, "lane")
-        if reason := uncompilable(model, self.stiff):
+        if reason := uncompilable(model, self.stiff, self.ptx):
             _warn(type(model).__name__, reason)
             return self._general()(model, p, events)
-        return solved(model, p, events, self._settings(events), lambda table: self._steady(model, table))
+        return solved(model, p, events, happening(self._method(), events), lambda table: self._steady(model, table))
 
     def check(self, model: AbstractModel, p: Named) -> str:
         """Check that the rates are finite at the start, and say whether the model can be compiled."""
         refuse_noise(model, "lane")
-        if reason := uncompilable(model, self.stiff):
+        if reason := uncompilable(model, self.stiff, self.ptx):
             return f"{self._general().check(model, p)}, for it cannot be compiled: {reason}"
         self._general().check(model, p)
         method = "Rodas5P (stiff)" if self.stiff else "Tsit5 (explicit)"
-        how = "compiled for this processor" if jax.default_backend() == "cpu" else "run by XLA on this device"
+        elsewhere = "compiled for this GPU" if self.ptx else "run by XLA on this device"
+        how = "compiled for this processor" if jax.default_backend() == "cpu" else elsewhere
         return f"lane solver: {type(model).__name__} is integrated numerically with {method}, rtol {self.rtol:g}, {how}"
 
     def _general(self) -> General:
         return General(self.stiff, self.rtol, self.atol)
 
-    def _settings(self, events: EventTable) -> Settings:
-        method = Settings(self.stiff, self.rtol, self.atol, self.max_steps)
-        return happening(method, events)
+    def _method(self) -> Settings:
+        return Settings(self.stiff, self.rtol, self.atol, self.max_steps, ptx=self.ptx)
 
     def _steady(self, model: AbstractModel, events: EventTable):
         """Return the function that finds steady states."""
@@ -91,7 +93,7 @@ class Lanes(AbstractSolver):
 
     def _advance(self, model: AbstractModel, infused: tuple[int, ...]) -> Callable[..., Array]:
         """Return the function that advances states over an interval with constant input."""
-        settings = Settings(self.stiff, self.rtol, self.atol, self.max_steps, (), infused)
+        settings = self._method()._replace(dosed=(), infused=infused)
         names = tuple(model.parameters)
         lane = Lane(equations(model, seen=False), settings, (*range(len(names)), None, None, None))
         states = jnp.asarray(infused or (0,), jnp.int32)
