@@ -52,20 +52,22 @@ def sample_effects(
     draw: Values,
     factor: Float[Array, "effect effect"],
     levels: Levels,
-    centred: tuple[str, ...],
+    centred: Mapping[str, float],
 ) -> dict[str, Array]:
     """Sample the random effects of subjects and their occasions inside a NumPyro model.
 
-    An eta is sampled standardised (non-centred), or, if its parameter is in `centred`, as the subject's own value on
-    the parameter's scale around the typical one (site `CL_phi`), which suits subjects with many observations. Source:
-    Papaspiliopoulos, Roberts and Skold 2007, doi:10.1214/088342307000000014.
+    An eta is sampled standardised (non-centred), or, if its parameter is in `centred`, as the site `CL_phi`: with
+    weight 1 the subject's own value on the parameter's scale around the typical one, which suits subjects with many
+    observations; with less, partly so. With L the effect's SD given those before it, the site is normal with mean
+    w (typical value + mean given those before) and SD L^w. Source: Papaspiliopoulos, Roberts and Skold 2007,
+    doi:10.1214/088342307000000014.
 
     Args:
         population: the population.
         draw: its numbers, by site.
         factor: Cholesky factor of OMEGA.
         levels: of the data.
-        centred: names of parameters.
+        centred: weights w from 0 (as good as left out) to 1, by parameter.
 
     Returns:
         `CL_eta` [subject] and `CL_kappa` [subject, occasion], by site.
@@ -102,7 +104,7 @@ def _etas(
     draw: Values,
     factor: Float[Array, "effect effect"],
     subjects: int,
-    centred: tuple[str, ...],
+    centred: Mapping[str, float],
 ) -> dict[str, Array]:
     """Sample the etas one parameter after the other, each given those before it (the rows of the Cholesky factor)."""
     apart = [n for n in population.effects if n not in centred and population[n].degrees is None]
@@ -116,15 +118,48 @@ def _etas(
             law = population.standard(name).expand((subjects,))
             if name in centred:
                 location = population[name].scale.location(jnp.asarray(draw[name]))
-                shift = dist.transforms.AffineTransform(location + mean, factor[i, i])
-                around = dist.TransformedDistribution(law, shift)
-                eta = jnp.asarray(numpyro.sample(f"{name}_phi", around)) - location
-                z = (eta - mean) / factor[i, i]
+                middle, spread = centred[name] * (location + mean), factor[i, i] ** centred[name]
+                around = dist.TransformedDistribution(law, dist.transforms.AffineTransform(middle, spread))
+                z = (jnp.asarray(numpyro.sample(f"{name}_phi", around)) - middle) / spread
             else:
                 z = joint[:, apart.index(name)] if name in apart else jnp.asarray(numpyro.sample(f"{name}_raw", law))
-                eta = mean + factor[i, i] * z
             standard.append(z)
-            found[f"{name}_eta"] = eta
+            found[f"{name}_eta"] = mean + factor[i, i] * z
+    return found
+
+
+def sampled_sites(
+    population: Population,
+    draw: Values,
+    factor: Float[Array, "effect effect"],
+    latent: tuple[Float[Array, "subject latent"], Float[Array, "subject latent"]],
+    centred: Mapping[str, float],
+) -> dict[str, tuple[Array, Array]]:
+    """Return the sites that `sample_effects` samples where the standardised random effects are stated.
+
+    Args:
+        population: the population.
+        draw: its numbers, by site.
+        factor: Cholesky factor of OMEGA.
+        latent: standardised random effects, and their standard deviations given the population level.
+        centred: weights by parameter.
+
+    Returns:
+        By site, its value and its standard deviation given the population level.
+    """
+    (z, sd), count = latent, len(population.effects)
+    apart = [i for i, n in enumerate(population.effects) if n not in centred and population[n].degrees is None]
+    found = {RAW: (z[:, apart], sd[:, apart])} if apart else {}
+    for i, name in enumerate(population.effects):
+        if name in centred:
+            location = population[name].scale.location(jnp.asarray(draw[name]))
+            middle, spread = location + z[:, :i] @ factor[i, :i], factor[i, i] ** centred[name]
+            found[f"{name}_phi"] = centred[name] * middle + spread * z[:, i], spread * sd[:, i]
+        elif i not in apart:
+            found[f"{name}_raw"] = z[:, i], sd[:, i]
+    if population.occasion_effects:
+        shape = (len(z), -1, len(population.occasion_effects))
+        found[KAPPA_RAW] = z[:, count:].reshape(shape), sd[:, count:].reshape(shape)
     return found
 
 
