@@ -19,11 +19,11 @@ class CrossChain(AbstractMarkovChain):
 
     chains: int = eqx.field(static=True, default=16)
     """How many chains."""
-    warmup: int = eqx.field(static=True, default=600)
+    warmup: int = eqx.field(static=True, default=400)
     """Warm-up iterations of each chain; dropped."""
     draws: int = eqx.field(static=True, default=400)
     """Draws kept of each chain."""
-    target_accept: float = eqx.field(static=True, default=0.8)
+    target_accept: float = eqx.field(static=True, default=0.9)
     """Harmonic mean of the acceptance probabilities of all chains that the step size is tuned to."""
     max_steps: int = eqx.field(static=True, default=1000)
     """At most so many leapfrog steps an iteration."""

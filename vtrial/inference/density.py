@@ -64,12 +64,12 @@ class UnconstrainedDensity:
         alike = {name: t for name, (t, shape) in self.sites.items() if isinstance(t, FromZero) and not shape}
         values, size = {}, jnp.zeros(())
         if alike:
-            whole, x = FromZero(np.array([t.scale for t in alike.values()])), jnp.stack([point[n] for n in alike])
+            whole, x = FromZero(jnp.array([t.scale for t in alike.values()])), jnp.stack([point[n] for n in alike])
             y = whole(x)
             values, size = dict(zip(alike, y, strict=True)), whole.log_abs_det_jacobian(x, y).sum()
         for name, (transform, _) in self.sites.items():
             if name not in alike:
-                values[name] = transform(point[name])
+                values[name] = jnp.asarray(transform(point[name]))
                 size = size + jnp.sum(transform.log_abs_det_jacobian(point[name], values[name]))
         return values, size
 

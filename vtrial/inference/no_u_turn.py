@@ -80,16 +80,6 @@ class Branch(NamedTuple):
     diverging: Bool[Array, ""]
 
 
-class Tree(NamedTuple):
-    """All leaves so far, between two ends."""
-
-    left: Place
-    right: Place
-    branch: Branch
-    depth: Int[Array, ""]
-    luck: "Luck"
-
-
 class Luck(NamedTuple):
     """The random numbers of one tree, drawn many at once: one at a time they would cost more than the leaves."""
 
@@ -111,9 +101,14 @@ class Luck(NamedTuple):
         return self._replace(leaves=jax.lax.cond(fresh, draw, lambda: self.leaves))
 
 
-def _luck(key: Key[Array, ""], max_depth: int) -> Luck:
-    first = jax.random.uniform(key, (2 * max_depth + _BLOCK,))
-    return Luck(key, first[:max_depth], first[max_depth : 2 * max_depth], first[2 * max_depth :])
+class Tree(NamedTuple):
+    """All leaves so far, between two ends."""
+
+    left: Place
+    right: Place
+    branch: Branch
+    depth: Int[Array, ""]
+    luck: Luck
 
 
 class Marks(NamedTuple):
@@ -189,6 +184,15 @@ def _leap(both: Callable[[Array], tuple[Array, Array]], mass: Mass, at: Place, s
     return Place(x, half - 0.5 * size * mass.gather(gradient[None])[0], gradient, potential)
 
 
+def _luck(key: Key[Array, ""], max_depth: int) -> Luck:
+    first = jax.random.uniform(key, (2 * max_depth + _BLOCK,))
+    return Luck(key, first[:max_depth], first[max_depth : 2 * max_depth], first[2 * max_depth :])
+
+
+def _chosen(first: Bool[Array, ""], a: Place, b: Place) -> Place:
+    return jax.tree.map(lambda x, y: jnp.where(first, x, y), a, b)
+
+
 def _energy(at: Place) -> Float[Array, ""]:
     energy = at.potential + 0.5 * (at.momentum**2).sum()
     return jnp.where(jnp.isfinite(energy), energy, jnp.inf)
@@ -206,11 +210,11 @@ def _explore(key: Key[Array, ""], begin: Place, leap: Leap, size: Float[Array, "
 
     def double(tree: Tree) -> Tree:
         right = tree.luck.sides[tree.depth] < 0.5
-        edge = jax.tree.map(lambda a, b: jnp.where(right, a, b), tree.right, tree.left)
+        edge = _chosen(right, tree.right, tree.left)
         new, luck = _grow(tree, edge, leap, jnp.where(right, size, -size), energy, max_depth)
-        ends = [jax.tree.map(lambda a, b, h=here: jnp.where(h, a, b), new.end, old)
-                for here, old in ((~right, tree.left), (right, tree.right))]
-        return Tree(*ends, _joined(luck.merges[tree.depth], tree.branch, new, *ends), tree.depth + 1, luck)
+        first, last = _chosen(right, tree.left, new.end), _chosen(right, new.end, tree.right)
+        branch = _joined(luck.merges[tree.depth], tree.branch, new, first, last)
+        return Tree(first, last, branch, tree.depth + 1, luck)
 
     return jax.lax.while_loop(going, double, Tree(begin, begin, root, jnp.zeros((), int), _luck(key, max_depth)))
 

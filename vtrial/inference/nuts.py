@@ -14,14 +14,14 @@ _METHODS = ("auto", "sequential", "vectorized")
 
 
 class Nuts(AbstractMarkovChain):
-    """NumPyro's NUTS, its mass matrix dense over the population level and diagonal over the subjects.
+    """The no-U-turn sampler, its mass matrix dense over the population level and diagonal over the subjects.
 
-    Source: Hoffman and Gelman 2014, arXiv:1111.4246; Phan, Pradhan and Jankowiak 2019, arXiv:1912.11554.
+    Source: Hoffman and Gelman 2014, arXiv:1111.4246.
     """
 
     chains: int = eqx.field(static=True, default=4)
     """How many chains."""
-    warmup: int = eqx.field(static=True, default=1000)
+    warmup: int = eqx.field(static=True, default=500)
     """Warm-up iterations of each chain; dropped."""
     draws: int = eqx.field(static=True, default=1000)
     """Draws kept of each chain."""

@@ -1,5 +1,6 @@
 """How positive numbers that may be 0 are sampled: on a scale where 0 is far, but not too far."""
 
+import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
 from jaxtyping import Array, Float
@@ -17,8 +18,8 @@ class FromZero(Transform):
     the logarithm it falls off like an exponential, in whose long tail chains get lost.
     """
 
-    domain = constraints.real
-    codomain = constraints.positive
+    domain = constraints.real  # pyright: ignore[reportAssignmentType]
+    codomain = constraints.positive  # pyright: ignore[reportAssignmentType]
 
     def __init__(self, scale: float | Float[Array, "..."]):
         """Take the scale: about what y is expected to be."""
@@ -53,7 +54,7 @@ class FromZero(Transform):
 
 
 def _soft(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    return jnp.maximum(-x, 0.0) + jnp.log1p(jnp.exp(-jnp.abs(x)))
+    return jax.nn.softplus(-x)
 
 
 def _rise(s: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -66,5 +67,5 @@ def transform_of(law: dist.Distribution) -> Transform:
     if isinstance(law, dist.HalfNormal):
         return FromZero(float(jnp.asarray(law.scale)))
     if isinstance(law, dist.FoldedDistribution):
-        return FromZero(float(jnp.asarray(law.base_dist.scale)))
+        return FromZero(float(jnp.asarray(law.base_dist.scale)))  # pyright: ignore[reportAttributeAccessIssue]
     return biject_to(law.support)
