@@ -1,4 +1,4 @@
-"""What a Laplace fit says of the joint density: where it is, and how wide."""
+"""What a Laplace fit says of the joint density: how wide it is."""
 
 from typing import NamedTuple
 
@@ -13,23 +13,21 @@ from vtrial.population import effects as random_effects
 
 
 class Guess(NamedTuple):
-    """A normal approximation of the joint density: the population level dense, the subjects independent of it."""
+    """The widths of the joint density: the population level's with its correlations, the subjects' given that."""
 
-    centre: Float[Array, " coordinate"]
     block: Float[Array, "dense dense"]
     """Covariance of the population level: the leading coordinates."""
     scale: Float[Array, " rest"]
     """Standard deviation of each subject's coordinates."""
 
 
-def guess(density: UnconstrainedDensity, statistical: StatisticalModel, data: Dataset, fit: Fit) -> Guess:
-    """Return what a fit says of the coordinates of the joint density."""
-    at = UnconstrainedDensity(statistical.population_level(data))
-    draw = at.constrain(at.point(jnp.asarray(fit.vector)))
-    latent = jnp.asarray(fit.latent), jnp.sqrt(jnp.asarray(fit.spread))
-    sites = random_effects.sampled_sites(
-        statistical.population, draw, statistical.population.factor(draw), latent, dict(statistical.centred)
-    )
-    own = [sites[name] for name in density.order if name not in density.population]
-    value, sd = (jnp.concatenate([jnp.reshape(part[i], -1) for part in own]) for i in (0, 1))
-    return Guess(jnp.concatenate([jnp.asarray(fit.vector), value]), jnp.asarray(fit.covariance), sd)
+def guess(density: UnconstrainedDensity, statistical: StatisticalModel, data: Dataset, fit: Fit) -> Guess | None:
+    """Return what a fit says of the coordinates of the joint density; None where it has no width."""
+    population, level = statistical.population, UnconstrainedDensity(statistical.population_level(data))
+    factor = population.factor(level.constrain(level.point(jnp.asarray(fit.vector))))
+    spread = jnp.sqrt(jnp.asarray(fit.spread))
+    sites = random_effects.sampled_spread(population, factor, spread, dict(statistical.centred))
+    own = [jnp.reshape(sites[name], -1) for name in density.order if name not in density.population]
+    found = Guess(jnp.asarray(fit.covariance), jnp.concatenate(own))
+    sound = bool(jnp.isfinite(found.block).all() & (found.scale > 0).all())
+    return found if sound else None

@@ -128,38 +128,30 @@ def _etas(
     return found
 
 
-def sampled_sites(
+def sampled_spread(
     population: Population,
-    draw: Values,
     factor: Float[Array, "effect effect"],
-    latent: tuple[Float[Array, "subject latent"], Float[Array, "subject latent"]],
+    spread: Float[Array, "subject latent"],
     centred: Mapping[str, float],
-) -> dict[str, tuple[Array, Array]]:
-    """Return the sites that `sample_effects` samples where the standardised random effects are stated.
+) -> dict[str, Array]:
+    """Return the standard deviation of each site that `sample_effects` samples, given the population level.
 
     Args:
         population: the population.
-        draw: its numbers, by site.
         factor: Cholesky factor of OMEGA.
-        latent: standardised random effects, and their standard deviations given the population level.
+        spread: that of the standardised random effects.
         centred: weights by parameter.
-
-    Returns:
-        By site, its value and its standard deviation given the population level.
     """
-    (z, sd), count = latent, len(population.effects)
+    count = len(population.effects)
     apart = [i for i, n in enumerate(population.effects) if n not in centred and population[n].degrees is None]
-    found = {RAW: (z[:, apart], sd[:, apart])} if apart else {}
+    found = {RAW: spread[:, np.array(apart)]} if apart else {}
     for i, name in enumerate(population.effects):
         if name in centred:
-            location = population[name].scale.location(jnp.asarray(draw[name]))
-            middle, spread = location + z[:, :i] @ factor[i, :i], factor[i, i] ** centred[name]
-            found[f"{name}_phi"] = centred[name] * middle + spread * z[:, i], spread * sd[:, i]
+            found[f"{name}_phi"] = factor[i, i] ** centred[name] * spread[:, i]
         elif i not in apart:
-            found[f"{name}_raw"] = z[:, i], sd[:, i]
+            found[f"{name}_raw"] = spread[:, i]
     if population.occasion_effects:
-        shape = (len(z), -1, len(population.occasion_effects))
-        found[KAPPA_RAW] = z[:, count:].reshape(shape), sd[:, count:].reshape(shape)
+        found[KAPPA_RAW] = spread[:, count:].reshape(len(spread), -1, len(population.occasion_effects))
     return found
 
 
