@@ -34,9 +34,9 @@ class StatisticalModel(eqx.Module):
     solver: AbstractSolver
     noise: Mapping[str, AbstractNoise]
     """By output."""
-    centred: tuple[str, ...] = eqx.field(static=True, default=())
-    """Parameters whose etas are sampled centred, see `vtrial.population.effects`; this changes how well samplers work,
-    not the posterior."""
+    centred: tuple[tuple[str, float], ...] = eqx.field(static=True, default=())
+    """Parameters whose etas are sampled centred, and how far (1: wholly), see `vtrial.population.effects`; this changes
+    how well samplers work, not the posterior."""
 
     def joint(self, data: Dataset) -> Callable[[], None]:
         """Return the NumPyro model of a dataset.
@@ -48,7 +48,7 @@ class StatisticalModel(eqx.Module):
 
         def numpyro_model() -> None:
             draw, factor = population_level()
-            draw = draw | random_effects.sample_effects(self.population, draw, factor, levels, self.centred)
+            draw = draw | random_effects.sample_effects(self.population, draw, factor, levels, dict(self.centred))
             p = self.same_subjects(draw, data)
             for site, value in self.individual_values(draw, data).items():
                 numpyro.deterministic(site, value)
@@ -295,11 +295,11 @@ class StatisticalModel(eqx.Module):
         return {site: prior for site, prior in self.every_prior().items() if not isinstance(prior, Fixed)}
 
     def starts(self) -> dict[str, float]:
-        """Return where chains start, by site: prior medians, and typical values for centred subjects."""
+        """Return where chains start, by site: prior medians, and what these make typical of centred subjects."""
         found = {site: prior.centre() for site, prior in self.priors().items()}
-        for name in self.centred:
+        for name, weight in self.centred:
             parameter = self.population[name]
-            found[f"{name}_phi"] = float(parameter.scale.location(jnp.asarray(parameter.prior.centre())))
+            found[f"{name}_phi"] = weight * float(parameter.scale.location(jnp.asarray(parameter.prior.centre())))
         return found | {n + MISSING: prior.centre() for n, prior in self.population.missing.items()}
 
     def units(self) -> dict[str, str]:

@@ -12,6 +12,8 @@ from jax.scipy.special import logsumexp
 from tests.helpers import theophylline
 from vtrial.errors import UserError
 from vtrial.inference.centring import centred, check_centring
+from vtrial.inference.density import UnconstrainedDensity
+from vtrial.inference.guess import guess
 from vtrial.inference.marginal import Marginal, first_look
 from vtrial.solve import Lanes
 
@@ -76,15 +78,36 @@ def test_importance_sampling_gives_the_exact_likelihood(interaction, data):
     np.testing.assert_array_less(np.abs(found - exact), 4 * relative)
 
 
-def test_centring_follows_the_information(model, data, caplog):
-    """KA of subjects sampled eleven times is well known; VC, which hardly varies between them, is not."""
-    with caplog.at_level("INFO"):
-        chosen = centred(model, data, "auto").centred
-    assert "KA" in chosen
-    assert "VC" not in chosen
-    assert "eta of KA: centred" in caplog.text
-    assert centred(model, data, "all").centred == ("CL", "VC", "KA")
-    assert centred(model, data, "none").centred == ()
+@pytest.fixture(scope="module")
+def chosen(model, data):
+    return centred(model, data, "auto")
+
+
+def test_centring_follows_the_information(chosen, model, data):
+    """KA of subjects sampled eleven times is well known; VC, which hardly varies between them, is less so."""
+    weight = dict(chosen[0].centred)
+    assert 0.5 < weight["VC"] < 0.8 < weight["KA"] < 1.0
+    assert weight["KA"] == pytest.approx(1.0 - chosen[1].spread[:, 2].mean(), abs=0.005)
+    assert centred(model, data, "all")[0].centred == (("CL", 1.0), ("VC", 1.0), ("KA", 1.0))
+    assert centred(model, data, "none") == (model, None)
+
+
+def test_the_guess_has_the_curvature_of_the_joint_density(chosen, data):
+    """Of the first subject's three coordinates, by differences; the fit takes expected for observed information."""
+    statistical, fit = chosen
+    density, at = UnconstrainedDensity(statistical.joint(data)), Marginal(statistical, data, "interaction")
+    draw = {n: np.asarray(v) for n, v in at.draw(jnp.asarray(fit.vector)).items()}
+    point = density.point(jnp.concatenate([fit.vector, np.zeros(density.size - len(fit.vector))]))
+    for i, (name, w) in enumerate(statistical.centred):
+        point[f"{name}_phi"] = jnp.asarray(w * np.log(draw[name]) + draw[f"{name}_iiv"] ** w * fit.latent[:, i])
+    x, people, n = density.vector(point), len(data.subjects), density.dense
+    own = n + people * np.arange(3)
+    sides = 1e-4 * np.eye(density.size)[own]
+    rows = [(density.slope(x + side)[1] - density.slope(x - side)[1])[own] / 2e-4 for side in sides]
+    wanted = np.sqrt(np.diag(np.linalg.inv(np.stack(rows))))
+    found = guess(density, statistical, data, fit)
+    np.testing.assert_allclose(found.scale[own - n], wanted, rtol=0.2)
+    np.testing.assert_array_equal(found.block, fit.covariance)
 
 
 def test_the_maximum_has_no_slope(interaction):

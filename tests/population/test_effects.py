@@ -106,7 +106,7 @@ def density(p, centred, values, levels):
 
 @pytest.mark.parametrize("blocks", [None, [["CL", "E0"]]])
 def test_centred_and_not_are_the_same_distribution(blocks):
-    """The density of centred etas is that of the standardised ones over the Jacobian: the product of L's diagonal."""
+    """The density of etas centred by w is that of the standardised ones over the Jacobian: L's diagonal to the w."""
     p = population(correlation=2.0, blocks=blocks)
     levels = random_effects.levels(p, COVARIATES, 3)
     names = ("CL", "VC", "E0") if blocks is None else ("CL", "E0")
@@ -116,17 +116,20 @@ def test_centred_and_not_are_the_same_distribution(blocks):
     factor = np.asarray(p.factor({n: jnp.asarray(v) for n, v in draw.items()}))
     raw = np.random.default_rng(1).normal(size=(3, 3))
     common = draw | {"kappa_raw": np.zeros((3, 3, 2)), "VC_study_raw": np.zeros(2)}
-    plain, etas = density(p, (), common | {"eta_raw": raw}, levels)
+    plain, etas = density(p, {}, common | {"eta_raw": raw}, levels)
     eta = raw @ factor.T
     for i, name in enumerate(p.effects):
         np.testing.assert_allclose(etas[f"{name}_eta"], eta[:, i], rtol=1e-12, atol=1e-14)
     location = {"CL": np.log(draw["CL"]), "VC": np.log(draw["VC"]), "E0": draw["E0"]}
-    for centred in (("CL", "VC", "E0"), ("VC",), ("CL", "E0")):
-        phi = {f"{n}_phi": location[n] + eta[:, p.effects.index(n)] for n in centred}
+    for centred in ({"CL": 1.0, "VC": 1.0, "E0": 1.0}, {"VC": 0.7}, {"CL": 0.2, "E0": 1.0}):
+        phi = {}
+        for name, w in centred.items():
+            i = p.effects.index(name)
+            phi[f"{name}_phi"] = w * (location[name] + raw[:, :i] @ factor[i, :i]) + factor[i, i] ** w * raw[:, i]
         apart = [i for i, n in enumerate(p.effects) if n not in centred]
         values = common | phi | ({"eta_raw": raw[:, apart]} if apart else {})
         value, same = density(p, centred, values, levels)
-        jacobian = 3 * sum(np.log(factor[p.effects.index(n), p.effects.index(n)]) for n in centred)
+        jacobian = 3 * sum(w * np.log(factor[p.effects.index(n), p.effects.index(n)]) for n, w in centred.items())
         assert value == pytest.approx(plain - jacobian, rel=1e-12)
         for name in p.effects:
             np.testing.assert_allclose(same[f"{name}_eta"], etas[f"{name}_eta"], rtol=1e-10, atol=1e-12)

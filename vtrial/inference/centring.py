@@ -1,24 +1,17 @@
-"""Which random effects are sampled centred: decided for each parameter by how much a subject's own data say of it."""
+"""How far random effects are sampled centred: decided for each parameter by how much a subject's own data say of it."""
 
 import dataclasses
 import logging
 
-import numpy as np
-
 from vtrial.data import Dataset
 from vtrial.errors import UserError, nearest
-from vtrial.inference.marginal import Marginal, first_look
+from vtrial.inference.marginal import Fit, Marginal, first_look
 from vtrial.likelihood import StatisticalModel
 
 log = logging.getLogger(__name__)
 
-_RICH = 0.2
-"""Centred where the data leave less than this share of the variance of a subject's effect, on average over subjects.
-
-Half the variance is where both forms sample a normal effect equally well (Papaspiliopoulos, Roberts and Skold 2007,
-doi:10.1214/088342307000000014); a smaller share keeps omegas whose posterior comes near 0, where the centred form has
-a funnel, out of it.
-"""
+_LEAST = 0.1
+"""An effect that would be centred less is not centred at all: it is then the cheapest."""
 _RULES = ("auto", "none", "all")
 
 
@@ -32,29 +25,40 @@ def check_centring(rule: str) -> None:
         raise UserError(f"inference.centring is '{rule}'. {nearest(rule, _RULES)}")
 
 
-def centred(statistical: StatisticalModel, data: Dataset, rule: str) -> StatisticalModel:
-    """Return the model with the parameters to be sampled centred: the same posterior, better or worse to sample.
+def centred(statistical: StatisticalModel, data: Dataset, rule: str) -> tuple[StatisticalModel, Fit | None]:
+    """Return the model with random effects to be sampled centred: the same posterior, better or worse to sample.
+
+    A normal effect of which the data leave the share 1 - w of its variance is independent of its mean where it is
+    centred by w (Papaspiliopoulos, Roberts and Skold 2007, doi:10.1214/088342307000000014).
 
     Args:
         statistical: the model.
         data: the observed data.
         rule: `all`, `none`, or `auto`, which takes a Laplace fit to see what the data leave open.
+
+    Returns:
+        The model, and that fit; None if there is none.
     """
-    if rule == "none" or not statistical.population.effects:
-        return statistical
-    chosen = statistical.population.effects if rule == "all" else _by_information(statistical, data)
-    return dataclasses.replace(statistical, centred=chosen)
-
-
-def _by_information(statistical: StatisticalModel, data: Dataset) -> tuple[str, ...]:
     effects = statistical.population.effects
+    if rule == "none" or not effects:
+        return statistical, None
+    if rule == "all":
+        return dataclasses.replace(statistical, centred=tuple((name, 1.0) for name in effects)), None
     try:
         fit = first_look(Marginal(statistical, data, "interaction"))
     except UserError as error:
         log.warning("           no parameter is sampled centred, for the Laplace fit that decides failed: %s", error)
-        return ()
-    left = fit.spread[:, : len(effects)].mean(0)
-    for name, share in zip(effects, left, strict=True):
-        form = "centred" if share < _RICH else "non-centred"
-        log.info("           eta of %s: %s (the data leave %.0f %% of its variance)", name, form, 100 * share)
-    return tuple(np.array(effects)[left < _RICH].tolist())
+        return statistical, None
+    return dataclasses.replace(statistical, centred=_weights(effects, fit)), fit
+
+
+def _weights(effects: tuple[str, ...], fit: Fit) -> tuple[tuple[str, float], ...]:
+    """Return how far each effect is centred, on average over subjects."""
+    found = []
+    for name, left in zip(effects, fit.spread[:, : len(effects)].mean(0), strict=True):
+        weight = round(1.0 - float(left), 2)
+        form = f"centred by {weight:.2f}" if weight >= _LEAST else "non-centred"
+        log.info("           eta of %s: %s (the data leave %.0f %% of its variance)", name, form, 100 * left)
+        if weight >= _LEAST:
+            found.append((name, weight))
+    return tuple(found)

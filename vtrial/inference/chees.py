@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float, Int, Key
 from numpyro.infer.hmc_util import dual_averaging
 
 from vtrial.inference.density import Point, UnconstrainedDensity
+from vtrial.inference.guess import Guess
+from vtrial.inference.metric import Mass, Moments, first_mass, no_moments
 from vtrial.inference.walk import Draw, Kernel
 
 _DIVERGENCE = 1000.0
@@ -30,39 +31,6 @@ _BURN = 10
 """Iterations before anything is learnt of mass and length: the chains still run to the typical set."""
 
 _begin_step, _next_step = dual_averaging()
-
-
-class Mass(NamedTuple):
-    """A covariance of the coordinates as its square root: a dense block first, a diagonal after it."""
-
-    block: Float[Array, "dense dense"]
-    """Lower Cholesky factor."""
-    scale: Float[Array, " rest"]
-
-    def spread(self, r: Float[Array, "chain coordinate"]) -> Float[Array, "chain coordinate"]:
-        """Multiply by the root."""
-        n = len(self.block)
-        return jnp.concatenate([r[:, :n] @ self.block.T, r[:, n:] * self.scale[None]], axis=1)
-
-    def gather(self, g: Float[Array, "chain coordinate"]) -> Float[Array, "chain coordinate"]:
-        """Multiply by the transpose of the root."""
-        n = len(self.block)
-        return jnp.concatenate([g[:, :n] @ self.block, g[:, n:] * self.scale[None]], axis=1)
-
-    def whiten(self, x: Float[Array, "chain coordinate"]) -> Float[Array, "chain coordinate"]:
-        """Multiply by the inverse of the root."""
-        n = len(self.block)
-        dense = solve_triangular(self.block, x[:, :n].T, lower=True).T
-        return jnp.concatenate([dense, x[:, n:] / self.scale[None]], axis=1)
-
-
-class Moments(NamedTuple):
-    """Mean and covariance of all chains, the past slowly forgotten."""
-
-    weight: Float[Array, ""]
-    mean: Float[Array, " coordinate"]
-    block: Float[Array, "dense dense"]
-    square: Float[Array, " rest"]
 
 
 class Length(NamedTuple):
@@ -102,19 +70,23 @@ class Trajectory(NamedTuple):
 
 
 def kernel(
-    density: UnconstrainedDensity, *, warmup: int, target_accept: float, max_steps: int, dense_mass: bool
+    density: UnconstrainedDensity,
+    *,
+    warmup: int,
+    target_accept: float,
+    max_steps: int,
+    dense_mass: bool,
+    guess: Guess | None,
 ) -> Kernel:
     """Return the sampler of all chains of a density."""
     dense = density.dense if dense_mass else 0
     watched = density.dense or density.size
+    mass = first_mass(density.size, dense, guess)
     both = jax.vmap(jax.value_and_grad(lambda v: density.potential(density.point(v))))
 
     def init(each: Key[Array, " chain"], points: Point) -> State:
         x = jax.vmap(density.vector)(points)
-        zero, rest = jnp.zeros(()), x.shape[1] - dense
-        # A tenth of a unit in every coordinate: chains start close together, and priors are about that wide.
-        mass = Mass(0.1 * jnp.eye(dense), jnp.full(rest, 0.1))
-        moments = Moments(zero, x.mean(0), jnp.zeros((dense, dense)), jnp.zeros(rest))
+        zero, moments = jnp.zeros(()), no_moments(x.mean(0), dense)
         begin = jnp.log(2.0 * _LENGTHS[0])
         length = Length(begin, begin, zero, zero)
         first = jnp.zeros((), int)
@@ -134,8 +106,11 @@ def kernel(
         error = jnp.where(jnp.isfinite(after), after - before, jnp.inf)
         accept = jnp.minimum(1.0, jnp.exp(-error))
         taken = jax.random.uniform(chance, accept.shape) < accept
-        learnt = _learn(state, end, accept, size * steps, target_accept, watched)
-        keep = jax.tree.map(lambda new, old: jnp.where(learning, new, old), learnt, learnt_of(state))
+        keep = jax.lax.cond(
+            learning,
+            lambda: _learn(state, mass, end, accept, size * steps, target_accept, watched),
+            lambda: (state.step, state.length, state.moments, state.mass),
+        )
         x, gradient = (
             jnp.where(taken[:, None], new, old) for new, old in ((end.x, state.x), (end.gradient, state.gradient))
         )
@@ -151,11 +126,6 @@ def kernel(
         return new, (jax.vmap(density.point)(x), fields)
 
     return Kernel(init, step)
-
-
-def learnt_of(state: State) -> tuple[tuple[Array | float, ...], Length, Moments, Mass]:
-    """Return the part of the state that the warm-up tunes."""
-    return state.step, state.length, state.moments, state.mass
 
 
 def _halton(i: Int[Array, ""]) -> Float[Array, ""]:
@@ -178,14 +148,15 @@ def _integrate(both, state: State, r: Array, size: Array, steps: Array) -> Traje
 
 
 def _learn(
-    state: State, end: Trajectory, accept: Array, time: Array, target: float, watched: int
+    state: State, first: Mass, end: Trajectory, accept: Array, time: Array, target: float, watched: int
 ) -> tuple[tuple[Array | float, ...], Length, Moments, Mass]:
     """Return what all chains together have learnt: step size, trajectory length, moments and mass."""
     harmonic = 1.0 / jnp.mean(1.0 / jnp.maximum(accept, 1e-3))
     step = _next_step(target - harmonic, state.step)
     length = _lengthen(state, end, accept, time, watched)
-    moments = _gather_moments(state.moments, state.x, state.iteration)
-    mass = _mass(moments, state.mass)
+    # The memory reaches back over a fraction of the iterations.
+    moments = state.moments.with_draws(state.x, 1.0 - 1.0 / (10.0 + 0.3 * state.iteration))
+    mass = moments.mass(first, state.mass)
     late = state.iteration >= _BURN
     length, mass = jax.tree.map(lambda a, b: jnp.where(late, a, b), (length, mass), (state.length, state.mass))
     return step, length, moments, mass
@@ -211,23 +182,3 @@ def _lengthen(state: State, end: Trajectory, accept: Array, time: Array, watched
     log = jnp.clip(old.log + _LEARNING * slope, *(math.log(bound) for bound in _LENGTHS))
     share = jnp.maximum(1.0 / number, 0.01)
     return Length(log, (1 - share) * old.average + share * log, gain, level)
-
-
-def _gather_moments(old: Moments, x: Array, iteration: Array) -> Moments:
-    """Add all chains to the moments; the memory reaches back over a fraction of the iterations."""
-    forget = 1.0 - 1.0 / (10.0 + 0.3 * iteration)
-    weight = forget * old.weight + len(x)
-    away = x - old.mean[None]
-    mean = old.mean + away.sum(0) / weight
-    now, n = x - mean[None], len(old.block)
-    block = forget * old.block + away[:, :n].T @ now[:, :n]
-    return Moments(weight, mean, (block + block.T) / 2, forget * old.square + (away[:, n:] * now[:, n:]).sum(0))
-
-
-def _mass(moments: Moments, old: Mass) -> Mass:
-    """Return the square root of the covariance, shrunk a little towards a thousandth as Stan does."""
-    share = moments.weight / (moments.weight + 5.0)
-    block = share * moments.block / moments.weight + (1 - share) * 1e-3 * jnp.eye(len(moments.block))
-    root = jnp.linalg.cholesky(block)
-    root = jnp.where(jnp.isfinite(root).all(), root, old.block)
-    return Mass(root, jnp.sqrt(share * moments.square / moments.weight + (1 - share) * 1e-3))

@@ -5,6 +5,7 @@ import equinox as eqx
 from vtrial.errors import UserError
 from vtrial.inference import chees
 from vtrial.inference.density import UnconstrainedDensity
+from vtrial.inference.guess import Guess
 from vtrial.inference.mcmc import AbstractMarkovChain
 from vtrial.inference.walk import Kernel
 
@@ -18,11 +19,11 @@ class CrossChain(AbstractMarkovChain):
 
     chains: int = eqx.field(static=True, default=16)
     """How many chains."""
-    warmup: int = eqx.field(static=True, default=600)
+    warmup: int = eqx.field(static=True, default=400)
     """Warm-up iterations of each chain; dropped."""
     draws: int = eqx.field(static=True, default=400)
     """Draws kept of each chain."""
-    target_accept: float = eqx.field(static=True, default=0.8)
+    target_accept: float = eqx.field(static=True, default=0.9)
     """Harmonic mean of the acceptance probabilities of all chains that the step size is tuned to."""
     max_steps: int = eqx.field(static=True, default=1000)
     """At most so many leapfrog steps an iteration."""
@@ -43,7 +44,7 @@ class CrossChain(AbstractMarkovChain):
                 f"max_steps >= 1; got {self.chains}, {self.warmup}, {self.draws}, {self.max_steps}."
             )
 
-    def kernel(self, density: UnconstrainedDensity) -> Kernel:
+    def kernel(self, density: UnconstrainedDensity, guess: Guess | None = None) -> Kernel:
         """Return the sampler of a density."""
         return chees.kernel(
             density,
@@ -51,6 +52,7 @@ class CrossChain(AbstractMarkovChain):
             target_accept=self.target_accept,
             max_steps=self.max_steps,
             dense_mass=self.dense_mass,
+            guess=guess,
         )
 
     def settings(self) -> dict[str, float]:

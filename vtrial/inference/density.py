@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 from numpyro import handlers
-from numpyro.distributions import biject_to
 from numpyro.distributions.transforms import Transform
-from numpyro.infer.util import constrain_fn, potential_energy
+from numpyro.infer.util import log_density
 
 from vtrial import keys
+from vtrial.inference.scale import FromZero, transform_of
 
 type Point = dict[str, Array]
 """Values of the sampled sites on the unconstrained scale."""
@@ -43,7 +43,7 @@ class UnconstrainedDensity:
             for name, site in sites.items():
                 if site["type"] == "sample" and not site["is_observed"]:
                     with jax.ensure_compile_time_eval():  # limits of a support are numbers, not traces of them
-                        transform = biject_to(site["fn"].support)
+                        transform = transform_of(site["fn"])
                     self.sites[name] = (transform, transform.inverse_shape(jnp.shape(site["value"])))
                     if not site["cond_indep_stack"]:
                         self.population = (*self.population, name)
@@ -56,11 +56,29 @@ class UnconstrainedDensity:
 
     def _potential(self, point: Point) -> Float[Array, ""]:
         """Return minus the log density, up to a constant; compiled, and traced only once, as `potential`."""
-        return jnp.asarray(potential_energy(self._model, (), {}, point))
+        values, size = self._transformed(point)
+        return -jnp.asarray(log_density(self._model, (), {}, values)[0]) - size
+
+    def _transformed(self, point: Point) -> tuple[Point, Float[Array, ""]]:
+        """Return the sites in their own scale, and the log Jacobian; numbers of one kind all at once."""
+        alike = {name: t for name, (t, shape) in self.sites.items() if isinstance(t, FromZero) and not shape}
+        values, size = {}, jnp.zeros(())
+        if alike:
+            whole, x = FromZero(jnp.array([t.scale for t in alike.values()])), jnp.stack([point[n] for n in alike])
+            y = whole(x)
+            values, size = dict(zip(alike, y, strict=True)), whole.log_abs_det_jacobian(x, y).sum()
+        for name, (transform, _) in self.sites.items():
+            if name not in alike:
+                values[name] = jnp.asarray(transform(point[name]))
+                size = size + jnp.sum(transform.log_abs_det_jacobian(point[name], values[name]))
+        return values, size
 
     def constrain(self, point: Point) -> dict[str, Array]:
         """Return every site in its own scale, deterministic ones included."""
-        return constrain_fn(self._model, (), {}, point, return_deterministic=True)
+        values, _ = self._transformed(point)
+        sites = handlers.trace(handlers.substitute(handlers.seed(self._model, 0), values)).get_trace()
+        shown = {n: site["value"] for n, site in sites.items() if site["type"] == "deterministic"}
+        return values | shown
 
     def named(self, points: Mapping[str, Array | np.ndarray]) -> dict[str, np.ndarray]:
         """Return points [chain draw ...] of the sampled sites as every site in its own scale."""

@@ -18,6 +18,7 @@ from vtrial.inference.base import AbstractInference
 from vtrial.inference.centring import centred, check_centring
 from vtrial.inference.checkpoint import Checkpoint, identity
 from vtrial.inference.density import Point, UnconstrainedDensity
+from vtrial.inference.guess import Guess, guess
 from vtrial.inference.start import check_start, starts
 from vtrial.inference.walk import Clock, Kernel, Plan, walk
 from vtrial.likelihood import StatisticalModel
@@ -44,8 +45,8 @@ class AbstractMarkovChain(AbstractInference):
     """Random effects to sample centred: `auto` (those that the data say much of, by a Laplace fit), `none`, `all`."""
 
     @abstractmethod
-    def kernel(self, density: UnconstrainedDensity) -> Kernel:
-        """Return the sampler of a density."""
+    def kernel(self, density: UnconstrainedDensity, guess: Guess | None = None) -> Kernel:
+        """Return the sampler of a density, whose metric begins with a guess if there is one."""
 
     @abstractmethod
     def settings(self) -> dict[str, float]:
@@ -94,19 +95,21 @@ def sample(
     What was centred is in the attribute `centred` of `sample_stats`.
     """
     clock = clock or Clock()
-    statistical = centred(statistical, data, method.centring)
+    statistical, fit = centred(statistical, data, method.centring)
     density = UnconstrainedDensity(statistical.joint(data))
     like = {
         name: jax.ShapeDtypeStruct((method.chains, *shape), jnp.result_type(float))
         for name, (_, shape) in density.sites.items()
     }
 
+    guessed = None if fit is None else guess(density, statistical, data, fit)
+
     def begin() -> Point:
         chosen = {"chains": method.chains, "kind": method.start, "jitter": method.jitter}
         return starts(keys.named(key, "start"), density, statistical, data, **chosen)
 
     points, fields = walk(
-        method.kernel(density),
+        method.kernel(density, guessed),
         Plan(method.warmup, method.draws, density.population),
         keys.numbered(keys.named(key, "chains"), method.chains),
         begin,
@@ -120,5 +123,5 @@ def sample(
     )
     posterior = groups.posterior(density.named(points), statistical, data)
     stats = groups.sample_stats(fields)
-    stats.attrs |= {"centred": list(statistical.centred)} | method.settings()
+    stats.attrs |= {"centred": [f"{name} {weight:.0%}" for name, weight in statistical.centred]} | method.settings()
     return {schema.POSTERIOR: posterior, schema.SAMPLE_STATS: stats}

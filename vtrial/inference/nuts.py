@@ -2,27 +2,26 @@
 
 import equinox as eqx
 import jax
-from jaxtyping import Array
-from numpyro.infer.hmc import hmc
 
 from vtrial.errors import UserError, nearest
-from vtrial.inference.density import Point, UnconstrainedDensity
+from vtrial.inference import no_u_turn
+from vtrial.inference.density import UnconstrainedDensity
+from vtrial.inference.guess import Guess
 from vtrial.inference.mcmc import AbstractMarkovChain
 from vtrial.inference.walk import Kernel, one_after_the_other
 
-_FIELDS = ("diverging", "energy", "num_steps", "accept_prob", "potential_energy")
 _METHODS = ("auto", "sequential", "vectorized")
 
 
 class Nuts(AbstractMarkovChain):
-    """NumPyro's NUTS, its mass matrix dense over the population level and diagonal over the subjects.
+    """The no-U-turn sampler, its mass matrix dense over the population level and diagonal over the subjects.
 
-    Source: Hoffman and Gelman 2014, arXiv:1111.4246; Phan, Pradhan and Jankowiak 2019, arXiv:1912.11554.
+    Source: Hoffman and Gelman 2014, arXiv:1111.4246.
     """
 
     chains: int = eqx.field(static=True, default=4)
     """How many chains."""
-    warmup: int = eqx.field(static=True, default=1000)
+    warmup: int = eqx.field(static=True, default=500)
     """Warm-up iterations of each chain; dropped."""
     draws: int = eqx.field(static=True, default=1000)
     """Draws kept of each chain."""
@@ -51,25 +50,16 @@ class Nuts(AbstractMarkovChain):
         if self.chain_method not in _METHODS:
             raise UserError(f"inference.chain_method is '{self.chain_method}'. {nearest(self.chain_method, _METHODS)}")
 
-    def kernel(self, density: UnconstrainedDensity) -> Kernel:
+    def kernel(self, density: UnconstrainedDensity, guess: Guess | None = None) -> Kernel:
         """Return the sampler of a density."""
-        begin, go_on = hmc(density.potential, algo="NUTS")
-        block = [tuple(sorted(density.population))] if self.dense_mass and density.dense else False
-
-        def init(key: Array, point: Point):
-            return begin(
-                point,
-                self.warmup,
-                dense_mass=block,  # pyright: ignore[reportArgumentType]
-                target_accept_prob=self.target_accept,
-                max_tree_depth=self.max_tree_depth,
-                rng_key=key,
-            )
-
-        def step(state):
-            state = go_on(state)
-            return state, (state.z, {field: getattr(state, field) for field in _FIELDS})
-
+        init, step = no_u_turn.kernel(
+            density,
+            warmup=self.warmup,
+            target_accept=self.target_accept,
+            max_depth=self.max_tree_depth,
+            dense_mass=self.dense_mass,
+            guess=guess,
+        )
         side_by_side = self.chain_method == "vectorized" or (
             self.chain_method == "auto" and jax.default_backend() != "cpu"
         )

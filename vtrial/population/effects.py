@@ -53,20 +53,22 @@ def sample_effects(
     draw: Values,
     factor: Float[Array, "effect effect"],
     levels: Levels,
-    centred: tuple[str, ...],
+    centred: Mapping[str, float],
 ) -> dict[str, Array]:
     """Sample the random effects of subjects and their occasions inside a NumPyro model.
 
-    An eta is sampled standardised (non-centred), or, if its parameter is in `centred`, as the subject's own value on
-    the parameter's scale around the typical one (site `CL_phi`), which suits subjects with many observations. Source:
-    Papaspiliopoulos, Roberts and Skold 2007, doi:10.1214/088342307000000014.
+    An eta is sampled standardised (non-centred), or, if its parameter is in `centred`, as the site `CL_phi`: with
+    weight 1 the subject's own value on the parameter's scale around the typical one, which suits subjects with many
+    observations; with less, partly so. With L the effect's SD given those before it, the site is normal with mean
+    w (typical value + mean given those before) and SD L^w. Source: Papaspiliopoulos, Roberts and Skold 2007,
+    doi:10.1214/088342307000000014.
 
     Args:
         population: the population.
         draw: its numbers, by site.
         factor: Cholesky factor of OMEGA.
         levels: of the data.
-        centred: names of parameters.
+        centred: weights w from 0 (as good as left out) to 1, by parameter.
 
     Returns:
         `CL_eta` [subject] and `CL_kappa` [subject, occasion], by site.
@@ -103,7 +105,7 @@ def _etas(
     draw: Values,
     factor: Float[Array, "effect effect"],
     subjects: int,
-    centred: tuple[str, ...],
+    centred: Mapping[str, float],
 ) -> dict[str, Array]:
     """Sample the etas one parameter after the other, each given those before it (the rows of the Cholesky factor)."""
     apart = [n for n in population.effects if n not in centred and population[n].degrees is None]
@@ -117,15 +119,40 @@ def _etas(
             law = population.standard(name).expand((subjects,))
             if name in centred:
                 location = population[name].scale.location(jnp.asarray(draw[name]))
-                shift = dist.transforms.AffineTransform(location + mean, factor[i, i])
-                around = dist.TransformedDistribution(law, shift)
-                eta = jnp.asarray(numpyro.sample(f"{name}_phi", around)) - location
-                z = (eta - mean) / factor[i, i]
+                middle, spread = centred[name] * (location + mean), factor[i, i] ** centred[name]
+                around = dist.TransformedDistribution(law, dist.transforms.AffineTransform(middle, spread))
+                z = (jnp.asarray(numpyro.sample(f"{name}_phi", around)) - middle) / spread
             else:
                 z = joint[:, apart.index(name)] if name in apart else jnp.asarray(numpyro.sample(f"{name}_raw", law))
-                eta = mean + factor[i, i] * z
             standard.append(z)
-            found[f"{name}_eta"] = eta
+            found[f"{name}_eta"] = mean + factor[i, i] * z
+    return found
+
+
+def sampled_spread(
+    population: Population,
+    factor: Float[Array, "effect effect"],
+    spread: Float[Array, "subject latent"],
+    centred: Mapping[str, float],
+) -> dict[str, Array]:
+    """Return the standard deviation of each site that `sample_effects` samples, given the population level.
+
+    Args:
+        population: the population.
+        factor: Cholesky factor of OMEGA.
+        spread: that of the standardised random effects.
+        centred: weights by parameter.
+    """
+    count = len(population.effects)
+    apart = [i for i, n in enumerate(population.effects) if n not in centred and population[n].degrees is None]
+    found = {RAW: spread[:, np.array(apart)]} if apart else {}
+    for i, name in enumerate(population.effects):
+        if name in centred:
+            found[f"{name}_phi"] = factor[i, i] ** centred[name] * spread[:, i]
+        elif i not in apart:
+            found[f"{name}_raw"] = spread[:, i]
+    if population.occasion_effects:
+        found[KAPPA_RAW] = spread[:, count:].reshape(len(spread), -1, len(population.occasion_effects))
     return found
 
 
