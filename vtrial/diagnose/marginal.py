@@ -48,8 +48,7 @@ def subject_log_likelihood(
     if population.occasion_effects:
         kappa = effect[:, count:].reshape(shape)
         own |= {f"{name}_kappa": kappa[..., i] for i, name in enumerate(population.occasion_effects)}
-    whole = {**draw, **own}
-    return statistical.subject_log_likelihood(statistical.same_subjects(whole, data), whole, data)
+    return statistical.log_likelihood_given_effects({**draw, **own}, data)
 
 
 def _effects(

@@ -42,8 +42,10 @@ def centred(statistical: StatisticalModel, data: Dataset, rule: str) -> Statisti
     """
     if rule == "none" or not statistical.population.effects:
         return statistical
-    chosen = statistical.population.effects if rule == "all" else _by_information(statistical, data)
-    return dataclasses.replace(statistical, centred=chosen)
+    population = statistical.population
+    chosen = population.effects if rule == "all" else _by_information(statistical, data)
+    # A subject whose class is not known has no typical value to be centred on.
+    return dataclasses.replace(statistical, centred=tuple(n for n in chosen if n not in population.by_class))
 
 
 def _by_information(statistical: StatisticalModel, data: Dataset) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from vtrial.inference.checkpoint import Checkpoint
 from vtrial.inference.inner import CURVATURES
 from vtrial.inference.marginal import Fit, Marginal, first_look
 from vtrial.likelihood import StatisticalModel
+from vtrial.population.mixture import PROBABILITY
 
 _CHAINS = 4
 """Independent draws are laid out as chains, so that the health checks of a fit apply to them too."""
@@ -77,7 +78,7 @@ class Laplace(AbstractInference):
         fit = first_look(marginal)
         random = np.random.default_rng(np.asarray(jax.random.key_data(keys.named(key, "propose"))))
         law: Any = multivariate_t(fit.vector, fit.covariance, df=_TAILS, allow_singular=True)  # pyright: ignore
-        vectors = np.atleast_2d(law.rvs(self.proposals * _CHAINS * self.draws, random_state=random))
+        vectors = law.rvs(self.proposals * _CHAINS * self.draws, random_state=random).reshape(-1, len(fit.vector))
         each = keys.numbered(keys.named(key, "subjects"), len(vectors))
         weights, latent, prior = _weigh(marginal, each, vectors, fit, self.samples)
         subjects = np.asarray(logsumexp(jnp.asarray(weights), axis=2)) - np.log(self.samples)
@@ -86,7 +87,8 @@ class Laplace(AbstractInference):
         chosen = random.choice(len(vectors), _CHAINS * self.draws, p=outer)
         samples = _named(marginal, vectors[chosen], latent[chosen], self.draws)
         stats = _stats(outer, k, weights, data, fit)
-        return {schema.POSTERIOR: groups.posterior(samples, statistical, data), schema.SAMPLE_STATS: stats(self.draws)}
+        posterior = groups.posterior(keys.named(key, "classes"), samples, statistical, data)
+        return {schema.POSTERIOR: posterior, schema.SAMPLE_STATS: stats(self.draws)}
 
     def count(self) -> int | None:
         """Return chains times draws."""
@@ -126,7 +128,10 @@ def _named(marginal: Marginal, vectors: np.ndarray, latent: np.ndarray, draws: i
     def one(given):
         vector, own = given
         draw = marginal.inner.named(marginal.draw(vector), own)
-        return draw | marginal.statistical.individual_values(draw, marginal.data)
+        statistical, data = marginal.statistical, marginal.data
+        if statistical.population.mixture:
+            return draw | {PROBABILITY: jax.nn.softmax(statistical.class_log_likelihood(draw, data), axis=0).T}
+        return draw | statistical.individual_values(draw, data)
 
     found = jax.jit(lambda given: jax.lax.map(one, given, batch_size=250))((jnp.asarray(vectors), jnp.asarray(latent)))
     return {name: np.asarray(x).reshape(_CHAINS, draws, *x.shape[1:]) for name, x in found.items()}

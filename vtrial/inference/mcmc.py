@@ -118,7 +118,7 @@ def sample(
         "           compiling %.1f s, warm-up %.1f s and sampling %.1f s of CPU",
         *(clock.compiling, clock.warmup, clock.sampling),
     )
-    posterior = groups.posterior(density.named(points), statistical, data)
+    posterior = groups.posterior(keys.named(key, "classes"), density.named(points), statistical, data)
     stats = groups.sample_stats(fields)
     stats.attrs |= {"centred": list(statistical.centred)} | method.settings()
     return {schema.POSTERIOR: posterior, schema.SAMPLE_STATS: stats}
