@@ -59,6 +59,8 @@ def _fit(tree: xr.DataTree, output: str) -> dict[str, Any]:
         "residuals": goodness.residuals(tree, output),
         "individual": individual.individual_fits(tree, output),
         "visual": checks.visual(tree, output),
+        "categories": checks.categories(tree, output),
+        "survival": checks.survival(tree, output),
         "predictive": checks.predictive(tree, output),
     }
 
