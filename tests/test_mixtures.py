@@ -100,12 +100,13 @@ def quadrature():
 
 
 SLOW = [
+    pytest.param(Laplace(draws=200, samples=16), marks=pytest.mark.slow, id="laplace"),
     pytest.param(Nuts(chains=4, warmup=300, draws=1000), marks=pytest.mark.slow, id="nuts"),
     pytest.param(CrossChain(chains=16, warmup=300, draws=300), marks=pytest.mark.slow, id="cross_chain"),
 ]
 
 
-@pytest.mark.parametrize("inference", [pytest.param(Laplace(draws=200, samples=16), id="laplace"), *SLOW])
+@pytest.mark.parametrize("inference", SLOW)
 def test_share_and_classes_are_those_of_quadrature(inference, data):
     """Within 4 Monte-Carlo errors; draws of an importance sample are worth a quarter of their number or more."""
     found = inference(jax.random.key(5), statistical(), data)[schema.POSTERIOR]

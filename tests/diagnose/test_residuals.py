@@ -238,7 +238,7 @@ def test_correlation_of_errors_is_that_of_their_law(data):
     plain = theophylline()
     ar = Autoregressive(plain.noise["concentration"], half(3.0))
     statistical = eqx.tree_at(lambda s: s.noise["concentration"], plain, ar)
-    draw = {"concentration_sigma_add": 0.3, "concentration_sigma_prop": 0.1, "concentration_tau": 2.0}
+    draw = {name: jnp.asarray(value) for name, value in (SIGMA | {"concentration_tau": 2.0}).items()}
     mine = np.flatnonzero(residuals.subjects_of(data) == 3)
     time = data.coordinates()["time"][mine]
     expected = np.exp(-np.abs(time[:, None] - time) / 2.0)
