@@ -191,7 +191,9 @@ class VisualCheck(eqx.Module):
         """Return the part of each category by bin."""
         member, _ = self.members(output, time, data)
         known = np.arange(largest + 1)
-        part = category_check(np.asarray(data.observations[output].value), simulated, member, known)
+        # A replicate that was not solved is in no category.
+        seen, again = (np.nan_to_num(v, nan=-1).astype(int) for v in (data.observations[output].value, simulated))
+        part = category_check(seen, again, member, known)
         bins, kind = f"{schema.BIN}_{output}", f"category_{output}"
         what = "Part of each category in the replicates: 2.5, 50 and 97.5 % over replicates, of"
         return xr.Dataset(
