@@ -18,6 +18,7 @@ from vtrial.model import AbstractModel, AbstractStochasticModel
 from vtrial.noise import AbstractNoise, Visits
 from vtrial.population import AbstractPrior, Fixed, Population, sampled
 from vtrial.population import effects as random_effects
+from vtrial.population.mixture import CLASS, PROBABILITY
 from vtrial.solve import AbstractSolver, ResultCode
 
 LIKELIHOOD = "log_likelihood"
@@ -49,11 +50,16 @@ class StatisticalModel(eqx.Module):
         def numpyro_model() -> None:
             draw, factor = population_level()
             draw = draw | random_effects.sample_effects(self.population, draw, factor, levels, dict(self.centred))
-            p = self.same_subjects(draw, data)
-            for site, value in self.individual_values(draw, data).items():
-                numpyro.deterministic(site, value)
             # One program even where NumPyro runs the model eagerly, at initialisation.
-            found = jax.jit(lambda p, draw: self.subject_log_likelihood(p, draw, data))(p, draw)
+            if self.population.mixture:
+                each = jax.jit(lambda draw: self.class_log_likelihood(draw, data))(draw)
+                numpyro.deterministic(PROBABILITY, jax.nn.softmax(each, axis=0).T)
+                found = _sum_of_classes(each)
+            else:
+                p = self.same_subjects(draw, data)
+                for site, value in self.individual_values(draw, data).items():
+                    numpyro.deterministic(site, value)
+                found = jax.jit(lambda p, draw: self.subject_log_likelihood(p, draw, data))(p, draw)
             numpyro.factor(LIKELIHOOD, found.sum())
 
         return numpyro_model
@@ -79,9 +85,9 @@ class StatisticalModel(eqx.Module):
 
     @property
     def varying(self) -> tuple[str, ...]:
-        """Names of the parameters that vary between subjects, occasions or studies."""
+        """Names of the parameters that vary between subjects, occasions, studies or classes."""
         population = self.population
-        levels = {*population.effects, *population.occasion_effects, *population.study_effects}
+        levels = {*population.effects, *population.occasion_effects, *population.study_effects, *population.by_class}
         return tuple(name for name in population.names if name in levels)
 
     def levels(self, data: Dataset) -> random_effects.Levels:
@@ -101,6 +107,23 @@ class StatisticalModel(eqx.Module):
         for output, value in self.log_likelihood(finite, draw, data).items():
             total = total.at[data.observations[output].subject].add(value)
         return total
+
+    def class_log_likelihood(self, draw: Values, data: Dataset) -> Float[Array, "class subject"]:
+        """Return the log of each class's share times the likelihood of each subject's data in it, given its effects."""
+        mixture = self.population.mixture
+        assert mixture is not None
+
+        def one(which: Int[Array, ""]) -> Float[Array, " subject"]:
+            own = {**draw, CLASS: jnp.broadcast_to(which, len(data.subjects))}
+            return self.subject_log_likelihood(self.same_subjects(own, data), own, data)
+
+        return mixture.log_shares(draw)[:, None] + jax.vmap(one)(jnp.arange(len(mixture.names)))
+
+    def log_likelihood_given_effects(self, draw: Values, data: Dataset) -> Float[Array, " subject"]:
+        """Return each subject's log-likelihood given its random effects at one draw, its class summed out."""
+        if self.population.mixture:
+            return _sum_of_classes(self.class_log_likelihood(draw, data))
+        return self.subject_log_likelihood(self.same_subjects(draw, data), draw, data)
 
     def predict(
         self, p: Mapping[str, Float[Array, "subject *span"]], data: Dataset
@@ -234,8 +257,13 @@ class StatisticalModel(eqx.Module):
         return found
 
     def same_subjects(self, draw: Values, data: Dataset) -> dict[str, Array]:
-        """Return the observed subjects' parameters at one posterior draw, from their sampled random effects."""
+        """Return the observed subjects' parameters at one posterior draw, from their random effects and classes."""
+        draw = self._in_classes(draw)
         return random_effects.individual(self.population, draw, self.covariates(draw, data), self.levels(data))
+
+    def _in_classes(self, draw: Values) -> Values:
+        """Return a draw with the typical values of the subjects' classes, where it says what these are."""
+        return self.population.of_class(draw, jnp.asarray(draw[CLASS])) if CLASS in draw else draw
 
     def individual_values(self, draw: Values, data: Dataset) -> dict[str, Float[Array, " subject"]]:
         """Return the observed subjects' values of the parameters that vary between them, by site `CL_individual`.
@@ -258,17 +286,27 @@ class StatisticalModel(eqx.Module):
         studies = keys.numbered(keys.named(key, "studies"), len(levels.studies))
         shifts = jax.vmap(lambda k: population.new_study(k, draw))(studies)
         columns |= {f"{n}_study_eta": shift for n, shift in shifts.items()}
+        if population.mixture:
+            columns[CLASS] = self.new_classes(key, draw, data)
         covariates = self.covariates(draw, data)
-        return random_effects.individual(population, {**draw, **columns}, covariates, levels)
+        return random_effects.individual(population, self._in_classes({**draw, **columns}), covariates, levels)
+
+    def new_classes(self, key: Key[Array, ""], draw: Values, data: Dataset) -> Int[Array, " subject"]:
+        """Draw the classes of as many people as the data have, by their shares."""
+        mixture = self.population.mixture
+        assert mixture is not None
+        each = keys.numbered(keys.named(key, "classes"), len(data.subjects))
+        return jax.vmap(lambda k: mixture.new_class(k, draw))(each)
 
     def typical_subjects(self, draw: Values, data: Dataset) -> dict[str, Array]:
         """Return the parameters of subjects with the observed covariates and all etas 0, at one posterior draw.
 
-        A covariate that is missing has the median of its distribution.
+        A covariate that is missing has the median of its distribution; a class is the draw's, or without one the last.
         """
         medians = {n + MISSING: jnp.asarray(prior.centre()) for n, prior in self.population.missing.items()}
         eta = jnp.zeros((len(data.subjects), len(self.population.effects)))
-        return self.population.individual(draw, eta, self.covariates({**medians, **draw}, data))
+        covariates = self.covariates({**medians, **draw}, data)
+        return self.population.individual(self._in_classes(draw), eta, covariates)
 
     def words(self) -> dict[str, Any]:
         """Say the statistical model in words: what a posterior was fitted with."""
@@ -276,11 +314,14 @@ class StatisticalModel(eqx.Module):
         named = zip(self.population.names, self.population.parameters, strict=True)
         return {
             "model": (type(self.model).__doc__ or type(self.model).__name__).strip().splitlines()[0],
-            "population": [parameter.describe(name) for name, parameter in named],
+            "population": [parameter.describe(name) for name, parameter in named] + self._classes_in_words(),
             "correlation": self.population.describe_correlation(),
             "residual_error": {output: noise.describe() for output, noise in self.noise.items()},
             "priors": {site: prior.describe(units[site]) for site, prior in self.every_prior().items()},
         }
+
+    def _classes_in_words(self) -> list[str]:
+        return [self.population.mixture.describe()] if self.population.mixture else []
 
     def every_prior(self) -> dict[str, AbstractPrior]:
         """Return the prior of every number of the population level but the correlation, fixed ones too, by site."""
@@ -309,6 +350,12 @@ class StatisticalModel(eqx.Module):
             own = noise.units(self.model.outputs[output], self.model.time)
             found |= {f"{output}_{short}": unit for short, unit in own.items()}
         return found
+
+
+def _sum_of_classes(each: Float[Array, "class subject"]) -> Float[Array, " subject"]:
+    """Return log of the sum over classes; -inf, with finite derivatives, where no class has any."""
+    dead = ~jnp.isfinite(each).any(axis=0)
+    return jnp.where(dead, -jnp.inf, jax.scipy.special.logsumexp(jnp.where(dead, 0.0, each), axis=0))
 
 
 def _beside(output: str, other: str) -> str:

@@ -24,7 +24,7 @@ from vtrial.errors import UserError, nearest, within
 from vtrial.inference import AbstractInference, Checkpoint, Prior, groups
 from vtrial.likelihood import StatisticalModel
 from vtrial.model import AbstractModel, check_equations
-from vtrial.noise import AbstractNoise
+from vtrial.noise import AbstractNoise, with_floor
 from vtrial.population import Population
 from vtrial.provenance import identity
 from vtrial.solve import AbstractSolver
@@ -158,7 +158,8 @@ class Study(eqx.Module):
                     f"noise has '{output}', which the data do not observe; remove it, or add it to data.outputs."
                 )
             self.noise[output].check(output, data)
-        return StatisticalModel(self.model, population, self.solver, self.noise)
+        noise = {output: with_floor(one, data.observations[output]) for output, one in self.noise.items()}
+        return StatisticalModel(self.model, population, self.solver, noise)
 
     def check_doses(self, covariates: Values) -> None:
         """Check that every patient of these covariates can be given the doses of every arm.

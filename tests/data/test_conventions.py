@@ -229,13 +229,19 @@ def test_occasions(tmp_path):
         read(tmp_path, text.replace("1,1,5,.,1", "1,1,5,.,1.5"), covariates=("OCC",))
 
 
-def test_replicates_are_kept_and_repeats_refused(tmp_path, caplog):
+def test_replicates_are_kept_and_repeated_doses_refused(tmp_path, caplog):
     text = "ID,TIME,DV,AMT\n1,0,.,10\n1,1,5,.\n1,1,6,.\n"
     with caplog.at_level(logging.INFO):
         assert values(read(tmp_path, text)) == [5.0, 6.0]
     assert "1 observation(s) at the time of another" in caplog.text
-    with pytest.raises(UserError, match="row 4, ID 1, column TIME repeats the record of row 3"):
-        read(tmp_path, text.replace("6", "5.0"))
+    with pytest.raises(UserError, match="row 3, ID 1, column TIME repeats the record of row 2"):
+        read(tmp_path, text.replace("1,0,.,10\n", "1,0,.,10\n1,0.0,.,10\n"))
+
+
+def test_equal_values_at_one_time_count_twice_and_are_told(tmp_path, caplog):
+    """Two tumours measured on one day may have one size."""
+    assert values(read(tmp_path, "ID,TIME,DV,AMT\n1,0,.,10\n1,1,5,.\n1,1.0,5.0,.\n")) == [5.0, 5.0]
+    assert "row 4, ID 1, column TIME repeats the record of row 3, value too (1 such row(s))" in caplog.text
 
 
 MOLAR = "ID,TIME,DV,AMT\n1,0,.,180.2\n1,1,1.802,.\n"

@@ -97,7 +97,11 @@ BAD = [
         r"row 3, ID A, column TIME: '-0\.5': .*sort each subject",
     ),
     ("time runs back", GOOD.replace("A,2,8.0", "A,0.2,8.0"), r"row 4, ID A, column TIME: '0\.2': .*sort each subject"),
-    ("duplicate record", GOOD.replace("A,2,8.0", "A,0.5,3.1"), r"row 4, ID A, column TIME repeats the record of row 3"),
+    (
+        "duplicate dose",
+        GOOD.replace("A,0.5,3.1,0,0,2,0", "A,0.0,.,320.0,1,1,1"),
+        r"row 3, ID A, column TIME repeats the record of row 2",
+    ),
     (
         "unknown compartment",
         GOOD.replace("320,1,1,1", "320,1,7,1"),
@@ -157,7 +161,6 @@ BAD = [
         GOOD.replace("8.0,0,0,2", "8.0,0,0,3"),
         r"row 4, ID A, column CMT: '3': the first observation",
     ),
-    ("duplicate in other digits", GOOD.replace("A,2,8.0,0,", "A,0.50,3.1,0.0,"), r"row 4, ID A, column TIME repeats"),
     ("semicolons", GOOD.replace(",", ";"), r"separates its columns by semicolons"),
     ("same name twice", GOOD.replace("MDV", "DV"), r"has column DV twice"),
     ("column twice", GOOD.replace("CMT", "amt"), r"has column AMT twice"),

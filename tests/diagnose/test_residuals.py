@@ -1,5 +1,6 @@
 """WRES, CWRES and IWRES against formulas written out, and TAD by hand."""
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from vtrial.diagnose.clock import time_after_dose
 from vtrial.dosing import After, Dose, Reset, event_table
 from vtrial.dosing.batch import batch
 from vtrial.likelihood import StatisticalModel
-from vtrial.noise import Combined
+from vtrial.noise import Autoregressive, Combined
 from vtrial.population import Fixed, LogNormalPrior, Normal, NormalPrior, Parameter, Population
 from vtrial.solve import Auto, General
 
@@ -220,3 +221,26 @@ def test_time_after_dose_by_hand(case, data):
     obs = kind(np.zeros(count), unknown, unknown, np.array(seen), np.ones(count, int), place, place - 1)
     changed = type(data)(**settings | {"events": other, "observations": {"concentration": obs}})
     np.testing.assert_allclose(time_after_dose(changed)["concentration"], expected)
+
+
+def test_errors_correlated_in_time_are_weighed_by_their_covariance():
+    """AR(1): the sum of squares of a subject is the quadratic form of its joint normal density."""
+    random = np.random.default_rng(4)
+    time, spread = np.array([0.0, 1.0, 3.0, 3.5]), np.array([1.0, 0.5, 2.0, 1.0])
+    slope, omega, y = random.normal(size=(4, 2)), np.eye(2), random.normal(size=4)
+    correlation = np.exp(-np.abs(time[:, None] - time) / 2.0)
+    covariance = slope @ omega @ slope.T + spread[:, None] * correlation * spread
+    white = residuals.weighted(y, slope, omega, spread, np.zeros(4, int), lambda mine: correlation[np.ix_(mine, mine)])
+    assert np.sum(white**2) == pytest.approx(y @ np.linalg.solve(covariance, y))
+
+
+def test_correlation_of_errors_is_that_of_their_law(data):
+    plain = theophylline()
+    ar = Autoregressive(plain.noise["concentration"], half(3.0))
+    statistical = eqx.tree_at(lambda s: s.noise["concentration"], plain, ar)
+    draw = {name: jnp.asarray(value) for name, value in (SIGMA | {"concentration_tau": 2.0}).items()}
+    mine = np.flatnonzero(residuals.subjects_of(data) == 3)
+    time = data.coordinates()["time"][mine]
+    expected = np.exp(-np.abs(time[:, None] - time) / 2.0)
+    np.testing.assert_allclose(residuals.error_correlation(statistical, data, draw)(mine), expected)
+    assert (residuals.error_correlation(plain, data, draw)(mine) == np.eye(len(mine))).all()

@@ -4,7 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import xarray as xr
 
+from vtrial import schema
 from vtrial.diagnose import VisualCheck
 from vtrial.diagnose.binning import given_bins, strata, time_bins
 from vtrial.diagnose.correction import prediction_corrected, variability_corrected
@@ -12,6 +14,7 @@ from vtrial.diagnose.discrete import category_check, fractions, kaplan_meier, su
 from vtrial.diagnose.limits import Limits, limits
 from vtrial.diagnose.replicate import population_predictions, replicated
 from vtrial.errors import UserError
+from vtrial.report.checks import categories
 
 
 @pytest.fixture(scope="module")
@@ -171,3 +174,24 @@ def test_survival_of_the_model_itself_lies_in_its_band_and_of_another_outside():
 def test_settings_that_make_no_check_are_refused(settings, message, data):
     with pytest.raises(UserError, match=message):
         VisualCheck(**settings).check(data)
+
+
+def test_categories_are_compared_bin_by_bin(made):
+    """Values cut at 3 and 6 mg/L are categories 0 to 2; the data are one replicate of the model."""
+    simulated, prediction, data, _ = made
+    cut = np.array([3.0, 6.0])
+    seen = data.observations["concentration"]
+    own = dataclasses.replace(seen, value=np.digitize(seen.value, cut).astype(float))
+    settings = {f: getattr(data, f) for f in data.__dataclass_fields__}
+    changed = type(data)(**settings | {"observations": {"concentration": own}})
+    again = {"concentration": np.digitize(simulated["concentration"], cut).astype(float)}
+    none = {"concentration": Limits(*np.zeros((2, len(seen.value)), bool), -np.inf, np.inf)}
+    found = VisualCheck(bins=11)(again, prediction, changed, none, {"concentration": 2})
+    part = found["concentration_category_observed"].to_numpy()
+    np.testing.assert_allclose(part.sum(1), 1.0)
+    low, _, high = found["concentration_category_simulated"].to_numpy()
+    assert np.mean((low <= part) & (part <= high)) > 0.85
+    times = xr.Dataset({"time": ("obs", [0.0], {"units": "h"})})
+    tree = xr.DataTree.from_dict({schema.VPC: found, schema.OBSERVED_DATA: times})
+    page = categories(tree, "concentration")
+    assert all(f"concentration {c}" in page for c in range(3))

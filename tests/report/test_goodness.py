@@ -50,6 +50,23 @@ def test_a_subject_has_its_etas_and_parameters(tree):
     np.testing.assert_allclose(table["ETA_CL"], tree["posterior"]["CL_eta"].mean(("chain", "draw")), atol=1e-6)
 
 
+def test_kappas_of_each_occasion_and_classes_are_in_both_tables(tree):
+    other, fit = tree.copy(), tree[schema.GOODNESS_OF_FIT].to_dataset()
+    kappa = np.arange(24.0).reshape(12, 2)
+    fit = fit.assign(KAPPA_CL=((schema.ID, schema.OCCASION), kappa)).assign_coords({schema.OCCASION: [1.0, 2.0]})
+    posterior = tree[schema.POSTERIOR].to_dataset()
+    chance = np.broadcast_to(np.where(np.arange(12) < 5, 0.9, 0.2), (*posterior["CL"].shape, 12))
+    dims = (schema.CHAIN, schema.DRAW, schema.SUBJECT, schema.CLASS)
+    posterior = posterior.assign(class_probability=(dims, np.stack([chance, 1 - chance], -1)))
+    other[schema.GOODNESS_OF_FIT] = xr.DataTree(fit)
+    other[schema.POSTERIOR] = xr.DataTree(posterior.assign_coords({schema.CLASS: ["poor", "other"]}))
+    table, records = nonmem.patab(other), nonmem.sdtab(other)
+    np.testing.assert_array_equal(table["KAPPA_CL_2"], kappa[:, 1])
+    assert table["P_poor"].to_list() == pytest.approx([0.9] * 5 + [0.2] * 7)
+    assert table["MIXEST"].to_list() == [1] * 5 + [2] * 7
+    assert {"KAPPA_CL_1", "KAPPA_CL_2", "P_poor", "MIXEST"} <= set(records.columns)
+
+
 def test_missing_is_a_point_in_text_and_null_in_parquet():
     table = pl.DataFrame({"PRED": [1.5, float("nan")]})
     assert nonmem.csv(table) == "PRED\n1.5\n.\n"

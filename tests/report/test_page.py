@@ -6,6 +6,7 @@ import xarray as xr
 
 from vtrial import schema
 from vtrial.report import render, tables
+from vtrial.report.page import _etas
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +80,15 @@ def test_no_recommendation_is_said(tree):
     oc = tree[schema.OPERATING_CHARACTERISTICS].to_dataset()
     other[schema.OPERATING_CHARACTERISTICS] = xr.DataTree(oc.assign_attrs(oc.attrs | {"recommended": ""}))
     assert "No arm is recommended" in render(other)
+
+
+def test_without_covariates_or_random_effects_their_figures_are_left_out(tree):
+    other, constant = tree.copy(), tree[schema.CONSTANT_DATA].to_dataset()
+    other[schema.CONSTANT_DATA] = xr.DataTree(
+        constant.drop_vars([n for n in constant if constant[n].dims == ("subject",)])
+    )
+    found = _etas(other)
+    assert found["distributions"]
+    assert not found["covariates"]
+    other[schema.GOODNESS_OF_FIT] = xr.DataTree(tree[schema.GOODNESS_OF_FIT].to_dataset().drop_dims(schema.EFFECT))
+    assert not any(_etas(other).values())

@@ -12,7 +12,7 @@ import pytest
 from vtrial.models.tumour_stein_fojo import TumourGrowthRegression
 
 from tests.helpers import SHARED, half
-from tests.validation.fitting import importance, log_likelihood, logs, maximum
+from tests.validation.fitting import importance, log_likelihood, logs, maximum, problem, study, with_parameters
 from vtrial.data import NonmemTable
 from vtrial.likelihood import StatisticalModel
 from vtrial.noise import LogNormal
@@ -23,14 +23,9 @@ pytestmark = pytest.mark.external
 
 
 def diameters(tmp_path, name, change=lambda rows: rows):
-    """Read a study; measurements at equal times are put a millionth of a day apart, for some repeat each other."""
+    """Read a study; measurements at equal times are replicates, some of them equal."""
     with (SHARED / "data" / name / f"{name}.csv").open() as file:
         rows = change(list(csv.DictReader(file)))
-    seen = set()
-    for row in rows:
-        while (row["ID"], row["TIME"]) in seen:
-            row["TIME"] = str(float(row["TIME"]) + 1e-6)
-        seen.add((row["ID"], row["TIME"]))
     path = tmp_path / f"{name}.csv"
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
@@ -46,14 +41,14 @@ def statistical(population):
     return StatisticalModel(model, population.for_model(model), Auto(), {"size": LogNormal(half(0.5))})
 
 
-def reference(study, name):
-    return json.loads((SHARED / "data" / study / name).read_text())
+def reference(folder, name):
+    return json.loads((SHARED / "data" / folder / name).read_text())
 
 
-@pytest.mark.parametrize(("study", "arms"), [("tumour_study2", 2), ("tumour_study3", 6)])
-def test_log_linear_by_arm(tmp_path, study, arms):
+@pytest.mark.parametrize(("folder", "arms"), [("tumour_study2", 2), ("tumour_study3", 6)])
+def test_log_linear_by_arm(tmp_path, folder, arms):
     """Fixed effects within 0.001, standard deviations within 0.01, the log-likelihood within 0.05."""
-    expected = reference(study, f"ref_{study.removeprefix('tumour_')}_loglme.json")
+    expected = reference(folder, f"ref_{folder.removeprefix('tumour_')}_loglme.json")
     ratios = {1: 1.0} | {arm: NormalPrior(1.0, 0.5) for arm in range(2, arms + 1)}
     arm = {"ARM": CategoricalEffect("ARM", "", 1.0, ratios)}
     population = Population(
@@ -64,7 +59,7 @@ def test_log_linear_by_arm(tmp_path, study, arms):
         },
         correlation=2.0,
     )
-    data, made = diameters(tmp_path, study), statistical(population)
+    data, made = diameters(tmp_path, folder), statistical(population)
     found = maximum(made, data)
     draw = found.draw
     for number in range(1, arms + 1):
@@ -76,6 +71,30 @@ def test_log_linear_by_arm(tmp_path, study, arms):
     assert draw["KG_iiv"] == pytest.approx(spread["yr"], abs=0.01)
     assert draw["size_sigma_log"] == pytest.approx(spread["Residual"], abs=0.01)
     assert draw["iiv_correlation"][0, 1] == pytest.approx(expected["correlation"], abs=0.01)
+    assert log_likelihood(found.objective, data) + logs(data, "size") == pytest.approx(expected["logLik"], abs=0.05)
+
+
+@pytest.mark.slow
+def test_the_study_is_that_model(tmp_path):
+    """Study `tumour`, with a baseline of each arm as R has it: its slopes and their difference, within the same."""
+    expected = reference("tumour_study2", "ref_study2_loglme.json")
+    with (SHARED / "data" / "tumour_study2" / "tumour_study2.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    lines, known = ["ID,TIME,DV,AMT,EVID,CMT,MDV,ARM"], set()
+    for row in rows:
+        start = [f"{row['ID']},{row['TIME']},,1,1,{row['ARM']},1,{row['ARM']}"] if row["ID"] not in known else []
+        lines += [*start, f"{row['ID']},{row['TIME']},{row['DV']},0,0,,{row['MDV']},{row['ARM']}"]
+        known.add(row["ID"])
+    path = tmp_path / "tumour.csv"
+    path.write_text("\n".join(lines) + "\n")
+    made, data = problem(study("tumour", f"data.path={path}"))
+    arm = {"ARM": CategoricalEffect("ARM", "", 1.0, {1: 1.0, 2: NormalPrior(1.0, 0.5)})}
+    base = Parameter("mm", LogNormalPrior(35.0, 0.5), half(1.0), arm)
+    found = maximum(with_parameters(made, correlation=2.0, BASE=base), data)
+    slope, other = (expected["fixed"][f"arm{arm}:yr"] for arm in (1, 2))
+    assert found.draw["KG"] == pytest.approx(slope, abs=1e-3)
+    assert found.draw["EFFECT"] == pytest.approx(other - slope, abs=2e-3)
+    assert found.draw["KG_iiv"] == pytest.approx(expected["sd_random"]["yr"], abs=0.01)
     assert log_likelihood(found.objective, data) + logs(data, "size") == pytest.approx(expected["logLik"], abs=0.05)
 
 

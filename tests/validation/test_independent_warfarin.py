@@ -4,13 +4,14 @@ Both runs belong to the article on this model of the R package babelmixr2. NONME
 started, so that its numbers are no estimates; its FOCE-I objective at them is good for any FOCE-I.
 """
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
-from tests.helpers import SHARED
-from tests.validation.fitting import at, maximum, problem, shared, study
+from tests.helpers import SHARED, half
+from tests.validation.fitting import at, maximum, problem, shared, study, with_parameters
 from vtrial.inference.marginal import Marginal
 
 pytestmark = pytest.mark.external
@@ -32,7 +33,10 @@ def reference(name):
 
 @pytest.fixture(scope="module")
 def warfarin():
-    return problem(study("warfarin", shared("warfarin_pkpd/warfarin_pkpd.csv")))
+    """The study, with the variability of KTR and EMAX that the two programs have beside."""
+    statistical, data = problem(study("warfarin", shared("warfarin_pkpd/warfarin_pkpd.csv")))
+    vary = {name: dataclasses.replace(statistical.population[name], iiv=half(0.5)) for name in ("KTR", "EMAX")}
+    return with_parameters(statistical, **vary), data
 
 
 @pytest.mark.slow

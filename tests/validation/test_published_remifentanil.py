@@ -1,7 +1,9 @@
 """Remifentanil in 65 adults: maximum likelihood against the estimates of Minto et al. 1997.
 
 doi:10.1097/00000542-199701000-00004. Theirs, at 40 years and a lean body mass of 55 kg, come from NONMEM and the same
-infusions, with additive effects of age (a year) and lean body mass (a kg).
+infusions, with additive effects of age (a year) and lean body mass (a kg). Typical values and slopes are those that
+programs for target-controlled infusion have from the paper (PyTCI, SwiftTCI), spreads those of the Python Anesthesia
+Simulator.
 """
 
 import pytest

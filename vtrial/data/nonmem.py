@@ -16,7 +16,7 @@ from vtrial.data.covariates import INTERPOLATIONS, read_covariates
 from vtrial.data.dataset import Dataset, Doses
 from vtrial.data.doses import read_doses, states_dosed
 from vtrial.data.observations import Seen, long_form, read_observations
-from vtrial.data.rows import event_codes, refuse_duplicates
+from vtrial.data.rows import check_repeats, event_codes
 from vtrial.data.table import Table, key
 from vtrial.dosing import Dose, Mark, Reset, event_table
 from vtrial.dosing.batch import Batch, batch
@@ -124,7 +124,7 @@ class NonmemTable(AbstractData):
         seen = read_observations(
             table, event, self.outputs, lambda o: conversion.output(o, model), censored=self.censored
         )
-        refuse_duplicates(table, time, event)
+        check_repeats(table, time, event)
         baseline, varying = read_covariates(
             table, self.covariates, order, time, self.covariate_interpolation, self.missing
         )

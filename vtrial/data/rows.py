@@ -47,25 +47,38 @@ def event_codes(table: Table) -> np.ndarray:
     return np.where(missing, dosed, value).astype(int)
 
 
-def refuse_duplicates(table: Table, time: np.ndarray, event: np.ndarray) -> None:
-    """Refuse a record that repeats another exactly; two values measured at one time are replicates.
+def check_repeats(table: Table, time: np.ndarray, event: np.ndarray) -> None:
+    """Refuse a dose or reset that repeats another exactly; measurements at one time are replicates.
+
+    Two equal values may be two measurements, as of tumours on one day, or a row copied twice: they are kept and told.
 
     Raises:
-        UserError: there is one.
+        UserError: a dose or a reset is there twice.
     """
     names = [c for c in _IDENTITY if c in table.columns]
     columns = [[cell if cell != "0" else "" for cell in table.keys(c)] for c in names]
     value = [cell if code == 0 else "" for cell, code in zip(table.keys("DV"), event.tolist(), strict=True)]
     seen: dict[tuple, int] = {}
-    measured, replicates = set(), 0
+    measured, replicates, equal = set(), 0, []
     for position, this in enumerate(zip(table.text("ID"), *columns, time.tolist(), value, strict=True)):
         first = seen.setdefault(this, position)
-        if first != position and event[position] != 2:
+        if first != position and event[position] not in (0, 2):
             raise UserError(
                 f"{table.where(position, 'TIME')} repeats the record of row {table.row[first]} "
-                f"(same ID, {', '.join(names)}, DV and TIME); remove one of them, or give replicates different times."
+                f"(same ID, {', '.join(names)} and TIME); remove one of them, or give two doses at one time as one "
+                "amount."
             )
-        replicates += event[position] == 0 and this[:-1] in measured
-        measured.add(this[:-1])
+        if event[position] == 0 and value[position]:
+            equal += [(position, first)] if first != position else []
+            replicates += this[:-1] in measured
+            measured.add(this[:-1])
     if replicates:
-        log.info("%s: %d observation(s) at the time of another, with another value: replicates", table.name, replicates)
+        log.info("%s: %d observation(s) at the time of another: replicates", table.name, replicates)
+    if equal:
+        log.warning(
+            "%s repeats the record of row %s, value too (%d such row(s)): taken as measured twice; if it is a copy, "
+            "remove it",
+            table.where(equal[0][0], "TIME"),
+            table.row[equal[0][1]],
+            len(equal),
+        )

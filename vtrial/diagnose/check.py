@@ -11,8 +11,16 @@ from vtrial.diagnose.goodness import goodness_of_fit
 from vtrial.diagnose.limits import limits
 from vtrial.diagnose.predictive import predictive_bands
 from vtrial.diagnose.replicate import population_predictions, replicated
+from vtrial.diagnose.survival import survival
 from vtrial.diagnose.vpc import VisualCheck
 from vtrial.likelihood import StatisticalModel
+from vtrial.noise import AbstractDiscrete
+
+
+def categories(statistical: StatisticalModel) -> dict[str, int]:
+    """Return the largest number of each output that is a category."""
+    found = {o: noise.largest() for o, noise in statistical.noise.items() if isinstance(noise, AbstractDiscrete)}
+    return {o: largest for o, largest in found.items() if largest is not None}
 
 
 def check_fit(
@@ -41,7 +49,7 @@ def check_fit(
     simulated = replicated(keys.named(key, "replicate"), posterior, statistical, data, count)
     prediction = population_predictions(posterior, statistical, data)
     censored = limits(statistical, data)
-    check = visual(simulated, prediction, data, censored)
+    check = visual(simulated, prediction, data, censored, categories(statistical))
     table = goodness_of_fit(
         keys.named(key, "ranks"),
         posterior,
@@ -52,5 +60,7 @@ def check_fit(
         prediction=prediction,
         individual=individual,
     )
+    curves = survival(keys.named(key, "survival"), posterior, statistical, data, count)
     bands = predictive_bands(before, simulated, check, data)
-    return {schema.VPC: check.merge(bands), schema.GOODNESS_OF_FIT: table}
+    group = xr.merge([check, bands, *curves], combine_attrs="override")
+    return {schema.VPC: group, schema.GOODNESS_OF_FIT: table}

@@ -44,7 +44,7 @@ def subject_log_likelihood(
 ) -> Float[Array, " subject"]:
     """Return the log-likelihood of each subject's observations given its etas, and kappas of every occasion behind."""
     whole = {**draw, **random_effects.split(statistical.population, statistical.levels(data), effect)}
-    return statistical.subject_log_likelihood(statistical.same_subjects(whole, data), whole, data)
+    return statistical.log_likelihood_given_effects(whole, data)
 
 
 def marginal_log_likelihood(

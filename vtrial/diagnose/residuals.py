@@ -11,7 +11,9 @@ from jaxtyping import Array, Float, Int
 from vtrial._types import Values
 from vtrial.data import Dataset
 from vtrial.likelihood import StatisticalModel
+from vtrial.noise import AbstractContinuous
 from vtrial.population import effects as random_effects
+from vtrial.population.mixture import CLASS, PROBABILITY
 
 _BATCH = 16
 """Passes backward at once; bounds the memory."""
@@ -43,6 +45,8 @@ def point(draws: Values, statistical: StatisticalModel, data: Dataset) -> Point:
     population = statistical.population
     every = {name: jnp.asarray(value) for name, value in draws.items()}
     medians = {name: jnp.median(value, axis=0) for name, value in every.items()}
+    if population.mixture:  # each subject's most probable class
+        medians[CLASS] = jnp.argmax(every[PROBABILITY].mean(0), axis=-1)
     means = random_effects.stacked(population, draws, len(data.subjects)).mean(0)
     levels = statistical.levels(data)
     factor = np.asarray(jax.vmap(lambda draw: random_effects.whole_factor(population, draw, levels))(every))
@@ -114,17 +118,20 @@ def weighted(
     omega: Float[np.ndarray, "random random"],
     deviation: Float[np.ndarray, " obs"],
     subject: Int[np.ndarray, " obs"],
+    correlation: Callable[[Int[np.ndarray, " some"]], Float[np.ndarray, "some some"]] = lambda mine: np.eye(len(mine)),
 ) -> Float[np.ndarray, " obs"]:
     """Return residuals divided by the inverse square root of their covariance, subject by subject.
 
-    The covariance of a subject's residuals is J OMEGA J' + diag(SD^2). Its square root is the symmetric one, as in
-    NONMEM's default. Entries without a deviation are left out, and NaN.
+    The covariance of a subject's residuals is J OMEGA J' + diag(SD) R diag(SD), where R is the `correlation` of the
+    residual errors of some observations, by default none. Its square root is the symmetric one, as in NONMEM's default.
+    Entries without a deviation are left out, and NaN.
     """
     result = np.full(len(residual), np.nan)
     usable = np.isfinite(residual) & np.isfinite(deviation) & np.isfinite(slope).all(axis=1)
     for who in np.unique(subject[usable]):
         mine = np.flatnonzero(usable & (subject == who))
-        covariance = slope[mine] @ omega @ slope[mine].T + np.diag(deviation[mine] ** 2)
+        error = deviation[mine, None] * correlation(mine) * deviation[mine]
+        covariance = slope[mine] @ omega @ slope[mine].T + error
         size, axes = np.linalg.eigh(covariance)
         if size[0] > 0:
             result[mine] = axes @ ((axes.T @ residual[mine]) / np.sqrt(size))
@@ -141,16 +148,37 @@ def population_residuals(
     expectation is f(eta) - J(eta) eta, the covariance J(eta) OMEGA J(eta)' + SD(f(eta))^2 (Hooker, Staatz and Karlsson
     2007, doi:10.1007/s11095-007-9361-x; with interaction, NONMEM's CWRESI). Kappas are etas too here. Population values
     are posterior medians, those of the effects of studies too; OMEGA and the etas are posterior means, see `Point`.
-    Residual errors are taken as independent, with their SD to first order where they are on another scale.
+    Residual errors correlate in time where their law says so; their SD is to first order where they are on another
+    scale.
     """
-    subject = subjects_of(data)
+    subject, correlation = subjects_of(data), error_correlation(statistical, data, found.draw)
     line = linearised(statistical, data, found.draw)
     first, own = line(np.zeros_like(found.eta)), line(found.eta)
     expected = own.prediction - np.sum(own.slope * found.eta[subject], axis=1)
     return {
-        "WRES": weighted(observed - first.prediction, first.slope, found.omega, first.deviation, subject),
-        "CWRES": weighted(observed - expected, own.slope, found.omega, own.deviation, subject),
+        "WRES": weighted(observed - first.prediction, first.slope, found.omega, first.deviation, subject, correlation),
+        "CWRES": weighted(observed - expected, own.slope, found.omega, own.deviation, subject, correlation),
     }
+
+
+def error_correlation(
+    statistical: StatisticalModel, data: Dataset, draw: Values
+) -> Callable[[Int[np.ndarray, " some"]], Float[np.ndarray, "some some"]]:
+    """Return a function of positions on the long axis, of one subject, that gives the correlation of their errors."""
+    time, output = (data.coordinates()[name] for name in ("time", "output"))
+    lasting = {o: noise for o, noise in statistical.noise.items() if isinstance(noise, AbstractContinuous)}
+
+    def correlation(mine: Int[np.ndarray, " some"]) -> Float[np.ndarray, "some some"]:
+        found = np.eye(len(mine))
+        for o, noise in lasting.items():
+            own = np.flatnonzero(output[mine] == o)
+            gap = np.abs(time[mine[own], None] - time[mine[own]])
+            memory = noise.memory(jnp.asarray(gap.ravel()), statistical.noise_values(o, draw))
+            if memory is not None:
+                found[np.ix_(own, own)] = np.exp(np.asarray(memory)).reshape(gap.shape)
+        return found
+
+    return correlation
 
 
 def individual_residuals(

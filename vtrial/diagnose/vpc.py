@@ -12,7 +12,7 @@ from vtrial.data import Dataset
 from vtrial.diagnose.binning import given_bins, strata, time_bins
 from vtrial.diagnose.clock import time_after_dose
 from vtrial.diagnose.correction import prediction_corrected, variability_corrected
-from vtrial.diagnose.discrete import INTERVAL, fractions, known_quantiles
+from vtrial.diagnose.discrete import INTERVAL, category_check, fractions, known_quantiles
 from vtrial.diagnose.limits import Limits
 from vtrial.errors import UserError, nearest
 
@@ -101,16 +101,19 @@ class VisualCheck(eqx.Module):
         prediction: Mapping[str, Float[np.ndarray, " obs"]],
         data: Dataset,
         censored: Mapping[str, Limits],
+        categories: Mapping[str, int] | None = None,
     ) -> xr.Dataset:
         """Compare; `simulated` and the population `prediction` are by output, as `vtrial.diagnose.replicate` has them.
 
         `censored` says which observations have no value, as `vtrial.diagnose.limits` does: a quantile that falls among
-        them is not known.
+        them is not known. `categories` has the largest number of each output that is a category: of these the part of
+        each category is compared, bin by bin, too.
 
         A bin's variables have a dimension `bin_` and the output's name; bins of all strata follow each other.
         """
         clock = time_after_dose(data) if self.after_dose else {o: obs.time for o, obs in data.observations.items()}
         parts = [self._one(o, clock[o], simulated[o], prediction[o], data, censored[o]) for o in data.observations]
+        parts += [self._categories(o, clock[o], simulated[o], data, top) for o, top in (categories or {}).items()]
         result = xr.merge(parts)
         axis = "time after dose" if self.after_dose else "time"
         return result.assign_attrs(check=self.describe(), axis=axis, log=int(self.log), corrected=int(self.corrected))
@@ -183,6 +186,31 @@ class VisualCheck(eqx.Module):
             },
             {schema.QUANTILE: list(self.quantiles), "interval": list(INTERVAL)},
         )
+
+    def _categories(self, output: str, time, simulated: np.ndarray, data: Dataset, largest: int) -> xr.Dataset:
+        """Return the part of each category by bin."""
+        member, _ = self.members(output, time, data)
+        known = np.arange(largest + 1)
+        # A replicate that was not solved is in no category.
+        seen, again = (np.nan_to_num(v, nan=-1).astype(int) for v in (data.observations[output].value, simulated))
+        part = category_check(seen, again, member, known)
+        bins, kind = f"{schema.BIN}_{output}", f"category_{output}"
+        what = "Part of each category in the replicates: 2.5, 50 and 97.5 % over replicates, of"
+        return xr.Dataset(
+            {
+                f"{output}_category_observed": (
+                    (bins, kind),
+                    part.observed,
+                    _parts("Part of each category of", output),
+                ),
+                f"{output}_category_simulated": (("interval", bins, kind), part.simulated, _parts(what, output)),
+            },
+            {kind: known, "interval": list(INTERVAL)},
+        )
+
+
+def _parts(what: str, output: str) -> dict[str, str]:
+    return {"units": "", "long_name": f"{what} {output}"}
 
 
 def _censored(

@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from arviz_stats.base import array_stats
+from jaxtyping import Array, Key
 
-from vtrial import schema
+from vtrial import keys, schema
 from vtrial.data import Dataset
 from vtrial.errors import UserError
 from vtrial.inference import groups
@@ -38,7 +39,7 @@ def smoothed(log_ratio: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def resampled(
-    random: np.random.Generator,
+    key: Key[Array, ""],
     density: UnconstrainedDensity,
     vectors: np.ndarray,
     log_target: np.ndarray,
@@ -54,7 +55,7 @@ def resampled(
     Where k is too large the weights are left aside, and the draws are those of the approximation.
 
     Args:
-        random: chooses.
+        key: random key.
         density: the joint density.
         vectors: candidates.
         log_target: their log densities up to a constant.
@@ -64,6 +65,7 @@ def resampled(
         draws: how many are wanted, a multiple of four.
         method: name of the approximation, for the sentence.
     """
+    random = np.random.default_rng(np.asarray(jax.random.key_data(keys.named(key, "resample"))))
     weights, k = smoothed(log_ratio)
     # Weights that cannot mend the approximation would leave copies of a few draws: a look at it is worth more.
     equal = np.isfinite(log_target) / np.isfinite(log_target).sum()
@@ -74,7 +76,8 @@ def resampled(
         {"diverging": np.zeros(shape, bool), "potential_energy": -log_target[chosen].reshape(shape)}
     )
     stats.attrs |= quality(method, weights, k, refused="may not be used for decisions, its draws are not weighted")
-    return {schema.POSTERIOR: groups.posterior(density.named(points), statistical, data), schema.SAMPLE_STATS: stats}
+    posterior = groups.posterior(keys.named(key, "classes"), density.named(points), statistical, data)
+    return {schema.POSTERIOR: posterior, schema.SAMPLE_STATS: stats}
 
 
 def quality(method: str, weights: np.ndarray, k: float, *, refused: str) -> dict[str, float | str]:

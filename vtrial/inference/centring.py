@@ -39,9 +39,11 @@ def centred(statistical: StatisticalModel, data: Dataset, rule: str) -> tuple[St
     Returns:
         The model, and that fit; None if there is none.
     """
-    effects = statistical.population.effects
-    if rule == "none" or not effects:
+    population = statistical.population
+    if rule == "none" or not population.effects:
         return statistical, None
+    # A subject whose class is not known has no typical value to be centred on.
+    effects = tuple(name for name in population.effects if name not in population.by_class)
     if rule == "all":
         return dataclasses.replace(statistical, centred=tuple((name, 1.0) for name in effects)), None
     try:
@@ -49,13 +51,15 @@ def centred(statistical: StatisticalModel, data: Dataset, rule: str) -> tuple[St
     except UserError as error:
         log.warning("           no parameter is sampled centred, for the Laplace fit that decides failed: %s", error)
         return statistical, None
-    return dataclasses.replace(statistical, centred=_weights(effects, fit)), fit
+    return dataclasses.replace(statistical, centred=_weights(population.effects, effects, fit)), fit
 
 
-def _weights(effects: tuple[str, ...], fit: Fit) -> tuple[tuple[str, float], ...]:
-    """Return how far each effect is centred, on average over subjects."""
+def _weights(effects: tuple[str, ...], may: tuple[str, ...], fit: Fit) -> tuple[tuple[str, float], ...]:
+    """Return how far each effect that may be centred is, on average over subjects."""
     found = []
     for name, left in zip(effects, fit.spread[:, : len(effects)].mean(0), strict=True):
+        if name not in may:
+            continue
         weight = round(1.0 - float(left), 2)
         form = f"centred by {weight:.2f}" if weight >= _LEAST else "non-centred"
         log.info("           eta of %s: %s (the data leave %.0f %% of its variance)", name, form, 100 * left)

@@ -11,6 +11,7 @@ from vtrial._types import Values
 from vtrial.data import Dataset
 from vtrial.likelihood import LIKELIHOOD, MISSING, StatisticalModel
 from vtrial.population.effects import INTERNAL
+from vtrial.population.mixture import CLASS, PROBABILITY
 from vtrial.population.population import CHOLESKY, CORRELATION
 
 _BATCH = 250
@@ -27,13 +28,14 @@ _STATS = {
 """NumPyro's name of a statistic -> ArviZ's name and what it is."""
 
 
-def posterior(samples: Values, statistical: StatisticalModel, data: Dataset) -> xr.Dataset:
+def posterior(key: Key[Array, ""], samples: Values, statistical: StatisticalModel, data: Dataset) -> xr.Dataset:
     """Return the posterior group from samples [chain draw ...] of the joint model.
 
-    Fixed parameters are in it like the others, the same in every draw.
+    Fixed parameters are in it like the others, the same in every draw. The key draws the subjects' classes, if there
+    are any, from their probabilities given the draw.
     """
     variables = {}
-    for name, value in samples.items():
+    for name, value in _with_classes(key, samples, statistical, data).items():
         if name in INTERNAL or name.endswith(("_raw", "_phi")) or name == LIKELIHOOD:
             continue
         dims, attrs = _described(name, statistical, data)
@@ -48,9 +50,27 @@ def posterior(samples: Values, statistical: StatisticalModel, data: Dataset) -> 
         schema.EFFECT_TOO: effects,
         schema.OCCASION: list(levels.occasions),
         schema.STUDY: list(levels.studies),
+        schema.CLASS: list(statistical.population.mixture.names) if statistical.population.mixture else [],
     }
     used = {dim for dims, *_ in variables.values() for dim in dims} | {schema.SUBJECT}
     return xr.Dataset(variables, {dim: value for dim, value in known.items() if dim in used})
+
+
+def _with_classes(key: Key[Array, ""], samples: Values, statistical: StatisticalModel, data: Dataset) -> Values:
+    """Return samples together with a class of each subject, and the subjects' own parameters in it."""
+    if not statistical.population.mixture:
+        return samples
+    flat = {name: jnp.asarray(x).reshape(-1, *np.shape(x)[2:]) for name, x in samples.items()}
+    drawn = jax.random.categorical(key, jnp.log(flat[PROBABILITY]), axis=-1)
+
+    @jax.jit
+    def own(draw: Values) -> dict[str, Array]:
+        return statistical.individual_values(draw, data)
+
+    count, shape = len(drawn), np.shape(samples[PROBABILITY])[:2]
+    values = jax.lax.map(own, {**flat, CLASS: drawn}, batch_size=min(_BATCH, count))
+    found = {name: np.asarray(x).reshape(*shape, *x.shape[1:]) for name, x in ({CLASS: drawn} | values).items()}
+    return {**samples, **found}
 
 
 _SUFFIXES = {
@@ -71,6 +91,11 @@ def _described(name: str, statistical: StatisticalModel, data: Dataset) -> tuple
     if name.startswith(CHOLESKY):
         what = "Cholesky factor of the correlation of a block of etas"
         return (f"{name}_row", f"{name}_column"), {"units": "", "long_name": what}
+    if name == PROBABILITY:
+        what = "Probability of the class given the subject's data"
+        return (schema.SUBJECT, schema.CLASS), {"units": "", "long_name": what}
+    if name == CLASS:
+        return (schema.SUBJECT,), {"units": "", "long_name": "Class drawn by these probabilities, counted from 0"}
     if name.endswith(MISSING):
         covariate = name.removesuffix(MISSING)
         what = f"Covariate {covariate} of the subjects who lack it, in their order"
@@ -93,6 +118,11 @@ def _long_name(site: str, statistical: StatisticalModel) -> str:
     for suffix, what in _LEVELS.items():
         if (parameter := site.removesuffix(suffix)) in population.names:
             return what.format(parameter)
+    for name in population.by_class:
+        if site in (own := {f"{name}_{one}": one for one in population[name].classes}):
+            return f"Typical {name} of class {own[site]}"
+    if population.mixture and site in population.mixture.priors():
+        return f"Share of class {site.removeprefix('share_')} among people of it and of the classes after it"
     return f"Covariate coefficient {site}" if site in population.priors() else f"Residual error {site}"
 
 

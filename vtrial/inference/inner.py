@@ -5,7 +5,7 @@ Random effects are standardised: before OMEGA, with mean 0 and SD 1. All subject
 
 import logging
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -18,6 +18,7 @@ from vtrial.data import Dataset
 from vtrial.likelihood import StatisticalModel
 from vtrial.noise import AbstractGaussian
 from vtrial.population import effects as random_effects
+from vtrial.population.mixture import CLASS
 from vtrial.solve import ResultCode, in_every_order
 
 log = logging.getLogger(__name__)
@@ -30,19 +31,22 @@ _CLOSE = 1e-9
 
 
 class Modes(NamedTuple):
-    """The mode of each subject's random effects, and the shape of the density there."""
+    """The mode of each subject's random effects, and the shape of the density there; rows as in `Inner`."""
 
-    latent: Float[Array, "subject latent"]
-    curvature: Float[Array, "subject latent latent"]
+    latent: Float[Array, "row latent"]
+    curvature: Float[Array, "row latent latent"]
     """Minus the second derivative of the log density, or what stands for it."""
-    height: Float[Array, " subject"]
+    height: Float[Array, " row"]
     """Log density there."""
-    found: Bool[Array, " subject"]
+    found: Bool[Array, " row"]
     """Whether the search ended at a mode."""
 
 
 class Inner:
     """Each subject's log density of its data and standardised random effects, given the population level.
+
+    Where the population has classes, each subject has a row of its own for each class, whose density is that given the
+    class: rows are subjects of the first class, then those of the next.
 
     The curvature is either the exact second derivative (`laplace`), or made of the first derivatives of the predictions
     and the information that one measurement has of its prediction (`interaction`, NONMEM's FOCE with interaction). For
@@ -56,6 +60,9 @@ class Inner:
         self.statistical, self.data, self.kind = statistical, data, curvature
         self.levels = statistical.levels(data)
         self.size = random_effects.latent_size(statistical.population, self.levels)
+        mixture = statistical.population.mixture
+        self.classes = len(mixture.names) if mixture else 1
+        self.rows = self.classes * len(data.subjects)
 
     def named(self, draw: Values, latent: Float[Array, "subject latent"]) -> dict[str, Array]:
         """Return a draw of the population level together with these random effects, by site."""
@@ -72,19 +79,40 @@ class Inner:
         """Return the subject of each entry of a prediction, by its name in what `predict` returns."""
         return self.data.observations[self.statistical.observed_at(name, self.data)].subject
 
-    def log_density(self, draw: Values, latent: Float[Array, "subject latent"]) -> Float[Array, " subject"]:
+    def _each_class(self, function: Callable[[Values, Array], Any], draw: Values, latent: Float[Array, "row latent"]):
+        """Return what a function of draw and random effects [subject latent] gives, for the rows of all classes."""
+        if self.classes == 1:
+            return function(draw, latent)
+        people = len(self.data.subjects)
+
+        def one(which: Array, mine: Float[Array, "subject latent"]):
+            return function({**draw, CLASS: jnp.broadcast_to(which, people)}, mine)
+
+        found = jax.vmap(one)(jnp.arange(self.classes), latent.reshape(self.classes, people, -1))
+        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), found)
+
+    def log_density(self, draw: Values, latent: Float[Array, "row latent"]) -> Float[Array, " row"]:
         """Return log p(data of the subject, random effects | population level); -inf where the solve fails."""
+        return self._each_class(self._log_density, draw, latent)
+
+    def _log_density(self, draw: Values, latent: Float[Array, "subject latent"]) -> Float[Array, " subject"]:
         whole = self.named(draw, latent)
         p = self.statistical.same_subjects(whole, self.data)
         each = self.statistical.subject_log_likelihood(p, whole, self.data)
         return each + random_effects.latent_log_density(self.statistical.population, latent)
 
     def shape(
-        self, draw: Values, latent: Float[Array, "subject latent"]
-    ) -> tuple[Float[Array, "subject latent"], Float[Array, "subject latent latent"]]:
+        self, draw: Values, latent: Float[Array, "row latent"]
+    ) -> tuple[Float[Array, "row latent"], Float[Array, "row latent latent"]]:
         """Return gradient and curvature of the log density."""
         if self.kind == "laplace":
             return self._exact(draw, latent)
+        return self._each_class(self._of_predictions, draw, latent)
+
+    def _of_predictions(
+        self, draw: Values, latent: Float[Array, "subject latent"]
+    ) -> tuple[Float[Array, "subject latent"], Float[Array, "subject latent latent"]]:
+        """Return gradient and curvature by the derivatives of the predictions."""
         (predicted, code), push = jax.linearize(lambda z: self._predict(draw, z), latent)
         solved = code == ResultCode.SOLVED
         safe = {n: jnp.where(solved[self._subject(n)], value, 1.0) for n, value in predicted.items()}
@@ -98,7 +126,7 @@ class Inner:
         products = [jnp.stack([self._sum(w, column) for column in columns], -1) for w in weighted]
         return gradient, jnp.stack(products, -2) + curve
 
-    def _exact(self, draw: Values, latent: Float[Array, "subject latent"]):
+    def _exact(self, draw: Values, latent: Float[Array, "row latent"]):
         slope = jax.grad(lambda z: self.log_density(draw, z).sum())
         gradient, push = jax.linearize(slope, latent)
         rows = [push(jnp.broadcast_to(side, latent.shape)) for side in jnp.eye(self.size)]
@@ -152,8 +180,8 @@ class Inner:
         (_, scale), (location_slope, scale_slope) = jax.jvp(parts, (prediction,), (jnp.ones_like(prediction),))
         return (location_slope / scale) ** 2 + 2.0 * (scale_slope / scale) ** 2
 
-    def modes(self, draw: Values, start: Float[Array, "subject latent"]) -> Modes:
-        """Climb to the mode of each subject by Newton's steps, damped where they do not climb."""
+    def modes(self, draw: Values, start: Float[Array, "row latent"]) -> Modes:
+        """Climb to the mode of each row by Newton's steps, damped where they do not climb."""
         eye = jnp.eye(self.size)
 
         def search(carry):
@@ -179,9 +207,8 @@ class Inner:
             *_, found, count = carry
             return (count < _ITERATIONS) & ~found.all()
 
-        people = len(self.data.subjects)
         height = self.log_density(draw, start)
-        first = (start, height, jnp.zeros(people), jnp.zeros(people, bool), 0)
+        first = (start, height, jnp.zeros(self.rows), jnp.zeros(self.rows, bool), 0)
         latent, height, _, found, _ = jax.lax.while_loop(going, search, first)
         latent = jax.lax.stop_gradient(latent)
         _, curvature = self.shape(draw, latent)

@@ -22,6 +22,7 @@ from vtrial.inference.checkpoint import Checkpoint
 from vtrial.inference.inner import CURVATURES
 from vtrial.inference.marginal import Fit, Marginal, first_look
 from vtrial.likelihood import StatisticalModel
+from vtrial.population.mixture import PROBABILITY
 
 _TAILS = 8.0
 """Degrees of freedom of the t distribution that draws of the population level are proposed from."""
@@ -75,7 +76,8 @@ class Laplace(AbstractInference):
         fit = first_look(marginal)
         random = np.random.default_rng(np.asarray(jax.random.key_data(keys.named(key, "propose"))))
         law: Any = multivariate_t(fit.vector, fit.covariance, df=_TAILS, allow_singular=True)  # pyright: ignore
-        vectors = np.atleast_2d(law.rvs(self.proposals * CHAINS * self.draws, random_state=random))
+        size = self.proposals * CHAINS * self.draws
+        vectors = law.rvs(size, random_state=random).reshape(-1, len(fit.vector))
         each = keys.numbered(keys.named(key, "subjects"), len(vectors))
         weights, latent, prior = _weigh(marginal, each, vectors, fit, self.samples)
         subjects = np.asarray(logsumexp(jnp.asarray(weights), axis=2)) - np.log(self.samples)
@@ -86,7 +88,8 @@ class Laplace(AbstractInference):
         stats = groups.sample_stats({"diverging": np.zeros((CHAINS, self.draws), bool)}).merge(_own(weights, data))
         stats.attrs |= quality("Laplace", outer, k, refused="may not be used for decisions")
         stats.attrs["objective"] = fit.objective
-        return {schema.POSTERIOR: groups.posterior(samples, statistical, data), schema.SAMPLE_STATS: stats}
+        posterior = groups.posterior(keys.named(key, "classes"), samples, statistical, data)
+        return {schema.POSTERIOR: posterior, schema.SAMPLE_STATS: stats}
 
     def count(self) -> int | None:
         """Return chains times draws."""
@@ -126,7 +129,10 @@ def _named(marginal: Marginal, vectors: np.ndarray, latent: np.ndarray, draws: i
     def one(given):
         vector, own = given
         draw = marginal.inner.named(marginal.draw(vector), own)
-        return draw | marginal.statistical.individual_values(draw, marginal.data)
+        statistical, data = marginal.statistical, marginal.data
+        if statistical.population.mixture:
+            return draw | {PROBABILITY: jax.nn.softmax(statistical.class_log_likelihood(draw, data), axis=0).T}
+        return draw | statistical.individual_values(draw, data)
 
     found = jax.jit(lambda given: jax.lax.map(one, given, batch_size=250))((jnp.asarray(vectors), jnp.asarray(latent)))
     return {name: np.asarray(x).reshape(CHAINS, draws, *x.shape[1:]) for name, x in found.items()}

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float, Key
 from scipy.optimize import minimize
 
@@ -37,9 +38,9 @@ class Fit(NamedTuple):
     covariance: np.ndarray
     """Inverse of minus the second derivative there [coordinate coordinate]."""
     latent: np.ndarray
-    """Modes of the subjects' standardised random effects there [subject latent]."""
+    """Modes of the subjects' standardised random effects there [row latent], rows as in `Inner`."""
     spread: np.ndarray
-    """Variances of these given the data and the population level [subject latent]; 1 before the data."""
+    """Variances of these given the data and the population level [row latent]; 1 before the data."""
     objective: float
     """Minus twice the approximate log-likelihood there, without its constant: NONMEM's objective function."""
     evaluations: int
@@ -49,8 +50,9 @@ class Marginal:
     """The approximate posterior of the population level, or its likelihood.
 
     log p(y) of a subject is taken as log p(y, z) + n/2 log 2pi - 1/2 log det H at the mode z of its n standardised
-    random effects, H being the curvature of `Inner`. Sources: Tierney and Kadane 1986,
-    doi:10.1080/01621459.1986.10478240; Wang 2007, doi:10.1007/s10928-007-9060-6.
+    random effects, H being the curvature of `Inner`. Of a population with classes p(y) is the sum over them, each with
+    its share and a mode of its own, as in NONMEM. Sources: Tierney and Kadane 1986, doi:10.1080/01621459.1986.10478240;
+    Wang 2007, doi:10.1007/s10928-007-9060-6.
     """
 
     def __init__(self, statistical: StatisticalModel, data: Dataset, curvature: str, *, prior: bool = True):
@@ -83,42 +85,56 @@ class Marginal:
         """Return the numbers of the population level by site."""
         return self.density.constrain(self.density.point(vector))
 
-    def modes(self, vector: Float[Array, " coordinate"], start: Float[Array, "subject latent"]) -> Modes:
-        """Return the subjects' modes."""
+    def modes(self, vector: Float[Array, " coordinate"], start: Float[Array, "row latent"]) -> Modes:
+        """Return the modes of the subjects, in each class."""
         return self.inner.modes(self.draw(vector), start)
 
-    def each(self, modes: Modes) -> Float[Array, " subject"]:
+    def each(self, draw: Values, modes: Modes) -> Float[Array, " subject"]:
         """Return each subject's approximate log-likelihood; -inf where there is none."""
+        return logsumexp(self._classes(draw, modes), axis=0)
+
+    def _classes(self, draw: Values, modes: Modes) -> Float[Array, "class subject"]:
+        """Return the log of each class's share times the approximate likelihood in it."""
         sign, size = jnp.linalg.slogdet(modes.curvature)
         found = modes.height + 0.5 * self.inner.size * jnp.log(2 * jnp.pi) - 0.5 * size
-        return jnp.where((sign > 0) & jnp.isfinite(found), found, -jnp.inf)
+        usable = jnp.where((sign > 0) & jnp.isfinite(found), found, -jnp.inf)
+        return usable.reshape(self.inner.classes, -1) + self._log_shares(draw)[:, None]
+
+    def _log_shares(self, draw: Values) -> Float[Array, " class"]:
+        mixture = self.statistical.population.mixture
+        return mixture.log_shares(draw) if mixture else jnp.zeros(1)
 
     def _prior(self, vector: Float[Array, " coordinate"]) -> Float[Array, ""]:
         found = self.density.potential(self.density.point(vector))
         return found if self._with_prior else jnp.zeros_like(found)
 
     def _value(
-        self, vector: Float[Array, " coordinate"], start: Float[Array, "subject latent"]
+        self, vector: Float[Array, " coordinate"], start: Float[Array, "row latent"]
     ) -> tuple[Float[Array, ""], Modes]:
         """Return minus the log density up to a constant, and the modes."""
         modes = self.modes(vector, start)
-        return self._prior(vector) - self.each(modes).sum(), modes
+        return self._prior(vector) - self.each(self.draw(vector), modes).sum(), modes
 
     def _slope(
-        self, vector: Float[Array, " coordinate"], start: Float[Array, "subject latent"]
-    ) -> tuple[Float[Array, ""], Float[Array, " coordinate"], Float[Array, "subject latent"]]:
+        self, vector: Float[Array, " coordinate"], start: Float[Array, "row latent"]
+    ) -> tuple[Float[Array, ""], Float[Array, " coordinate"], Float[Array, "row latent"]]:
         """Return value, gradient and modes.
 
         At a mode the height changes with the population level alone (envelope theorem): its derivative is exact, and
-        only that of log det H is taken by differences, which needs no third derivatives of the model.
+        only that of log det H is taken by differences, which needs no third derivatives of the model. Classes count by
+        their probabilities given the subject's data.
         """
         value, modes = self._value(vector, start)
+        weight = jax.nn.softmax(self._classes(self.draw(vector), modes), axis=0).reshape(-1)
 
         def height(vector: Float[Array, " coordinate"]) -> Float[Array, ""]:
-            return self._prior(vector) - self.inner.log_density(self.draw(vector), modes.latent).sum()
+            draw = self.draw(vector)
+            shares = jnp.repeat(self._log_shares(draw), len(self.data.subjects))
+            return self._prior(vector) - (weight * (self.inner.log_density(draw, modes.latent) + shares)).sum()
 
         def size(vector: Float[Array, " coordinate"]) -> Float[Array, ""]:
-            return 0.5 * jnp.linalg.slogdet(self.modes(vector, modes.latent).curvature)[1].sum()
+            curvature = self.modes(vector, modes.latent).curvature
+            return 0.5 * (weight * jnp.linalg.slogdet(curvature)[1]).sum()
 
         sides = _STEP * jnp.concatenate([jnp.eye(len(vector)), -jnp.eye(len(vector))])
         above, below = jnp.split(jax.lax.map(lambda side: size(vector + side), sides), 2)
@@ -126,12 +142,16 @@ class Marginal:
 
     def objective(self, draw: Mapping[str, float] | Values) -> np.ndarray:
         """Return NONMEM's objective function of each subject at stated values of the population level."""
-        start = jnp.zeros((len(self.data.subjects), self.inner.size))
-        modes = jax.jit(self.inner.modes)({name: jnp.asarray(value) for name, value in draw.items()}, start)
+        start, known = self._nowhere(), {name: jnp.asarray(value) for name, value in draw.items()}
+        modes = jax.jit(self.inner.modes)(known, start)
         count = np.zeros(len(self.data.subjects))
         for seen in self.data.observations.values():
             np.add.at(count, seen.subject, np.log(2 * np.pi))
-        return -2.0 * np.asarray(self.each(modes)) - count
+        return -2.0 * np.asarray(self.each(known, modes)) - count
+
+    def _nowhere(self) -> Float[Array, "row latent"]:
+        """Return random effects of nothing."""
+        return jnp.zeros((self.inner.rows, self.inner.size))
 
     def fit(self, start: np.ndarray) -> Fit:
         """Find the maximum from a vector by BFGS, and the curvature there by differences of the gradient.
@@ -139,8 +159,7 @@ class Marginal:
         Raises:
             UserError: there is no density at the start.
         """
-        latent = jnp.zeros((len(self.data.subjects), self.inner.size))
-        seen = {"latent": latent, "best": np.inf, "count": 0}
+        seen = {"latent": self._nowhere(), "best": np.inf, "count": 0}
 
         def value(x: np.ndarray) -> tuple[float, np.ndarray]:
             u, g, modes = self.slope(jnp.asarray(x), seen["latent"])
@@ -163,13 +182,13 @@ class Marginal:
         rows = [(value(top + side)[1] - value(top - side)[1]) / (2.0 * side.max()) for side in sides]
         curvature = np.stack(rows)
         _, modes = self.value(jnp.asarray(top), seen["latent"])
-        objective = -2.0 * float(self.each(modes).sum()) - self._constant
+        objective = -2.0 * float(self.each(self.draw(jnp.asarray(top)), modes).sum()) - self._constant
         spread = np.stack([np.diag(np.linalg.inv(c)) for c in np.asarray(modes.curvature)]) if self.inner.size else None
         return Fit(
             top,
             _inverse((curvature + curvature.T) / 2),
             np.asarray(modes.latent),
-            np.zeros((len(self.data.subjects), 0)) if spread is None else spread,
+            np.zeros((self.inner.rows, 0)) if spread is None else spread,
             objective,
             int(seen["count"]),
         )
@@ -178,13 +197,14 @@ class Marginal:
         self,
         key: Key[Array, ""],
         vector: Float[Array, " coordinate"],
-        start: Float[Array, "subject latent"],
+        start: Float[Array, "row latent"],
         count: int,
     ) -> tuple[Float[Array, "subject sample"], Float[Array, "subject latent"]]:
-        """Sample each subject's random effects around its mode.
+        """Sample each subject's random effects around its mode, so many times in each class.
 
         Returns:
-            The log weights, whose mean is the subject's likelihood, and one sample of each subject drawn by them.
+            The log weights, whose sum over `count` is the subject's likelihood, and one sample of each subject drawn by
+            them.
         """
         draw = self.draw(vector)
         modes = self.inner.modes(draw, start)
@@ -196,8 +216,13 @@ class Marginal:
         size = jnp.log(jnp.diagonal(factor, axis1=1, axis2=2)).sum(-1)
         log_q = _log_t(standard) - size
         log_p = jax.lax.map(partial(self.inner.log_density, draw), samples)
-        weights = jnp.where(jnp.isnan(log_p), -jnp.inf, log_p) - log_q
-        each = keys.numbered(keys.named(key, "choice"), len(start))
+        people = len(self.data.subjects)
+        shares = jnp.repeat(self._log_shares(draw), people)
+        weights = jnp.where(jnp.isnan(log_p), -jnp.inf, log_p) - log_q + shares
+        # Samples of all classes are samples of the subject.
+        weights = weights.reshape(count * self.inner.classes, people)
+        samples = samples.reshape(count * self.inner.classes, people, -1)
+        each = keys.numbered(keys.named(key, "choice"), people)
         chosen = jax.vmap(lambda k, w: jax.random.categorical(k, w))(each, weights.T)
         return weights.T, jnp.take_along_axis(samples, chosen[None, :, None], axis=0)[0]
 

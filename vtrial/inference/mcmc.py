@@ -121,7 +121,7 @@ def sample(
         "           compiling %.1f s, warm-up %.1f s and sampling %.1f s of CPU",
         *(clock.compiling, clock.warmup, clock.sampling),
     )
-    posterior = groups.posterior(density.named(points), statistical, data)
+    posterior = groups.posterior(keys.named(key, "classes"), density.named(points), statistical, data)
     stats = groups.sample_stats(fields)
     stats.attrs |= {"centred": [f"{name} {weight:.0%}" for name, weight in statistical.centred]} | method.settings()
     return {schema.POSTERIOR: posterior, schema.SAMPLE_STATS: stats}

@@ -75,7 +75,7 @@ class Pathfinder(AbstractInference):
         if not vectors or not np.isfinite(np.concatenate(target)).any():
             raise UserError("No path of Pathfinder led to an approximation; use inference=nuts or cross_chain.")
         found = resampled(
-            np.random.default_rng(np.asarray(jax.random.key_data(keys.named(key, "resample")))),
+            key,
             density,
             np.concatenate(vectors),
             np.concatenate(target),

@@ -3,18 +3,21 @@
 from collections.abc import Mapping
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jaxtyping import Array, Key
 from numpyro.infer import Predictive
 
-from vtrial import schema
+from vtrial import keys, schema
 from vtrial.data import Dataset
 from vtrial.errors import UserError
 from vtrial.inference import groups
 from vtrial.inference.base import AbstractInference
 from vtrial.inference.checkpoint import Checkpoint
 from vtrial.likelihood import LIKELIHOOD, StatisticalModel
+from vtrial.population.mixture import PROBABILITY
 
 _CHAINS = 4
 """Independent draws are laid out as chains, so that the health checks of a fit apply to them too."""
@@ -46,9 +49,14 @@ class Prior(AbstractInference):
             for name, value in sampled.items()
             if name != LIKELIHOOD
         }
+        if mixture := statistical.population.mixture:
+            flat = {site: jnp.asarray(samples[site]).reshape(-1) for site in mixture.priors()}
+            share = np.exp(np.asarray(jax.vmap(mixture.log_shares)(flat))).reshape(_CHAINS, self.draws, 1, -1)
+            samples[PROBABILITY] = np.broadcast_to(share, samples[PROBABILITY].shape)
         stats = groups.sample_stats({"diverging": np.zeros((_CHAINS, self.draws), bool)})
         stats.attrs["observations_used"] = 0
-        return {schema.POSTERIOR: groups.posterior(samples, statistical, data), schema.SAMPLE_STATS: stats}
+        posterior = groups.posterior(keys.named(key, "classes"), samples, statistical, data)
+        return {schema.POSTERIOR: posterior, schema.SAMPLE_STATS: stats}
 
     def count(self) -> int | None:
         """Return chains times draws."""

@@ -27,6 +27,7 @@ from vtrial.inference.walk import Kernel, strong
 from vtrial.likelihood import StatisticalModel
 from vtrial.noise import RepeatedEvents, TimeToEvent
 from vtrial.population import effects as random_effects
+from vtrial.population.mixture import CLASS
 from vtrial.population.population import CHOLESKY, CORRELATION
 
 LOG_LIKELIHOOD = "log_likelihood"
@@ -161,6 +162,8 @@ class Repeated:
             handlers.substitute(model, data={n: jnp.asarray(x) for n, x in at.items()}), keys.named(key, "truth")
         )
         draw = {name: site["value"] for name, site in handlers.trace(seeded).get_trace().items() if "value" in site}
+        if statistical.population.mixture:
+            draw[CLASS] = statistical.new_classes(keys.named(key, "classes"), draw, data)
         p = statistical.same_subjects(draw, data)
         predicted, code = statistical.predict(p, data)
         values = statistical.observe(keys.named(key, "observe"), predicted, draw, data)
@@ -175,8 +178,7 @@ class Repeated:
     def _quantities(self, draw: Values, values: Measured) -> Float[Array, " quantity"]:
         """Return what is ranked, of one draw of all sites."""
         data = self._observed(values)
-        p = self.statistical.same_subjects(draw, data)
-        total = self.statistical.subject_log_likelihood(p, draw, data).sum()
+        total = self.statistical.log_likelihood_given_effects(draw, data).sum()
         correlations = [jnp.asarray(draw[CORRELATION])[i, j] for i, j in self._pairs]
         return jnp.stack([*(jnp.asarray(draw[name]) for name in self.statistical.priors()), *correlations, total])
 

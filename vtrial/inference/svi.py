@@ -94,7 +94,7 @@ class Svi(AbstractInference):
         if not np.isfinite(log_p).any():
             raise UserError("The guide of SVI has no density anywhere; lower inference.learning_rate, or use NUTS.")
         found = resampled(
-            np.random.default_rng(np.asarray(jax.random.key_data(keys.named(key, "resample")))),
+            key,
             density,
             vectors,
             log_p,

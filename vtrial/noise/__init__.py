@@ -7,7 +7,9 @@ from vtrial.noise.bernoulli import Bernoulli
 from vtrial.noise.combined import Combined
 from vtrial.noise.combined1 import Combined1
 from vtrial.noise.continuous import AbstractContinuous, AbstractGaussian
+from vtrial.noise.discrete import AbstractDiscrete
 from vtrial.noise.event import RepeatedEvents, TimeToEvent
+from vtrial.noise.floor import with_floor
 from vtrial.noise.log_normal import LogNormal
 from vtrial.noise.negative_binomial import NegativeBinomial
 from vtrial.noise.ordinal import Ordinal
@@ -21,6 +23,7 @@ from vtrial.noise.zero_inflated import ZeroInflatedPoisson
 
 __all__ = [
     "AbstractContinuous",
+    "AbstractDiscrete",
     "AbstractGaussian",
     "AbstractNoise",
     "AbstractWithoutError",
@@ -42,4 +45,5 @@ __all__ = [
     "TransformBothSides",
     "Visits",
     "ZeroInflatedPoisson",
+    "with_floor",
 ]

@@ -7,9 +7,9 @@ from jaxtyping import Array, Float
 
 from vtrial._types import Values
 from vtrial.data.dataset import Dataset
-from vtrial.errors import UserError
 from vtrial.noise.base import refuse
 from vtrial.noise.continuous import AbstractGaussian
+from vtrial.noise.floor import check_floor
 from vtrial.noise.law import BoxCox, Law, Normal
 from vtrial.population import AbstractPrior
 
@@ -19,13 +19,13 @@ class LogNormal(AbstractGaussian):
 
     logarithmic: AbstractPrior
     """Prior of the standard deviation of the logarithm, without unit."""
-    least: float = eqx.field(static=True, default=1e-6)
-    """Least prediction, in the unit of the output: one of 0, as before the first dose, has no logarithm."""
+    least: float | None = eqx.field(static=True, default=None)
+    """Least prediction, in the unit of the output: one of 0, as before the first dose, has no logarithm. Left out, a
+    thousandth of the least value of the data; without data, 1e-6."""
 
     def __check_init__(self):
         """Refuse a floor that is none."""
-        if not self.least > 0:
-            raise UserError(f"The least prediction of a log-normal error must be positive, not {self.least}.")
+        check_floor("prediction of a log-normal error", self.least)
 
     def priors(self) -> dict[str, AbstractPrior]:
         """Return the prior of `sigma_log`."""
@@ -39,7 +39,7 @@ class LogNormal(AbstractGaussian):
         """Return LogNormal(log f, sigma_log)."""
         scale = jnp.broadcast_to(jnp.asarray(values["sigma_log"]), prediction.shape)
         logarithm = BoxCox(jnp.zeros((), prediction.dtype))
-        return Law(jnp.log(jnp.maximum(prediction, self.least)), scale, Normal(), logarithm)
+        return Law(jnp.log(jnp.maximum(prediction, self.least or 1e-6)), scale, Normal(), logarithm)
 
     def check_values(self, output: str, data: Dataset) -> None:
         """Refuse measured values that have no logarithm."""

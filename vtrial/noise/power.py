@@ -5,9 +5,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from vtrial._types import Values
-from vtrial.errors import UserError
 from vtrial.noise.base import Number, estimated, known, written
 from vtrial.noise.continuous import AbstractNormal
+from vtrial.noise.floor import check_floor
 from vtrial.population import AbstractPrior
 
 
@@ -18,13 +18,13 @@ class Power(AbstractNormal):
     """Prior of the standard deviation where the prediction is 1, in the unit of the output."""
     exponent: Number
     """The power, or its prior: 0 is an additive error, 1 a proportional one."""
-    least: float = eqx.field(static=True, default=1e-3)
-    """Least standard deviation, in the unit of the output: a prediction of 0 would otherwise have no density."""
+    least: float | None = eqx.field(static=True, default=None)
+    """Least standard deviation, in the unit of the output: a prediction of 0 would otherwise have no density. Left out,
+    a thousandth of the least value of the data above 0; without data, 1e-3."""
 
     def __check_init__(self):
         """Refuse a floor that is none."""
-        if not self.least > 0:
-            raise UserError(f"The least standard deviation of a power error must be positive, not {self.least}.")
+        check_floor("standard deviation of a power error", self.least)
 
     def priors(self) -> dict[str, AbstractPrior]:
         """Return the priors of `sigma_pow` and, if it is estimated, `exponent`."""
@@ -38,8 +38,8 @@ class Power(AbstractNormal):
         """Return sigma_pow |f|^exponent, not below `least`."""
         size = jnp.maximum(jnp.abs(prediction), jnp.finfo(prediction.dtype).tiny)
         power = jnp.exp(known(self.exponent, "exponent", values) * jnp.log(size))
-        return jnp.maximum(values["sigma_pow"] * power, self.least)
+        return jnp.maximum(values["sigma_pow"] * power, self.least or 1e-3)
 
     def describe(self) -> str:
         """Write the formula."""
-        return f"sigma_pow · f^{written(self.exponent, 'exponent')}, at least {self.least:g}"
+        return f"sigma_pow · f^{written(self.exponent, 'exponent')}, at least {self.least or 1e-3:g}"

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from vtrial._types import Values
-from vtrial.errors import UserError
 from vtrial.noise.continuous import AbstractNormal
+from vtrial.noise.floor import check_floor
 from vtrial.population import AbstractPrior
 
 
@@ -15,13 +15,13 @@ class Proportional(AbstractNormal):
 
     proportional: AbstractPrior
     """Prior of the coefficient of variation, without unit."""
-    least: float = eqx.field(static=True, default=1e-3)
-    """Least standard deviation, in the unit of the output: a prediction of 0 would otherwise have no density."""
+    least: float | None = eqx.field(static=True, default=None)
+    """Least standard deviation, in the unit of the output: a prediction of 0 would otherwise have no density. Left out,
+    a thousandth of the least value of the data above 0; without data, 1e-3."""
 
     def __check_init__(self):
         """Refuse a floor that is none."""
-        if not self.least > 0:
-            raise UserError(f"The least standard deviation of a proportional error must be positive, not {self.least}.")
+        check_floor("standard deviation of a proportional error", self.least)
 
     def priors(self) -> dict[str, AbstractPrior]:
         """Return the prior of `sigma_prop`."""
@@ -33,8 +33,8 @@ class Proportional(AbstractNormal):
 
     def spread(self, prediction: Float[Array, " obs"], values: Values) -> Float[Array, " obs"]:
         """Return sigma_prop |f|, not below `least`."""
-        return jnp.maximum(values["sigma_prop"] * jnp.abs(prediction), self.least)
+        return jnp.maximum(values["sigma_prop"] * jnp.abs(prediction), self.least or 1e-3)
 
     def describe(self) -> str:
         """Write the formula."""
-        return f"sigma_prop · f, at least {self.least:g}"
+        return f"sigma_prop · f, at least {self.least or 1e-3:g}"

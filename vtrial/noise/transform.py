@@ -6,9 +6,9 @@ from jaxtyping import Array, Float
 
 from vtrial._types import Values
 from vtrial.data.dataset import Dataset
-from vtrial.errors import UserError
 from vtrial.noise.base import Number, estimated, known, written
 from vtrial.noise.continuous import AbstractGaussian, AbstractNormal
+from vtrial.noise.floor import check_floor
 from vtrial.noise.law import BoxCox, Law, Normal
 from vtrial.noise.log_normal import refuse_not_positive
 from vtrial.population import AbstractPrior
@@ -27,13 +27,13 @@ class TransformBothSides(AbstractGaussian):
     """The error on that scale; its SD is a function of the prediction on the scale of the output."""
     shape: Number
     """The shape, often called lambda, or its prior."""
-    least: float = eqx.field(static=True, default=1e-6)
-    """Least prediction, in the unit of the output: one of 0, as before the first dose, may have no transform."""
+    least: float | None = eqx.field(static=True, default=None)
+    """Least prediction, in the unit of the output: one of 0, as before the first dose, may have no transform. Left out,
+    a thousandth of the least value of the data; without data, 1e-6."""
 
     def __check_init__(self):
         """Refuse a floor that is none."""
-        if not self.least > 0:
-            raise UserError(f"The least prediction of a transformed error must be positive, not {self.least}.")
+        check_floor("prediction of a transformed error", self.least)
 
     def priors(self) -> dict[str, AbstractPrior]:
         """Return the priors of the error and, if it is estimated, `shape`."""
@@ -46,7 +46,7 @@ class TransformBothSides(AbstractGaussian):
     def law(self, prediction: Float[Array, " obs"], values: Values) -> Law:
         """Return Normal(h(f), SD(f)) on the scale h."""
         scale = BoxCox(known(self.shape, "shape", values))
-        positive = jnp.maximum(prediction, self.least)
+        positive = jnp.maximum(prediction, self.least or 1e-6)
         return Law(scale.forward(positive), self.error.spread(prediction, values), Normal(), scale)
 
     def check_values(self, output: str, data: Dataset) -> None:

@@ -11,6 +11,7 @@ from vtrial.population.covariates import (
     PowerEffect,
     SigmoidEffect,
 )
+from vtrial.population.mixture import Mixture
 from vtrial.population.parameter import Parameter
 from vtrial.population.population import CHOLESKY, Population, sampled
 from vtrial.population.priors import (
@@ -49,6 +50,7 @@ __all__ = [
     "LogNormalPrior",
     "LogitNormal",
     "LogitNormalPrior",
+    "Mixture",
     "Normal",
     "NormalPrior",
     "Parameter",

@@ -30,6 +30,7 @@ class Parameter(eqx.Module):
         covariates: effects, each under a name of its own.
         scale: log-normal, normal, logit-normal, probit-normal or Box-Cox.
         degrees: degrees of freedom of a Student-t eta, for populations with outlying subjects; left out, eta is normal.
+        classes: by class of the population's mixture, the prior of its typical value; of other classes it is `prior`.
     """
 
     unit: str = eqx.field(static=True)
@@ -40,14 +41,16 @@ class Parameter(eqx.Module):
     iov: AbstractPrior | None = None
     study: AbstractPrior | None = None
     degrees: float | None = eqx.field(static=True, default=None)
+    classes: Mapping[str, AbstractPrior] = eqx.field(default_factory=dict)
 
     def __check_init__(self):
         """Refuse what has no density or no meaning."""
-        if not self.scale.allows(self.prior.centre()):
-            raise UserError(
-                f"The prior median {self.prior.centre():g} {self.unit} is no typical value that "
-                f"{type(self.scale).__name__} allows; change the prior or the scale."
-            )
+        for prior in (self.prior, *self.classes.values()):
+            if not self.scale.allows(prior.centre()):
+                raise UserError(
+                    f"The prior median {prior.centre():g} {self.unit} is no typical value that "
+                    f"{type(self.scale).__name__} allows; change the prior or the scale."
+                )
         for level in ("iiv", "iov", "study"):
             prior = getattr(self, level)
             if prior is not None and not prior.positive():
@@ -84,11 +87,12 @@ class Parameter(eqx.Module):
             level(self.iov),
             level(self.study),
             self.degrees,
+            {name: prior.scaled(by) for name, prior in self.classes.items()},
         )
 
     def priors(self, name: str) -> dict[str, AbstractPrior]:
         """Return the prior of each number of the population level that belongs to it, by site."""
-        found = {name: self.prior}
+        found = {name: self.prior} | {f"{name}_{one}": prior for one, prior in self.classes.items()}
         levels = {"iiv": self.iiv, "iov": self.iov, "study": self.study}
         found |= {f"{name}_{level}": prior for level, prior in levels.items() if prior is not None}
         for key, effect in self.covariates.items():
@@ -97,7 +101,7 @@ class Parameter(eqx.Module):
 
     def units(self, name: str) -> dict[str, str]:
         """Return the unit of each of them."""
-        found = {name: self.unit} | {
+        found = dict.fromkeys((name, *(f"{name}_{one}" for one in self.classes)), self.unit) | {
             f"{name}_{level}": self.scale.omega_unit(self.unit) for level in ("iiv", "iov", "study")
         }
         for key, effect in self.covariates.items():
@@ -118,7 +122,7 @@ class Parameter(eqx.Module):
 
         Args:
             name: of the parameter.
-            draw: the population level: typical value and coefficients, by site.
+            draw: the population level: typical value (or that of each subject's class) and coefficients, by site.
             effect: the sum of their random effects.
             covariates: with the shape of `effect`, or one axis more if they vary with time; so may `effect` have, where
                 it varies by occasion; then the values have it too.
@@ -129,6 +133,7 @@ class Parameter(eqx.Module):
         for one in factors:
             factor = one[..., None] if one.ndim < rank else one
             typical = factor * (typical[..., None] if 0 < typical.ndim < rank else typical)
+        typical = typical[..., None] if 0 < typical.ndim < rank else typical
         wide = effect[..., None] if effect.ndim < rank else effect
         return jnp.asarray(
             self.scale.value(jnp.broadcast_to(typical, jnp.broadcast_shapes(typical.shape, wide.shape)), wide)
@@ -140,7 +145,9 @@ class Parameter(eqx.Module):
         effects = [f"{level}_{name}" for level, prior in levels.items() if prior is not None]
         typical = " · ".join([name, *(effect.describe() for effect in self.covariates.values())])
         tails = f", eta Student-t with {self.degrees:g} degrees of freedom" if self.degrees is not None else ""
-        return (self.scale.describe(typical, " + ".join(effects)) if effects else typical) + tails
+        own = ", ".join(f"{name}_{one} of class {one}" for one in self.classes)
+        other = f", {name} being {own}" if own else ""
+        return (self.scale.describe(typical, " + ".join(effects)) if effects else typical) + tails + other
 
     @property
     def fixed(self) -> bool:

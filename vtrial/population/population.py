@@ -8,13 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Int, Key
 
 from vtrial import keys
 from vtrial import units as units_of
 from vtrial._types import Values
 from vtrial.errors import UserError, nearest
 from vtrial.model import AbstractModel, parameter_units
+from vtrial.population.mixture import Mixture
 from vtrial.population.parameter import Parameter
 from vtrial.population.priors import AbstractPrior, Fixed
 
@@ -29,7 +30,7 @@ class Population(eqx.Module):
 
     Sites, named after the parameters: `CL` (typical value), `CL_iiv` (omega, the SD of its eta), `CL_iov` (SD of its
     kappa), `CL_study` (SD of its study effect), `CL_WT_exponent` (a coefficient of its covariate effect WT), `CL_eta`
-    (by subject), `CL_kappa` (by subject and occasion), `CL_study_eta` (by study).
+    (by subject), `CL_kappa` (by subject and occasion), `CL_study_eta` (by study), `CL_poor` (typical value of a class).
 
     Args:
         parameters: by name, every parameter of the model; and, where doses enter otherwise than as recorded, F, ALAG, D
@@ -41,6 +42,7 @@ class Population(eqx.Module):
             are then estimated with the rest.
         occasion: covariate that numbers a subject's occasions, for parameters with `iov`.
         study: covariate that numbers the studies, for parameters with `study`.
+        mixture: classes that people belong to; left out, there is one.
     """
 
     names: tuple[str, ...] = eqx.field(static=True)
@@ -50,6 +52,7 @@ class Population(eqx.Module):
     missing: Mapping[str, AbstractPrior]
     occasion: str = eqx.field(static=True)
     study: str = eqx.field(static=True)
+    mixture: Mixture | None
 
     def __init__(
         self,
@@ -59,6 +62,7 @@ class Population(eqx.Module):
         missing: Mapping[str, AbstractPrior] | None = None,
         occasion: str = "OCC",
         study: str = "STUDY",
+        mixture: Mixture | None = None,
     ):
         """Keep the parameters as an ordered tuple, for `jit` sorts dictionaries."""
         self.names = tuple(parameters)
@@ -66,12 +70,28 @@ class Population(eqx.Module):
         self.correlation = correlation
         self.blocks = None if blocks is None else tuple(tuple(block) for block in blocks)
         self.missing = dict(missing or {})
-        self.occasion, self.study = occasion, study
+        self.occasion, self.study, self.mixture = occasion, study, mixture
         if correlation is not None and not correlation > 0:
             raise UserError(
                 f"population.correlation is the concentration of an LKJ prior and must be positive, not {correlation}."
             )
         self._check_blocks()
+        self._check_classes()
+
+    def _check_classes(self) -> None:
+        """Refuse typical values of classes that there are not, and classes that nothing tells apart."""
+        known = self.mixture.names[:-1] if self.mixture else ()
+        for name in self.by_class:
+            for one in self[name].classes:
+                if one not in known:
+                    raise UserError(
+                        f"Parameter {name} has a typical value for class '{one}', but population.mixture.shares has "
+                        f"no such class. {nearest(one, known) if known else 'Add the mixture, or leave classes out.'}"
+                    )
+        if known and not self.by_class:
+            raise UserError(
+                "population.mixture has classes, but no parameter differs between them; give one `classes`."
+            )
 
     def _check_blocks(self) -> None:
         """Refuse blocks of what does not vary, or without a prior of their correlation; and correlated t etas."""
@@ -112,7 +132,7 @@ class Population(eqx.Module):
             if name not in given:
                 raise UserError(f"population.parameters lacks '{name}', which model {type(model).__name__} needs.")
         used = {n: given[n].converted(n, unit) for n, unit in known.items() if n in given}
-        return Population(used, self.correlation, self.blocks, self.missing, self.occasion, self.study)
+        return Population(used, self.correlation, self.blocks, self.missing, self.occasion, self.study, self.mixture)
 
     def _with(self, level: str) -> tuple[str, ...]:
         named = zip(self.names, self.parameters, strict=True)
@@ -133,15 +153,22 @@ class Population(eqx.Module):
         """Names of the parameters that vary between studies."""
         return self._with("study")
 
+    @property
+    def by_class(self) -> tuple[str, ...]:
+        """Names of the parameters whose typical values differ between classes."""
+        return tuple(n for n, p in zip(self.names, self.parameters, strict=True) if p.classes)
+
     def priors(self) -> dict[str, AbstractPrior]:
         """Return the prior of every number of the population level but the correlation, fixed ones too, by site."""
         named = zip(self.names, self.parameters, strict=True)
-        return {site: prior for name, parameter in named for site, prior in parameter.priors(name).items()}
+        found = {site: prior for name, parameter in named for site, prior in parameter.priors(name).items()}
+        return found | (self.mixture.priors() if self.mixture else {})
 
     def units(self) -> dict[str, str]:
         """Return the unit of each of them."""
         named = zip(self.names, self.parameters, strict=True)
-        return {site: unit for name, parameter in named for site, unit in parameter.units(name).items()}
+        found = {site: unit for name, parameter in named for site, unit in parameter.units(name).items()}
+        return found | dict.fromkeys(self.mixture.priors() if self.mixture else (), "")
 
     def check_covariates(
         self, units: Mapping[str, str], values: Mapping[str, np.ndarray], who: tuple[str, ...]
@@ -291,6 +318,15 @@ class Population(eqx.Module):
             return dist.Normal(0.0, 1.0)
         return dist.StudentT(degrees, 0.0, np.sqrt((degrees - 2.0) / degrees))
 
+    def of_class(self, draw: Values, which: Int[Array, "*any"]) -> dict[str, Array]:
+        """Return a draw whose typical values are those of people's classes, numbers of `Mixture.names`."""
+        found = {name: jnp.asarray(value) for name, value in draw.items()}
+        classes = self.mixture.names if self.mixture else ()
+        for name in self.by_class:
+            own = [f"{name}_{one}" if one in self[name].classes else name for one in classes]
+            found[name] = jnp.stack([jnp.asarray(draw[site]) for site in own])[which]
+        return found
+
     def individual(
         self,
         draw: Values,
@@ -304,7 +340,7 @@ class Population(eqx.Module):
         A covariate that varies with time has one axis more, of spans; so have the parameters it acts on.
 
         Args:
-            draw: the population level, by site.
+            draw: the population level, by site; see `of_class`.
             eta: the subjects' random effects, last axis the effect.
             covariates: by name.
             kappa: the random effects of their occasions, last axis the effect; one axis more, of spans, where a
@@ -361,6 +397,8 @@ class Population(eqx.Module):
         Parameters are scalars on one occasion; on several each is [occasion].
         """
         eta, kappa = self.new_effects(key, draw, factor, occasions)
+        if self.mixture:
+            draw = self.of_class(draw, self.mixture.new_class(keys.named(key, "class"), draw))
         each = [self.individual(draw, eta, covariates, kappa[i], study) for i in range(occasions)]
         return each[0] if occasions == 1 else {name: jnp.stack([own[name] for own in each]) for name in each[0]}
 

@@ -50,6 +50,63 @@ def visual(tree: xr.DataTree, output: str) -> str:
     return svg(draw, f"Visual predictive check of {output}: {group.attrs['check']}.")
 
 
+def categories(tree: xr.DataTree, output: str) -> str:
+    """Draw the observed part of each category over the interval of replicated ones; "" if the output is no category."""
+    group = tree[schema.VPC].dataset
+    if f"{output}_category_observed" not in group:
+        return ""
+    layer = group[f"{output}_stratum"].to_numpy()
+    strata, known = list(dict.fromkeys(str(s) for s in layer)), group[f"category_{output}"].to_numpy()
+
+    def draw() -> Figure:
+        columns = min(3, len(known))
+        figure, panels = grid(len(strata) * -(-len(known) // columns) * columns, columns, WIDTH, 2.4, sharey=True)
+        for axes in panels:
+            axes.set_visible(False)
+        for i, stratum in enumerate(strata):
+            mine = np.flatnonzero(layer == stratum)
+            for j, category in enumerate(known):
+                axes = panels[i * -(-len(known) // columns) * columns + j]
+                _category(axes, group, output, mine, j)
+                axes.set(xlabel=_axis(group, tree), title=f"{output} {category:g} {stratum}".rstrip(), ylim=(0, 100))
+                axes.set_ylabel("part [%]" if j % columns == 0 else "")
+                axes.set_visible(True)
+        return figure
+
+    return svg(draw, f"Visual predictive check of the categories of {output}.")
+
+
+def _category(axes: Axes, group: xr.Dataset, output: str, mine: np.ndarray, number: int) -> None:
+    """Draw one category in the bins `mine` of one stratum."""
+    time = group[f"{output}_time"].to_numpy()[mine]
+    low, middle, high = 100 * group[f"{output}_category_simulated"].to_numpy()[:, mine, number]
+    axes.fill_between(time, low, high, color=COLOURS[0], alpha=0.25, lw=0)
+    axes.plot(time, middle, "--", lw=0.9, color=COLOURS[0])
+    axes.plot(time, 100 * group[f"{output}_category_observed"].to_numpy()[mine, number], "o-", ms=3, lw=1.5, color=DARK)
+
+
+def survival(tree: xr.DataTree, output: str) -> str:
+    """Draw the Kaplan-Meier curve over the interval of those of replicates; "" if the output is no time of an event."""
+    group = tree[schema.VPC].dataset
+    if f"{output}_survival_observed" not in group:
+        return ""
+    time = group[f"survival_time_{output}"]
+
+    def draw() -> Figure:
+        figure, (axes,) = grid(1, 1, WIDTH, 3.2)
+        low, middle, high = 100 * group[f"{output}_survival_simulated"].to_numpy()
+        at = time.to_numpy()
+        axes.fill_between(at, low, high, step="post", color=COLOURS[0], alpha=0.25, lw=0, label="replicated, 95 %")
+        axes.step(at, middle, "--", where="post", lw=0.9, color=COLOURS[0])
+        observed = 100 * group[f"{output}_survival_observed"].to_numpy()
+        axes.step(at, observed, where="post", lw=1.5, color=DARK, label="observed")
+        axes.set(xlabel=label("time", str(time.attrs["units"])), ylabel="free of the event [%]", ylim=(0, 102))
+        axes.legend(fontsize=8)
+        return figure
+
+    return svg(draw, f"Kaplan-Meier visual predictive check of {output}.")
+
+
 def _words(group: xr.Dataset, output: str) -> str:
     name = f"{output}, prediction-corrected" if group.attrs["corrected"] else output
     return label(name, _unit(group, output))

@@ -3,8 +3,9 @@
 `sdtab` has dose records (EVID 1 or 4, MDV 1) and observations, by subject and time; what a dose record does not have,
 such as PRED, is missing. ID is the subject as the data name it. CMT is the number of the model's state dosed into and
 DVID that of the output observed, both from 1 in the model's order. CENS is 1 for a value only known to be below DV, -1
-for one above it. ETAs and covariates stand in every row. `patab` has the posterior mean etas, their standard
-deviations, and the posterior mean of every parameter that varies between people.
+for one above it. ETAs, KAPPAs of each occasion (`KAPPA_CL_2`), the probability of each class (`P_poor`), MIXEST (the
+number of the most probable one, from 1) and covariates stand in every row. `patab` has the posterior mean etas, their
+standard deviations, and the posterior mean of every parameter that varies between people.
 """
 
 import io
@@ -14,6 +15,7 @@ import polars as pl
 import xarray as xr
 
 from vtrial import schema
+from vtrial.population.mixture import PROBABILITY
 
 _RECORD = ["ID", "TIME", "TAD", "EVID", "MDV", "AMT", "CMT", "DVID", "DV"]
 _FIT = ["PRED", "IPRED", "RES", "IRES", "WRES", "CWRES", "IWRES", "NPDE", "NPD", "PI05", "PI95", "CENS"]
@@ -82,10 +84,25 @@ def _subjects(tree: xr.DataTree) -> pl.DataFrame:
     columns: dict[str, np.ndarray] = {"ID": constant[schema.SUBJECT].to_numpy().astype(str)}
     effects = group[schema.EFFECT].to_numpy() if schema.EFFECT in group.dims else []
     columns |= {f"ETA_{effect}": group[f"ETA_{effect}"].to_numpy() for effect in effects}
+    for name in (str(n) for n in group.data_vars if str(n).startswith("KAPPA_")):
+        columns |= {
+            f"{name}_{o:g}": group[name].sel({schema.OCCASION: o}).to_numpy() for o in group[schema.OCCASION].values
+        }
+    columns |= _classes(tree)
     for name in (str(n) for n in constant.data_vars):
         if constant[name].dims == (schema.SUBJECT,) and name not in varying:
             columns[name] = constant[name].to_numpy()
     return pl.DataFrame(columns)
+
+
+def _classes(tree: xr.DataTree) -> dict[str, np.ndarray]:
+    """Return the posterior probability of each class of every subject, and the most probable one."""
+    posterior = tree[schema.POSTERIOR].dataset
+    if PROBABILITY not in posterior:
+        return {}
+    mean = posterior[PROBABILITY].mean((schema.CHAIN, schema.DRAW)).transpose(schema.SUBJECT, schema.CLASS)
+    found = {f"P_{name}": mean.sel({schema.CLASS: name}).to_numpy() for name in mean[schema.CLASS].to_numpy()}
+    return found | {"MIXEST": 1 + mean.to_numpy().argmax(1)}
 
 
 def _doses(tree: xr.DataTree) -> pl.DataFrame:

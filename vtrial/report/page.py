@@ -62,18 +62,20 @@ def _fit(tree: xr.DataTree, output: str) -> dict[str, Any]:
         "residuals": goodness.residuals(tree, output),
         "individual": individual.individual_fits(tree, output),
         "visual": checks.visual(tree, output),
+        "categories": checks.categories(tree, output),
+        "survival": checks.survival(tree, output),
         "predictive": checks.predictive(tree, output),
     }
 
 
 def _etas(tree: xr.DataTree) -> dict[str, str]:
-    """Return the figures of the etas, where there are any."""
-    found = {}
-    if schema.EFFECT in tree[schema.GOODNESS_OF_FIT].dims:
-        found["distributions"] = etas.distributions(tree)
-        if etas.covariates(tree):
-            found["covariates"] = etas.against_covariates(tree)
-    return found
+    """Return the figures of the etas; "" where there are none, or no covariates."""
+    some = schema.EFFECT in tree[schema.GOODNESS_OF_FIT].dims
+    against = some and etas.covariates(tree)
+    return {
+        "distributions": etas.distributions(tree) if some else "",
+        "covariates": etas.against_covariates(tree) if against else "",
+    }
 
 
 def _counts(tree: xr.DataTree) -> dict[str, int]:
