@@ -253,6 +253,11 @@ def classes() -> list[type]:
     return found
 
 
+def layouts(kind) -> tuple[str, ...]:
+    """The layouts that an analysis reads; none of one that takes them from another."""
+    return kind.layouts if isinstance(kind.layouts, tuple) else ()
+
+
 def finished(base: type) -> list[type]:
     """Every finished subclass of an abstract class, found by listing."""
     return [c for c in classes() if issubclass(c, base) and not inspect.isabstract(c)]

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.helpers import finished
+from tests.helpers import finished, layouts
 from vtrial import schema
 from vtrial.design import revealed
 from vtrial.statistics.multiplicity import Holm
@@ -48,7 +48,7 @@ SLOW = (Mmrm, MultipleImputation, ReferenceBased)
 KINDS = [
     pytest.param(k, marks=pytest.mark.slow) if k in SLOW else k
     for k in finished(AbstractAnalysis)
-    if k.layouts[0] in ("value", "visits")
+    if not {"event", "periods"} & set(layouts(k))
 ]
 """Those on events and crossovers are in `test_analyses`."""
 PATIENTS, ARMS = 60, 3
