@@ -1,17 +1,14 @@
 """Stages in blocks: whole chunks, memory of one block, and equal bytes after a kill at any instant."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import xarray as xr
 import zarr
 
-from tests.helpers import ROOT
 from tests.test_store import ATTRS
-from vtrial import schema
+from vtrial import schema, store
 from vtrial.blocks import Blocks, write_block
 from vtrial.hashes import digest
 from vtrial.store import Store
@@ -40,16 +37,16 @@ def blocks(total=10, size=4, compute=block):
 
 
 def test_blocks_are_one_array_on_disk(tmp_path):
-    store = Store(tmp_path / "run", ATTRS)
-    store.stream("simulate", blocks())
-    found, whole = store.group(schema.OUTCOMES), block(0, 10)[schema.OUTCOMES]
+    run = Store(tmp_path / "run", ATTRS)
+    run.stream("simulate", blocks())
+    found, whole = run.group(schema.OUTCOMES), block(0, 10)[schema.OUTCOMES]
     for name in whole.variables:
         np.testing.assert_array_equal(found[name].to_numpy(), whole[name].to_numpy())
     assert found.attrs["stage"] == "simulate"
-    assert store.group(schema.VARIANCE)["mean"] == pytest.approx(4.5 + 0.25)
-    array = zarr.open_group(store.zarr / schema.OUTCOMES, mode="r")["peak"]
+    assert run.group(schema.VARIANCE)["mean"] == pytest.approx(4.5 + 0.25)
+    array = zarr.open_group(run.zarr / schema.OUTCOMES, mode="r")["peak"]
     assert array.chunks == (4, 3)
-    assert not store.unfinished("simulate").exists()
+    assert not run.unfinished("simulate").exists()
     assert Store(tmp_path / "run", ATTRS).done("simulate")
 
 
@@ -73,7 +70,7 @@ def test_an_interrupted_stage_goes_on_with_the_blocks_that_are_missing(tmp_path,
 
 
 def test_a_block_that_was_changed_or_is_of_another_plan_is_computed_again(tmp_path):
-    store, calls = Store(tmp_path / "run", ATTRS), []
+    run, calls = Store(tmp_path / "run", ATTRS), []
 
     def counted(start, stop):
         calls.append(start)
@@ -82,49 +79,49 @@ def test_a_block_that_was_changed_or_is_of_another_plan_is_computed_again(tmp_pa
         return block(start, stop)
 
     with pytest.raises(KeyboardInterrupt):
-        store.stream("simulate", blocks(compute=counted))
-    chunk = store.unfinished("simulate") / schema.OUTCOMES / "peak" / "c" / "1" / "0"
+        run.stream("simulate", blocks(compute=counted))
+    chunk = run.unfinished("simulate") / schema.OUTCOMES / "peak" / "c" / "1" / "0"
     chunk.write_bytes(b"broken")
-    store.stream("simulate", blocks(compute=counted))
+    run.stream("simulate", blocks(compute=counted))
     assert calls == [0, 4, 8, 4, 8]
     assert json.loads((tmp_path / "run" / ".stages" / "simulate.json").read_text())["groups"].keys() >= {"outcomes"}
-    np.testing.assert_array_equal(store.group(schema.OUTCOMES)["peak"], block(0, 10)[schema.OUTCOMES]["peak"])
+    np.testing.assert_array_equal(run.group(schema.OUTCOMES)["peak"], block(0, 10)[schema.OUTCOMES]["peak"])
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from tests.test_blocks import ATTRS, blocks
-from vtrial import store
-left, seen = int(sys.argv[2]), []
-def counted(real):
-    def call(*given):
-        seen.append(1)
-        if len(seen) > left:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return real(*given)
-    return call
-run = store.Store(Path(sys.argv[1]), ATTRS)
-store.write_block, store.os.replace = counted(store.write_block), counted(os.replace)
-run.stream("simulate", blocks())
-"""
+class Killed(BaseException):
+    """Nobody catches it: what is on disk is what a kill would leave."""
 
 
-@pytest.mark.slow
-def test_kill_9_at_every_write_and_rename(tmp_path):
-    """Killed at its n-th write of a chunk or rename, in one directory, for every n until nothing is left to kill."""
+def test_stopped_at_any_write_or_rename_it_ends_with_the_same_bytes(tmp_path, monkeypatch):
+    """Stopped at its n-th write of a chunk or rename, for every n until nothing is left to stop."""
     Store(tmp_path / "other", ATTRS).stream("simulate", blocks())
-    for left in range(100):
-        command = [sys.executable, "-c", KILLED, str(tmp_path / f"run{left}"), str(left)]
-        code = subprocess.run(command, cwd=ROOT, check=False, capture_output=True).returncode
-        Store(tmp_path / f"run{left}", ATTRS).stream("simulate", blocks())
+    left, stopped = 0, True
+    while stopped:
+        run, seen, stopped = tmp_path / f"run{left}", [], False
+        Store(run, ATTRS)
+
+        def counted(real, limit=left, seen=seen):
+            def call(*given):
+                seen.append(1)
+                if len(seen) > limit:
+                    raise Killed
+                return real(*given)
+
+            return call
+
+        with monkeypatch.context() as patched:
+            patched.setattr(store, "write_block", counted(store.write_block))
+            patched.setattr(store.os, "replace", counted(store.os.replace))
+            try:
+                Store(run, ATTRS).stream("simulate", blocks())
+            except Killed:
+                stopped = True
+        Store(run, ATTRS).stream("simulate", blocks())
         for group in (schema.OUTCOMES, schema.VARIANCE):
-            one, other = (tmp_path / run / "result.zarr" / group for run in (f"run{left}", "other"))
-            assert digest(one) == digest(other), left
-        if code == 0:
-            break
-    assert left > 10
-    assert code == 0
+            assert digest(run / "result.zarr" / group) == digest(tmp_path / "other" / "result.zarr" / group), left
+        left += 1
+    # Six chunks, three markers, the plan, two groups and the stage's own marker; and what Zarr renames itself.
+    assert left > 15
 
 
 def test_a_block_that_does_not_fill_whole_chunks_is_an_error(tmp_path):

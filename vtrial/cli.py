@@ -260,26 +260,15 @@ def build(config: "DictConfig", folder: Path | None = None) -> Any:
     """
     from omegaconf import OmegaConf
 
-    from vtrial.config import check
+    from vtrial.config import check, locate
     from vtrial.study import Study
 
     plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     plain = {k: v for k, v in plain.items() if k not in _RUNTIME}
     check(plain, Study, folder=folder)
-    path = plain["data"].get("path")
-    if path is not None:
-        plain["data"]["path"] = _locate(path, folder)
-    _locate_tables(plain["cohort"], folder)
+    locate(plain["data"], folder, "data.path")
+    locate(plain["cohort"], folder, "cohort.covariates, path")
     return _built(plain)
-
-
-def _locate_tables(node: Any, folder: Path | None) -> None:
-    """Find the tables that the covariates of virtual patients are read from."""
-    if isinstance(node, dict):
-        if "path" in node:
-            node["path"] = _locate(node["path"], folder, "cohort.covariates, path")
-        for value in node.values():
-            _locate_tables(value, folder)
 
 
 def _part(key: str, node: Any, kind: type, folder: Path | None) -> Any:
@@ -305,20 +294,6 @@ def _built(plain: Any) -> Any:
             raise
         key = re.search(r"full_key: (\S+)", str(error))
         raise UserError(f"{key.group(1)}: {cause}" if key and key.group(1) not in str(cause) else str(cause)) from error
-
-
-def _locate(path: str, folder: Path | None, key: str = "data.path") -> str:
-    """Find a data file: as given, in the user's folder, or among the studies' data."""
-    roots = [
-        Path.cwd(),
-        *([folder, folder / "data"] if folder else []),
-        directory("studies"),
-        directory("studies") / "data",
-    ]
-    for root in roots:
-        if (root / path).is_file():
-            return str(root / path)
-    raise UserError(f"{key}: there is no file '{path}' here, nor in {', '.join(str(r) for r in roots[1:])}.")
 
 
 def _sentence(error: Exception, arguments: list[str]) -> str | None:

@@ -18,6 +18,7 @@ import equinox as eqx
 from beartype import BeartypeConf
 from beartype.door import is_bearable
 
+from vtrial._resources import directory
 from vtrial.errors import UserError, nearest
 
 _NUMBERS = BeartypeConf(is_pep484_tower=True)
@@ -167,3 +168,30 @@ def _words(hint: Any) -> str:
             kind = getattr(alternative, "__name__", "object").removeprefix("Abstract")
             said.append(f"a {kind} (a mapping with _target_)")
     return " or ".join(said)
+
+
+def locate(node: Any, folder: Path | None, key: str) -> None:
+    """Replace the `path` of a configuration node, and of all below it, by where the file is.
+
+    Raises:
+        UserError: it is neither here, nor in the user's folder, nor among the studies' data; `key` names it.
+    """
+    if isinstance(node, dict):
+        if node.get("path") is not None:
+            node["path"] = _located(node["path"], folder, key)
+        for value in node.values():
+            locate(value, folder, key)
+
+
+def _located(path: str, folder: Path | None, key: str) -> str:
+    """Find a data file: as given, in the user's folder, or among the studies' data."""
+    roots = [
+        Path.cwd(),
+        *([folder, folder / "data"] if folder else []),
+        directory("studies"),
+        directory("studies") / "data",
+    ]
+    for root in roots:
+        if (root / path).is_file():
+            return str(root / path)
+    raise UserError(f"{key}: there is no file '{path}' here, nor in {', '.join(str(r) for r in roots[1:])}.")

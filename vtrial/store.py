@@ -147,7 +147,8 @@ class Store:
 
         def compute() -> Groups:
             folder, starts = self.unfinished(name), range(0, blocks.total, blocks.size)
-            done = {start for start in starts if self._resumes(name, blocks) and self._kept(folder, blocks, start)}
+            resumes = self._resumes(name, blocks)
+            done = {start for start in starts if resumes and self._kept(folder, blocks, start)}
             kept = sum(min(blocks.size, blocks.total - start) for start in done)
             with Progress(blocks.total, kept, "replicates") as progress:
                 for start in (start for start in starts if start not in done):
@@ -170,6 +171,8 @@ class Store:
         for group in blocks.groups:
             if not (folder / group).is_dir() and (self.zarr / group).is_dir():
                 os.replace(self.zarr / group, folder / group)
+        for half in folder.rglob("*.partial"):  # what was being written when the run was killed
+            half.unlink()
         return True
 
     def _prepare(self, stage: str, blocks: Blocks, first: Groups) -> None:
