@@ -123,11 +123,8 @@ class Study(eqx.Module):
                 endpoint.window.times(self.model)
                 endpoint.unit(self.model)
                 endpoint.marks(self.model)
-        check_trial(self.design, self.analysis, self.endpoints, self.primary, self.model, self.cohort.subjects)
-        self.population.for_model(self.model).check_factors(
-            {n: arm.factors for n, arm in zip(self.design.names, self.design.arms, strict=True)}
-        )
-        self.cohort.levels.check(self.noise)
+        names = self.population.for_model(self.model).names
+        check_trial(self.design, self.analysis, self.endpoints, self.primary, self.model, self.cohort.subjects, names)
         if (draws := self.inference.count()) is not None:
             self.cohort.refuse_beyond(draws)
 

@@ -224,22 +224,6 @@ class Population(eqx.Module):
             np.where(np.isnan(value), self.missing[covariate].centre(), value) if covariate in self.missing else value
         )
 
-    def check_factors(self, factors: Mapping[str, Mapping[str, float]]) -> None:
-        """Check what arms change of their patients' parameters, by arm.
-
-        Raises:
-            UserError: a parameter is unknown, or a factor is not positive.
-        """
-        for arm, changed in factors.items():
-            for name, factor in changed.items():
-                if name not in self.names:
-                    raise UserError(
-                        f"design.arms.{arm}.factors has '{name}', which is no parameter of the population. "
-                        f"{nearest(name, self.names)}"
-                    )
-                if not factor > 0:
-                    raise UserError(f"design.arms.{arm}.factors.{name} is {factor}; a factor is positive.")
-
     def correlated_blocks(self) -> tuple[tuple[str, ...], ...]:
         """Return the groups of parameters whose etas have a correlation to estimate."""
         if self.correlation is None:

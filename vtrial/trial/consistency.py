@@ -20,8 +20,9 @@ def check_trial(
     primary: str,
     model: AbstractModel,
     subjects: int,
+    parameters: Collection[str],
 ) -> None:
-    """Check all that needs no data.
+    """Check all that needs no data; `parameters` are those of the population.
 
     Raises:
         UserError: the cohort is too small, the analysis cannot read the primary endpoint, a look has no time.
@@ -29,6 +30,7 @@ def check_trial(
     for name, arm in zip(design.names, design.arms, strict=True):
         with within(f"design.arms.{name}"):
             arm.regimen.orders(model)
+            _check_factors(arm.factors, parameters)
     design.timing.check(len(design.sizes))
     check_enrolment(design, analysis, subjects)
     read = endpoints[primary]
@@ -50,6 +52,17 @@ def check_trial(
                 f"The analysis takes endpoint '{name}' as a covariate, but it is not known before the first dose; "
                 "its window must be the start 0 alone."
             )
+
+
+def _check_factors(factors: Mapping[str, float], parameters: Collection[str]) -> None:
+    """Check what an arm changes of its patients' parameters."""
+    for name, factor in factors.items():
+        if name not in parameters:
+            raise UserError(
+                f"factors has '{name}', which is no parameter of the population. {nearest(name, parameters)}"
+            )
+        if not factor > 0:
+            raise UserError(f"factors.{name} is {factor}; a factor is positive.")
 
 
 def _check_periods(design: AbstractDesign, read: AbstractEndpoint, model: AbstractModel) -> None:
