@@ -16,7 +16,17 @@ from jaxtyping import Array, Key
 from vtrial import diagnose, keys, schema, tree, units
 from vtrial._types import Values
 from vtrial.blocks import Blocks, Groups
-from vtrial.cohort import Recruitment, block_size, check_source, kept_units, needed, preview, recruiter, simulator
+from vtrial.cohort import (
+    Recruitment,
+    Treatment,
+    block_size,
+    check_source,
+    kept_units,
+    needed,
+    preview,
+    recruiter,
+    simulator,
+)
 from vtrial.data import AbstractData, Dataset
 from vtrial.design import AbstractDesign, washout_note
 from vtrial.endpoint import AbstractEndpoint
@@ -34,10 +44,14 @@ from vtrial.trial import (
     AbstractDecision,
     AbstractEnrolment,
     AbstractObjective,
+    AbstractStrategy,
     AtOnce,
     Clock,
     Greatest,
     Rules,
+    TreatmentPolicy,
+    add_estimands,
+    check_endpoints,
     check_known,
     check_trial,
     conductor,
@@ -81,6 +95,10 @@ class Study(eqx.Module):
     """Which arm is the one to find."""
     enrolment: AbstractEnrolment = eqx.field(default_factory=AtOnce)
     """When patients arrive."""
+    course: Treatment = eqx.field(default_factory=Treatment)
+    """What may happen to patients during treatment."""
+    strategy: AbstractStrategy = eqx.field(default_factory=TreatmentPolicy)
+    """How the estimand takes it."""
     loo: diagnose.LeaveOneOut = eqx.field(default_factory=diagnose.LeaveOneOut)
     """Leave-one-out, by subject and by observation."""
     vpc: diagnose.VisualCheck = eqx.field(default_factory=diagnose.VisualCheck)
@@ -95,35 +113,16 @@ class Study(eqx.Module):
         if not 0 <= self.seed < 2**63:
             raise UserError(f"seed must be an integer from 0 to 2^63 - 1, not {self.seed}.")
         check_equations(self.model, self.population.for_model(self.model).typical())
-        for output in self.noise:
-            if output not in self.model.outputs:
-                raise UserError(
-                    f"noise has '{output}', which is no output of the model. {nearest(output, self.model.outputs)}"
-                )
-            for other in self.noise[output].also:
-                if other not in self.model.outputs:
-                    raise UserError(
-                        f"noise.{output} needs output '{other}', which the model does not have. "
-                        f"{nearest(other, self.model.outputs)}"
-                    )
+        check_outputs(self.noise, self.model)
         if not self.endpoints:
             raise UserError("endpoints is empty; a trial needs at least one, for example endpoints.cmax.")
         if self.primary not in self.endpoints:
             raise UserError(
                 f"primary is '{self.primary}', which is no endpoint. {nearest(self.primary, self.endpoints)}"
             )
-        for name, endpoint in self.endpoints.items():
-            with within(f"endpoints.{name}"):
-                if name in ("code", "label") or name.startswith("course_"):
-                    raise UserError("this name is taken in the result; choose another.")
-                if endpoint.measured and endpoint.window.output not in self.noise:
-                    raise UserError(
-                        f"output '{endpoint.window.output}' has no residual error to measure with; add it to noise."
-                    )
-                endpoint.window.times(self.model)
-                endpoint.unit(self.model)
-                endpoint.marks(self.model)
+        self.course.check(self.model)
         names = self.population.for_model(self.model).names
+        check_endpoints(self.endpoints, self.noise, self.model)
         check_trial(self.design, self.analysis, self.endpoints, self.primary, self.model, self.cohort.subjects, names)
         if (draws := self.inference.count()) is not None:
             self.cohort.refuse_beyond(draws)
@@ -193,6 +192,8 @@ class Study(eqx.Module):
             "analysis": self.analysis.describe(),
             "objective": self.objective.describe(),
             "enrolment": self.enrolment.describe(),
+            "course": self.course.describe(),
+            "strategy": self.strategy.describe(),
         }
 
 
@@ -338,7 +339,7 @@ def _recruit(key, study: Study, statistical: StatisticalModel, data: Dataset, st
 def _simulate(key, study: Study, statistical: StatisticalModel, store: Store, posterior) -> Blocks:
     """Return the blocks of outcomes; a block reads its own patients alone."""
     design, count, levels = study.design, study.cohort.replicates, study.cohort.levels
-    simulates = simulator(key, count, design.arms, study.endpoints, posterior, statistical, levels)
+    simulates = simulator(key, count, design.arms, study.endpoints, posterior, statistical, levels, study.course)
 
     def compute(first: int, stop: int) -> dict[str, xr.Dataset]:
         rows = store.opened(schema.COHORT).isel({schema.REPLICATE: slice(first, stop)}).load()
@@ -362,11 +363,12 @@ def _simulate(key, study: Study, statistical: StatisticalModel, store: Store, po
 def conducted(key: Key[Array, ""], study: Study, table: xr.Dataset) -> dict[str, xr.Dataset]:
     """Conduct the trials on a table of potential outcomes, and decide; return what they and their sum are."""
     unit, rules = {n: e.unit(study.model) for n, e in study.endpoints.items()}, study.rules()
-    potential = tree.potential(table, study.design, study.analysis, study.primary)
+    potential = tree.potential(table, study.design, study.analysis, study.primary, study.strategy)
     run = conductor(rules)
     trials, null = run(key, potential), run(key, without_effect(potential, rules.reference))
     judged = judge(trials, null, rules, primary=study.primary, unit=unit[study.primary])
     characteristics = operating_characteristics(judged, {n: table[n].to_numpy() for n in study.endpoints}, unit)
+    add_estimands(characteristics, tree.lived(table, study.primary), rules, unit[study.primary])
     recommended = study.decision.decide(characteristics) or ""
     characteristics.attrs["recommended"] = recommended
     log.info("           decision: %s", f"recommend {recommended}" if recommended else "recommend no arm")

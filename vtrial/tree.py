@@ -8,13 +8,13 @@ import numpy as np
 import xarray as xr
 
 from vtrial import schema
-from vtrial.cohort import Cohort, Outcomes
+from vtrial.cohort import Cohort, Outcomes, fates
 from vtrial.cohort.outcomes import MOMENTS, QUANTILES
 from vtrial.data import Dataset
 from vtrial.design import AbstractDesign
 from vtrial.endpoint import AbstractEndpoint
 from vtrial.model import AbstractModel, parameter_units
-from vtrial.trial import AbstractAnalysis, Potential, Trials, decompose, known_before
+from vtrial.trial import AbstractAnalysis, AbstractStrategy, Lived, Potential, Trials, decompose, known_before
 from vtrial.trial.variance import LEVELS
 
 
@@ -153,8 +153,9 @@ def outcomes(
         f"baseline_{n}": (dims[:2], np.asarray(v), _attrs(f"Covariate {n}, known before allocation"))
         for n, v in patients.covariates.items()
     }
+    fate = _fate(found, design, endpoints, dims)
     group = xr.Dataset(
-        values | code | courses | baseline | moments,
+        values | code | courses | fate | baseline | moments,
         visits
         | {
             schema.REPLICATE: np.arange(found.code.shape[0]),
@@ -168,6 +169,31 @@ def outcomes(
     )
     group[schema.TIME].attrs |= _attrs("Time since the first dose", model.time)
     return group
+
+
+def _fate(
+    found: Outcomes, design: AbstractDesign, endpoints: Mapping[str, AbstractEndpoint], dims: tuple[str, ...]
+) -> dict[str, Any]:
+    """Return what happened to patients during treatment, as variables."""
+    events = [name.removeprefix("event_") for name in found.fate if name.startswith("event_")]
+    told = fates(endpoints, events)
+    entries = {}
+    for name, value in found.fate.items():
+        endpoint = name.removeprefix("hypothetical_").removeprefix("on_treatment_")
+        rest = _rest(endpoint, endpoints[endpoint].layout, design.periods) if endpoint in endpoints else ()
+        entries[name] = ((*dims, *rest), value, _attrs(told[name]))
+    return entries
+
+
+def lived(table: xr.Dataset, primary: str) -> Lived:
+    """Return the primary endpoint with and without what happened, from the stored table."""
+    actual = table[primary].to_numpy()
+    if "until" not in table:
+        never = np.full(actual.shape[:3], np.inf)
+        return Lived(actual, actual, actual, never, never)
+    times = [table[n].to_numpy() for n in table if str(n).startswith("event_")]
+    hypothetical, kept = (table[f"{prefix}_{primary}"].to_numpy() for prefix in ("hypothetical", "on_treatment"))
+    return Lived(actual, hypothetical, kept, np.min(times, axis=0), table["until"].to_numpy())
 
 
 def variance(outcomes: xr.Dataset, names: Collection[str]) -> xr.Dataset:
@@ -191,9 +217,10 @@ def variance(outcomes: xr.Dataset, names: Collection[str]) -> xr.Dataset:
     return xr.Dataset(entries, {schema.LEVEL: list(LEVELS)} | kept)
 
 
-def potential(table: xr.Dataset, design: AbstractDesign, analysis: AbstractAnalysis, primary: str) -> Potential:
-    """Return the potential outcomes of the primary endpoint from the stored table of all."""
-    value = table[primary].to_numpy()
+def potential(
+    table: xr.Dataset, design: AbstractDesign, analysis: AbstractAnalysis, primary: str, strategy: AbstractStrategy
+) -> Potential:
+    """Return the potential outcomes of the primary endpoint from the stored table of all, as the estimand has it."""
     covariates = {
         str(n).removeprefix("baseline_"): v.to_numpy() for n, v in table.items() if str(n).startswith("baseline_")
     }
@@ -201,7 +228,8 @@ def potential(table: xr.Dataset, design: AbstractDesign, analysis: AbstractAnaly
     for name in known_before(design, analysis):
         if name not in covariates:
             covariates[name] = table[name].to_numpy()[:, :, reference]
-    return Potential(value=value, until=np.full(value.shape[:3], np.inf), target=value, covariates=covariates)
+    found = lived(table, primary)
+    return Potential(strategy.observed(found), strategy.until(found), strategy.target(found), covariates)
 
 
 def trial(found: Trials, names: tuple[str, ...], units: Mapping[str, str]) -> xr.Dataset:

@@ -1,5 +1,6 @@
 """Virtual patients: drawn from the posterior, then simulated under every arm."""
 
+from vtrial.cohort.course import Adherence, Event, Treatment
 from vtrial.cohort.covariates import (
     AbstractCovariates,
     AbstractMargin,
@@ -24,12 +25,13 @@ from vtrial.cohort.covariates import (
     preview,
 )
 from vtrial.cohort.levels import Levels
-from vtrial.cohort.outcomes import Outcomes, block_size, simulate, simulator
+from vtrial.cohort.outcomes import Outcomes, block_size, fates, simulate, simulator
 from vtrial.cohort.recruit import Cohort, Recruitment, needed, recruit, recruiter
 
 __all__ = [
     "AbstractCovariates",
     "AbstractMargin",
+    "Adherence",
     "Allele",
     "Bootstrap",
     "CategoricalMargin",
@@ -39,6 +41,7 @@ __all__ = [
     "Criteria",
     "Derived",
     "EmpiricalMargin",
+    "Event",
     "GammaMargin",
     "Genotypes",
     "GrowthCharts",
@@ -47,11 +50,13 @@ __all__ = [
     "Outcomes",
     "Recruitment",
     "Table",
+    "Treatment",
     "TruncatedNormalMargin",
     "UniformMargin",
     "block_size",
     "check_source",
     "draw_kept",
+    "fates",
     "kept_units",
     "needed",
     "preview",

@@ -1,6 +1,6 @@
 """Potential outcomes: every virtual patient under every arm."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -11,10 +11,11 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from vtrial import keys
+from vtrial.cohort.course import Treatment, doses_of, given_only
 from vtrial.cohort.levels import Levels
 from vtrial.cohort.recruit import Cohort
 from vtrial.design import Arm
-from vtrial.dosing import After, rounded
+from vtrial.dosing import After, EventTable, rounded
 from vtrial.endpoint import AbstractEndpoint, Course
 from vtrial.likelihood import StatisticalModel
 from vtrial.model import AbstractModel
@@ -44,6 +45,8 @@ class Outcomes(eqx.Module):
     """By output: quantiles over the patients of a replicate of the true output."""
     moments: Mapping[str, Float[np.ndarray, "replicate arm *rest moment"]]
     """By endpoint: `MOMENTS` of the patients of a replicate."""
+    fate: Mapping[str, Float[np.ndarray, "replicate subject arm *rest"]]
+    """Where something may happen during treatment, by the names that `fates` says; else empty."""
 
 
 class _Plan(eqx.Module):
@@ -55,12 +58,28 @@ class _Plan(eqx.Module):
     """The same times as the samples of an event table."""
     measured: Mapping[str, Int[np.ndarray, " sample"]]
     """By output: which of the times an endpoint measures it at."""
+    hazard: Int[np.ndarray, " point"]
+    """Which of the times hazards are evaluated at."""
 
 
-def _plan(endpoints: Mapping[str, AbstractEndpoint], statistical: StatisticalModel) -> _Plan:
+def fates(endpoints: Iterable[str], events: Iterable[str]) -> dict[str, str]:
+    """Return what is told of what happens to a patient under an arm, by name, in words.
+
+    Endpoints themselves are as things happen: what an estimand of treatment policy is about.
+    """
+    found = {f"event_{name}": f"Time of {name} since entry; infinity: does not happen first" for name in events}
+    found["until"] = "Time since entry at which the patient's observation ends; infinity: not early"
+    for name in endpoints:
+        found[f"hypothetical_{name}"] = f"{name} if nothing happened that ends treatment or observation"
+        found[f"on_treatment_{name}"] = f"{name} from the course up to the first event, its last value carried on"
+    return found
+
+
+def _plan(endpoints: Mapping[str, AbstractEndpoint], statistical: StatisticalModel, course: Treatment) -> _Plan:
     model = statistical.model
     wanted = {name: _samples(e, model) for name, e in endpoints.items()}
-    every = sorted({sample for samples in wanted.values() for sample in samples})
+    grid = [(rounded(t), False) for t in course.grid(max(float(e.delay(model).max()) for e in endpoints.values()))]
+    every = sorted({sample for samples in [*wanted.values(), grid] for sample in samples})
     index = {name: np.array([every.index(sample) for sample in samples]) for name, samples in wanted.items()}
     rows = tuple(After(time) if after else time for time, after in every)
     by_output: dict[str, list[np.ndarray]] = {}
@@ -68,7 +87,8 @@ def _plan(endpoints: Mapping[str, AbstractEndpoint], statistical: StatisticalMod
         if endpoint.measured:
             by_output.setdefault(endpoint.window.output, []).append(index[name])
     measured = {output: np.unique(np.concatenate(parts)) for output, parts in by_output.items()}
-    return _Plan(np.array([time for time, _ in every]), index, rows, measured)
+    hazard = np.array([every.index(sample) for sample in grid], int)
+    return _Plan(np.array([time for time, _ in every]), index, rows, measured, hazard)
 
 
 def _samples(endpoint: AbstractEndpoint, model: AbstractModel) -> list[tuple[float, bool]]:
@@ -101,6 +121,7 @@ def simulator(
     posterior: Mapping[str, np.ndarray],
     statistical: StatisticalModel,
     levels: Levels | None = None,
+    course: Treatment | None = None,
 ) -> Simulator:
     """Return what simulates patients once under every arm, block by block of replicates.
 
@@ -115,10 +136,12 @@ def simulator(
         posterior: draws of the posterior, leading axis the draw; gives the residual error of each replicate.
         statistical: the fitted model.
         levels: which levels vary; left out, all.
+        course: what may happen during treatment; left out, nothing.
     """
-    plan, levels = _plan(endpoints, statistical), levels or Levels()
+    course, levels = course or Treatment(), levels or Levels()
+    plan = _plan(endpoints, statistical, course)
     known = levels.posterior(posterior, statistical)
-    rule = _Rule(arms, plan, endpoints, statistical, levels.residual)
+    rule = _Rule(arms, plan, endpoints, statistical, course, levels.residual)
     block = jax.jit(jax.vmap(partial(_replicate, rule)))
 
     def simulates(start: int, cohort: Cohort) -> Outcomes:
@@ -132,8 +155,8 @@ def simulator(
             found = block(*jax.tree.map(lambda x, r=rows: x[r], given))
             kept = min(size, count - first)
             parts.append(jax.tree.map(lambda x, n=kept: np.asarray(x)[:n], found))
-        values, code, course, moments = jax.tree.map(lambda *p: np.concatenate(p), *parts)
-        return Outcomes(values, code, plan.time, course, moments)
+        values, code, courses, moments, fate = jax.tree.map(lambda *p: np.concatenate(p), *parts)
+        return Outcomes(values, code, plan.time, courses, moments, fate)
 
     return simulates
 
@@ -146,9 +169,10 @@ def simulate(
     posterior: Mapping[str, np.ndarray],
     statistical: StatisticalModel,
     levels: Levels | None = None,
+    course: Treatment | None = None,
 ) -> Outcomes:
     """Simulate every patient once under every arm, all at once; arguments are those of `simulator`."""
-    return simulator(key, len(cohort.draw), arms, endpoints, posterior, statistical, levels)(0, cohort)
+    return simulator(key, len(cohort.draw), arms, endpoints, posterior, statistical, levels, course)(0, cohort)
 
 
 class _Rule(eqx.Module):
@@ -158,6 +182,7 @@ class _Rule(eqx.Module):
     plan: _Plan
     endpoints: Mapping[str, AbstractEndpoint]
     statistical: StatisticalModel
+    course: Treatment
     residual: bool = eqx.field(static=True)
     """Whether measurements have their error."""
 
@@ -169,7 +194,7 @@ def _replicate(
     covariates: Mapping[str, Float[Array, " subject"]],
     noise: Mapping[str, Array],
 ):
-    """Return endpoints [subject arm *rest], codes [subject arm], course quantiles [arm time quantile], and moments.
+    """Return endpoints [subject arm *rest], codes [subject arm], course quantiles [arm time quantile], moments, fates.
 
     Several occasions are the periods of a trial: each is simulated from its start, with the washout before it complete;
     the course is that of the first.
@@ -183,9 +208,9 @@ def _replicate(
         own = keys.numbered(keys.named(key, f"period {i}"), len(first))
         now = {name: value[:, i] for name, value in parameters.items()}
         each.append(_occasion(rule, own, now, covariates, noise))
-    values, code, course, moments = zip(*each, strict=True)
-    stacked, summed = (jax.tree.map(lambda *periods: jnp.stack(periods, 2), *of) for of in (values, moments))
-    return stacked, jnp.stack(code).max(0), course[0], summed
+    values, code, course, moments, fate = zip(*each, strict=True)
+    stacked, summed, fated = (jax.tree.map(lambda *p: jnp.stack(p, 2), *of) for of in (values, moments, fate))
+    return stacked, jnp.stack(code).max(0), course[0], summed, fated
 
 
 def _occasion(
@@ -195,14 +220,14 @@ def _occasion(
     covariates: Mapping[str, Float[Array, " subject"]],
     noise: Mapping[str, Array],
 ):
-    """Return endpoints [subject arm *rest], codes [subject arm], course quantiles and moments of one occasion."""
+    """Return endpoints [subject arm *rest], codes [subject arm], course quantiles, moments, fates of an occasion."""
     patients = (patient_keys, dict(parameters), dict(covariates))
     by_arm = [_each(partial(_patient, rule, arm, noise), patients, _PROFILES // len(rule.arms)) for arm in rule.arms]
-    values, again = (jax.tree.map(lambda *a: jnp.stack(a, 1), *(found[i] for found in by_arm)) for i in (0, 1))
+    values, again, fate = (jax.tree.map(lambda *a: jnp.stack(a, 1), *(found[i] for found in by_arm)) for i in (0, 1, 4))
     code, true = (jax.tree.map(lambda *a: jnp.stack(a, -1), *(found[i] for found in by_arm)) for i in (2, 3))
     quantiles = jnp.asarray(QUANTILES)
     course = {o: jnp.moveaxis(jnp.nanquantile(y, quantiles, axis=0), (0, 1, 2), (2, 1, 0)) for o, y in true.items()}
-    return values, code, course, {name: _moments(value, again[name]) for name, value in values.items()}
+    return values, code, course, {name: _moments(value, again[name]) for name, value in values.items()}, fate
 
 
 def _each(one: Callable[..., Any], patients: tuple[Any, ...], limit: int) -> Any:
@@ -220,24 +245,76 @@ def _patient(
     parameters: Mapping[str, Array],
     covariates: Mapping[str, Array],
 ):
-    """Return endpoints, the same with other measurement errors, code and true outputs of a patient under an arm."""
-    statistical, plan = rule.statistical, rule.plan
+    """Return endpoints, the same with other measurement errors, code, true outputs and fates of a patient in an arm."""
+    statistical, plan, course = rule.statistical, rule.plan, rule.course
     p = {name: value * arm.factors.get(name, 1.0) for name, value in parameters.items()}
     events = arm.regimen.records(statistical.model, plan.rows, covariates)
-    profile = statistical.solver(statistical.model, p, events, key=keys.named(key, "system noise"))
-    solved = profile.code == ResultCode.SOLVED
-    true = {o: jnp.where(solved, y, jnp.nan) for o, y in profile.outputs.items()}
+    if course.adherence is not None:
+        which, doses = doses_of(events)
+        taken = course.adherence.taken(keys.named(key, "adherence"), doses)
+        events = given_only(events, taken[which].astype(float))
 
-    def endpoints(key: Key[Array, ""]) -> dict[str, Array]:
-        measured, found = _measured(rule, key, true, noise), {}
-        for name, endpoint in rule.endpoints.items():
-            at, output = plan.index[name], endpoint.window.output
-            seen = measured[output] if endpoint.measured else true[output]
-            course = Course(plan.time[at], true[output][at], seen[at], keys.named(key, f"endpoint {name}"))
-            found[name] = endpoint.value(course, statistical.model)
-        return found
+    def solved(table: EventTable) -> tuple[Array, dict[str, Array]]:
+        profile = statistical.solver(statistical.model, p, table, key=keys.named(key, "system noise"))
+        known = profile.code == ResultCode.SOLVED
+        return profile.code, {o: jnp.where(known, y, jnp.nan) for o, y in profile.outputs.items()}
 
-    return endpoints(key), endpoints(keys.named(key, "again")), profile.code, true
+    code, true = solved(events)
+    measure = partial(_endpoints, rule, noise)
+    fate = {}
+    if course.events:
+        unhindered = true
+        times = _happening(rule, key, unhindered, covariates)
+        stop = _earliest(times, course, treatment=True)
+        changed, true = solved(given_only(events, (jnp.asarray(events.start) < stop).astype(float)))
+        code = jnp.maximum(code, changed)
+        first = jnp.min(jnp.stack(list(times.values())))
+        fate = {f"event_{name}": time for name, time in times.items()}
+        fate["until"] = _earliest(times, course, treatment=False)
+        for prefix, path in (("hypothetical", unhindered), ("on_treatment", _carried(plan.time, unhindered, first))):
+            fate |= {f"{prefix}_{name}": value for name, value in measure(key, path).items()}
+    return measure(key, true), measure(keys.named(key, "again"), true), code, true, fate
+
+
+def _endpoints(
+    rule: _Rule, noise: Mapping[str, Array], key: Key[Array, ""], true: Mapping[str, Float[Array, " time"]]
+) -> dict[str, Array]:
+    """Return the endpoints of a patient whose true outputs are these."""
+    measured, found, plan = _measured(rule, key, true, noise), {}, rule.plan
+    for name, endpoint in rule.endpoints.items():
+        at, output = plan.index[name], endpoint.window.output
+        seen = measured[output] if endpoint.measured else true[output]
+        course = Course(plan.time[at], true[output][at], seen[at], keys.named(key, f"endpoint {name}"))
+        found[name] = endpoint.value(course, rule.statistical.model)
+    return found
+
+
+def _happening(
+    rule: _Rule, key: Key[Array, ""], true: Mapping[str, Float[Array, " time"]], covariates: Mapping[str, Array]
+) -> dict[str, Float[Array, ""]]:
+    """Return when each event happens to a patient, but for those that something else came before: infinity."""
+    at = rule.plan.hazard
+    path, model = {o: y[at] for o, y in true.items()}, rule.statistical.model
+    times = {
+        name: event.time(keys.named(key, f"event {name}"), rule.plan.time[at], path, covariates, model)
+        for name, event in rule.course.events.items()
+    }
+    first = jnp.min(jnp.stack(list(times.values())))
+    return {name: jnp.where(time <= first, time, jnp.inf) for name, time in times.items()}
+
+
+def _earliest(times: Mapping[str, Float[Array, ""]], course: Treatment, *, treatment: bool) -> Float[Array, ""]:
+    """Return when treatment ends, or observation; infinity if it does not."""
+    ends = [t for n, t in times.items() if (course.events[n].treatment if treatment else course.events[n].observation)]
+    return jnp.min(jnp.stack([*ends, jnp.asarray(jnp.inf)]))
+
+
+def _carried(
+    time: Float[np.ndarray, " time"], true: Mapping[str, Float[Array, " time"]], stop: Float[Array, ""]
+) -> dict[str, Float[Array, " time"]]:
+    """Return the outputs up to a time, the last value before it carried on."""
+    last = jnp.maximum(jnp.searchsorted(jnp.asarray(time), stop, side="right") - 1, 0)
+    return {o: jnp.where(jnp.asarray(time) <= stop, y, y[last]) for o, y in true.items()}
 
 
 def _moments(

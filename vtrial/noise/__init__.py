@@ -2,7 +2,7 @@
 
 from vtrial.noise.additive import Additive
 from vtrial.noise.autoregressive import Autoregressive
-from vtrial.noise.base import AbstractNoise, AbstractWithoutError, Visits
+from vtrial.noise.base import AbstractNoise, AbstractWithoutError, Visits, check_outputs
 from vtrial.noise.bernoulli import Bernoulli
 from vtrial.noise.combined import Combined
 from vtrial.noise.combined1 import Combined1
@@ -45,5 +45,6 @@ __all__ = [
     "TransformBothSides",
     "Visits",
     "ZeroInflatedPoisson",
+    "check_outputs",
     "with_floor",
 ]

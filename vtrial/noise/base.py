@@ -11,7 +11,8 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from vtrial._types import Values
 from vtrial.data.dataset import Dataset, Observations
-from vtrial.errors import UserError
+from vtrial.errors import UserError, nearest
+from vtrial.model import AbstractModel
 from vtrial.population import AbstractPrior
 
 
@@ -136,3 +137,20 @@ def refuse(wrong: Bool[np.ndarray | Array, " obs"], output: str, data: Dataset, 
             f"Output '{output}', ID {data.subjects[seen.subject[first]]}, time {seen.time[first]:g} {data.time_unit}: "
             f"{seen.value[first]:g}: {reason}{more}."
         )
+
+
+def check_outputs(noise: Mapping[str, AbstractNoise], model: AbstractModel) -> None:
+    """Check that residual errors are of outputs the model has.
+
+    Raises:
+        UserError: one is not, or needs another output that the model lacks.
+    """
+    for output, own in noise.items():
+        if output not in model.outputs:
+            raise UserError(f"noise has '{output}', which is no output of the model. {nearest(output, model.outputs)}")
+        for other in own.also:
+            if other not in model.outputs:
+                raise UserError(
+                    f"noise.{output} needs output '{other}', which the model does not have. "
+                    f"{nearest(other, model.outputs)}"
+                )

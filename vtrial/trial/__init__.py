@@ -33,22 +33,34 @@ from vtrial.trial.analyses import (
     SigmoidEmaxShape,
 )
 from vtrial.trial.conduct import Rules, Trials, check_enrolment, conduct, conductor, without_effect
-from vtrial.trial.consistency import check_known, check_trial, known_before
+from vtrial.trial.consistency import check_endpoints, check_known, check_trial, known_before
 from vtrial.trial.decision import AbstractDecision, PickBest
 from vtrial.trial.enrolment import AbstractEnrolment, AtOnce, Sites
+from vtrial.trial.estimand import (
+    STRATEGIES,
+    AbstractStrategy,
+    Composite,
+    Hypothetical,
+    Lived,
+    PrincipalStratum,
+    TreatmentPolicy,
+    WhileOnTreatment,
+)
 from vtrial.trial.mixture import mix
 from vtrial.trial.objective import AbstractObjective, Closest, Greatest, Least, SmallestEffective
-from vtrial.trial.operating import judge, operating_characteristics
+from vtrial.trial.operating import add_estimands, judge, operating_characteristics
 from vtrial.trial.potential import Clock, Potential
 from vtrial.trial.prognosis import prognostic_score
 from vtrial.trial.variance import Variance, decompose
 
 __all__ = [
+    "STRATEGIES",
     "AbstractAnalysis",
     "AbstractDecision",
     "AbstractDoseShape",
     "AbstractEnrolment",
     "AbstractObjective",
+    "AbstractStrategy",
     "Adjusted",
     "Ancova",
     "AtOnce",
@@ -59,14 +71,17 @@ __all__ = [
     "Clock",
     "Closest",
     "Comparison",
+    "Composite",
     "Cox",
     "EmaxShape",
     "Equivalence",
     "ExpandingLimits",
     "ExponentialShape",
     "Greatest",
+    "Hypothetical",
     "Least",
     "LinearShape",
+    "Lived",
     "LogLinearShape",
     "LogRank",
     "Logistic",
@@ -78,6 +93,7 @@ __all__ = [
     "NarrowIndex",
     "PickBest",
     "Potential",
+    "PrincipalStratum",
     "Proportions",
     "QuadraticShape",
     "ReferenceBased",
@@ -87,8 +103,12 @@ __all__ = [
     "SigmoidEmaxShape",
     "Sites",
     "SmallestEffective",
+    "TreatmentPolicy",
     "Trials",
     "Variance",
+    "WhileOnTreatment",
+    "add_estimands",
+    "check_endpoints",
     "check_enrolment",
     "check_known",
     "check_trial",

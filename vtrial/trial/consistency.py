@@ -12,6 +12,28 @@ from vtrial.model import AbstractModel
 from vtrial.trial.analyses import AbstractAnalysis
 from vtrial.trial.conduct import check_enrolment
 
+_TAKEN = ("course_", "baseline_", "event_", "hypothetical_", "on_treatment_")
+"""How names of other variables of the outcomes begin."""
+
+
+def check_endpoints(endpoints: Mapping[str, AbstractEndpoint], measured: Collection[str], model: AbstractModel) -> None:
+    """Check endpoints against the model; `measured` are the outputs that have a residual error.
+
+    Raises:
+        UserError: a name is taken, an output has no residual error to measure with, a window or unit does not fit.
+    """
+    for name, endpoint in endpoints.items():
+        with within(f"endpoints.{name}"):
+            if name in ("code", "label", "until") or name.startswith(_TAKEN):
+                raise UserError("this name is taken in the result; choose another.")
+            if endpoint.measured and endpoint.window.output not in measured:
+                raise UserError(
+                    f"output '{endpoint.window.output}' has no residual error to measure with; add it to noise."
+                )
+            endpoint.window.times(model)
+            endpoint.unit(model)
+            endpoint.marks(model)
+
 
 def check_trial(
     design: AbstractDesign,

@@ -11,6 +11,7 @@ from jaxtyping import Float, Shaped
 
 from vtrial import schema
 from vtrial.trial.conduct import Rules, Trials
+from vtrial.trial.estimand import STRATEGIES, Lived
 
 type WithError = tuple[np.ndarray | np.floating, np.ndarray | np.floating]
 """A number, or one for each arm, and its Monte-Carlo error."""
@@ -205,6 +206,32 @@ def _course(oc: xr.Dataset, judged: Judged) -> None:
     _add(oc, "probability_ended", share(look), "Probability that a trial ends at the look", dim=schema.LOOK)
     reason = np.asarray(trials.reason)[:, None] == np.array(list(schema.STOP_REASONS))
     _add(oc, "probability_reason", share(reason), "Probability that a trial ends for the reason", dim="reason")
+
+
+def add_estimands(oc: xr.Dataset, lived: Lived, rules: Rules, unit: str) -> None:
+    """Add the true level and effect of the primary endpoint by every strategy for what happens during treatment.
+
+    Args:
+        oc: the operating characteristics.
+        lived: the primary endpoint with and without what happened.
+        rules: what the trials follow; the patients they enrol are left out.
+        unit: unit of the endpoint.
+    """
+    if np.isinf(lived.first).all():
+        return
+    names = [type(strategy).__name__ for strategy in STRATEGIES]
+    judge_all = jax.jit(jax.vmap(lambda table: rules.analysis.target(table, rules.reference)))
+    found = [judge_all(jnp.asarray(strategy.target(lived)[:, rules.needed :])) for strategy in STRATEGIES]
+    oc.coords["strategy"] = names
+    for name, part, what in (
+        ("estimand", 0, "True level"),
+        ("estimand_effect", 1, "True effect against the reference"),
+    ):
+        each = [average(np.asarray(both[part])) for both in found]
+        value, error = np.stack([e[0] for e in each]), np.stack([e[1] for e in each])
+        attrs = {"long_name": f"{what} by the strategy", "units": unit if part == 0 else rules.analysis.unit(unit)}
+        oc[name] = (("strategy", schema.ARM), value, attrs)
+        oc[f"{name}_mcse"] = (("strategy", schema.ARM), error, attrs | {"long_name": "Monte-Carlo error of the same"})
 
 
 def _root(found: WithError) -> WithError:
