@@ -10,7 +10,7 @@ from vtrial.design import Comparison, Seen, judged
 from vtrial.statistics import student
 from vtrial.statistics.regression import least_squares
 from vtrial.trial.analyses.base import ALIKE, FEW, AbstractAnalysis, check_alpha, mean_target, usable
-from vtrial.trial.analyses.regressors import check_names, regressors, said
+from vtrial.trial.analyses.regressors import check_names, listed, regressors, said
 
 _ROUNDING = 1e-13
 """Share of the sum of squares that is left by rounding if the columns explain everything."""
@@ -25,7 +25,7 @@ class Ancova(AbstractAnalysis):
     """
 
     reference: str = eqx.field(static=True)
-    adjust: tuple[str, ...] = eqx.field(static=True, default=(), converter=tuple)
+    adjust: tuple[str, ...] = eqx.field(static=True, default=(), converter=listed)
     """Names of covariates."""
     robust: bool = eqx.field(static=True, default=True)
     """Whether errors hold for unequal variances; else all arms have one."""

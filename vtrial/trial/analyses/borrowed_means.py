@@ -1,6 +1,6 @@
 """Comparison of means with a control that borrows from earlier trials."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import ClassVar
 
@@ -18,6 +18,11 @@ from vtrial.trial.analyses.base import ALIKE, AbstractAnalysis, check_alpha, mea
 _HALVINGS = 60
 
 
+def _listed(values: Sequence[float]) -> tuple[float, ...]:
+    """Return a tuple: a converter, whose annotation is what a configuration is checked against."""
+    return tuple(values)
+
+
 class BorrowedMeans(AbstractAnalysis):
     """Posterior of each difference of means; the reference has a robust meta-analytic-predictive prior.
 
@@ -28,9 +33,9 @@ class BorrowedMeans(AbstractAnalysis):
     """
 
     reference: str = eqx.field(static=True)
-    means: tuple[float, ...] = eqx.field(static=True, converter=tuple)
+    means: tuple[float, ...] = eqx.field(static=True, converter=_listed)
     """Of the control arm of each earlier trial, in the endpoint's unit."""
-    errors: tuple[float, ...] = eqx.field(static=True, converter=tuple)
+    errors: tuple[float, ...] = eqx.field(static=True, converter=_listed)
     """Their standard errors."""
     sd: float = eqx.field(static=True)
     """Of one patient's outcome: the vague component is worth one patient."""

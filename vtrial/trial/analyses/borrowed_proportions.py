@@ -1,5 +1,6 @@
 """Comparison of proportions with a control that borrows from earlier trials."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import ClassVar
 
@@ -16,6 +17,11 @@ from vtrial.statistics import meta, mixture
 from vtrial.trial.analyses.base import AbstractAnalysis, check_alpha, mean_target, usable
 
 
+def _listed(values: Sequence[int]) -> tuple[int, ...]:
+    """Return a tuple: a converter, whose annotation is what a configuration is checked against."""
+    return tuple(values)
+
+
 class BorrowedProportions(AbstractAnalysis):
     """Posterior of each difference of proportions; the reference has a robust meta-analytic-predictive prior.
 
@@ -26,9 +32,9 @@ class BorrowedProportions(AbstractAnalysis):
     """
 
     reference: str = eqx.field(static=True)
-    events: tuple[int, ...] = eqx.field(static=True, converter=tuple)
+    events: tuple[int, ...] = eqx.field(static=True, converter=_listed)
     """Of the control arm of each earlier trial."""
-    number: tuple[int, ...] = eqx.field(static=True, converter=tuple)
+    number: tuple[int, ...] = eqx.field(static=True, converter=_listed)
     """Of its patients."""
     vague: float = eqx.field(static=True, default=0.2)
     """Prior probability that this trial's control is different."""

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from vtrial.design import Comparison, Seen, judged
 from vtrial.statistics import logistic
 from vtrial.trial.analyses.base import ALIKE, UNCONVERGED, AbstractAnalysis, check_alpha, mean_target, usable
-from vtrial.trial.analyses.regressors import check_names, regressors, said
+from vtrial.trial.analyses.regressors import check_names, listed, regressors, said
 
 
 class Logistic(AbstractAnalysis):
@@ -22,7 +22,7 @@ class Logistic(AbstractAnalysis):
     """
 
     reference: str = eqx.field(static=True)
-    adjust: tuple[str, ...] = eqx.field(static=True, default=(), converter=tuple)
+    adjust: tuple[str, ...] = eqx.field(static=True, default=(), converter=listed)
     """Names of covariates."""
     firth: bool = eqx.field(static=True, default=False)
     """Whether the model is penalised, so that it can be fitted even where a column separates the outcomes."""

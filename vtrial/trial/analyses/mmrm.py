@@ -11,7 +11,7 @@ from vtrial.design import Comparison, Seen, judged
 from vtrial.statistics import mmrm, student
 from vtrial.statistics.reml import satterthwaite
 from vtrial.trial.analyses.base import ALIKE, FEW, UNCONVERGED, AbstractAnalysis, check_alpha
-from vtrial.trial.analyses.regressors import alike, check_names, last_target, regressors, said, visited
+from vtrial.trial.analyses.regressors import alike, check_names, last_target, listed, regressors, said, visited
 
 
 class Mmrm(AbstractAnalysis):
@@ -22,7 +22,7 @@ class Mmrm(AbstractAnalysis):
     """
 
     reference: str = eqx.field(static=True)
-    adjust: tuple[str, ...] = eqx.field(static=True, default=(), converter=tuple)
+    adjust: tuple[str, ...] = eqx.field(static=True, default=(), converter=listed)
     """Names of covariates."""
     alpha: float = eqx.field(static=True, default=0.05)
     layouts: ClassVar[tuple[str, ...]] = ("visits",)

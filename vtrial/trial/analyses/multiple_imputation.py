@@ -13,7 +13,7 @@ from vtrial.statistics import imputation, mmrm, student
 from vtrial.statistics.regression import least_squares
 from vtrial.statistics.strategy import AbstractStrategy, MissingAtRandom
 from vtrial.trial.analyses.base import ALIKE, FEW, UNCONVERGED, AbstractAnalysis, check_alpha
-from vtrial.trial.analyses.regressors import alike, check_names, last_target, regressors, said, visited
+from vtrial.trial.analyses.regressors import alike, check_names, last_target, listed, regressors, said, visited
 
 
 class MultipleImputation(AbstractAnalysis):
@@ -24,7 +24,7 @@ class MultipleImputation(AbstractAnalysis):
     """
 
     reference: str = eqx.field(static=True)
-    adjust: tuple[str, ...] = eqx.field(static=True, default=(), converter=tuple)
+    adjust: tuple[str, ...] = eqx.field(static=True, default=(), converter=listed)
     """Names of covariates."""
     strategy: AbstractStrategy = eqx.field(default_factory=MissingAtRandom)
     number: int = eqx.field(static=True, default=20)

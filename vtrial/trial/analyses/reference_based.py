@@ -13,7 +13,7 @@ from vtrial.statistics.regression import least_squares
 from vtrial.statistics.strategy import AbstractStrategy, JumpToReference
 from vtrial.trial.analyses.base import ALIKE, UNCONVERGED, AbstractAnalysis, check_alpha
 from vtrial.trial.analyses.multiple_imputation import as_reference
-from vtrial.trial.analyses.regressors import alike, check_names, last_target, regressors, said, visited
+from vtrial.trial.analyses.regressors import alike, check_names, last_target, listed, regressors, said, visited
 
 
 class ReferenceBased(AbstractAnalysis):
@@ -24,7 +24,7 @@ class ReferenceBased(AbstractAnalysis):
     """
 
     reference: str = eqx.field(static=True)
-    adjust: tuple[str, ...] = eqx.field(static=True, default=(), converter=tuple)
+    adjust: tuple[str, ...] = eqx.field(static=True, default=(), converter=listed)
     """Names of covariates."""
     strategy: AbstractStrategy = eqx.field(default_factory=JumpToReference)
     alpha: float = eqx.field(static=True, default=0.05)
