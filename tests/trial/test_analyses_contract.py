@@ -48,7 +48,7 @@ SLOW = (Mmrm, MultipleImputation, ReferenceBased)
 KINDS = [
     pytest.param(k, marks=pytest.mark.slow) if k in SLOW else k
     for k in finished(AbstractAnalysis)
-    if k.layouts[0] in ("value", "visits")
+    if k is Adjusted or not {"event", "periods"} & set(k.layouts)
 ]
 """Those on events and crossovers are in `test_analyses`."""
 PATIENTS, ARMS = 60, 3
