@@ -133,7 +133,7 @@ def conducting() -> Callable[[Key[Array, ""]], Array]:
     rules = Rules(Parallel(arms, PER_ARM), Means("a"), Greatest(), AtOnce(), Clock(np.asarray(1.0), "value"), "week")
 
     def block(key):
-        noise = jax.random.normal(jax.random.fold_in(key, 0), (BLOCK, 2 * PER_ARM, 1))
+        noise = jax.random.normal(jax.random.fold_in(key, 0), (BLOCK, 2 * PER_ARM + 1, 1))
         outcome = noise + EFFECT * jnp.arange(2.0)
         trials = conduct(key, rules, Potential(outcome, jnp.full(outcome.shape, jnp.inf), outcome, {}))
         return trials.comparison.p[:, 1]

@@ -86,7 +86,7 @@ def longitudinal(key, trials, effect, random, patients=100):
     root = jnp.linalg.cholesky(0.6 + 0.4 * jnp.eye(3))
     arm = jnp.arange(patients) % 2
     noise = jax.random.normal(key, (trials, patients, 3)) @ root.T
-    outcome = noise + arm[None, :, None] * effect * jnp.array([0.3, 0.6, 1.0])
+    outcome = noise + (arm[:, None] * effect * jnp.array([[0.3, 0.6, 1.0]]))[None]
     cause = outcome[..., :-1] if random else outcome[..., 1:]
     uniform = jax.random.uniform(jax.random.fold_in(key, 1), cause.shape)
     left = jnp.cumsum(uniform < jax.nn.sigmoid(1.5 * cause - 1.5), axis=-1) > 0
