@@ -12,7 +12,7 @@ from vtrial import keys, schema
 from vtrial.diagnose.columns import array_stats
 from vtrial.diagnose.marginal import marginal_log_likelihood
 from vtrial.errors import UserError
-from vtrial.inference import CrossChain, Laplace, Nuts, Prior
+from vtrial.inference import Laplace, Nuts, Prior
 from vtrial.inference.marginal import Marginal
 from vtrial.likelihood import StatisticalModel
 from vtrial.noise import Additive
@@ -102,7 +102,6 @@ def quadrature():
 SLOW = [
     pytest.param(Laplace(draws=200, samples=16), marks=pytest.mark.slow, id="laplace"),
     pytest.param(Nuts(chains=4, warmup=300, draws=1000), marks=pytest.mark.slow, id="nuts"),
-    pytest.param(CrossChain(chains=16, warmup=300, draws=300), marks=pytest.mark.slow, id="cross_chain"),
 ]
 
 
