@@ -32,11 +32,6 @@ def regressors(
     return jnp.concatenate(columns, axis=1)
 
 
-def listed(names: Sequence[str]) -> tuple[str, ...]:
-    """Return names as a tuple: a converter of fields, whose annotation is what a configuration is checked against."""
-    return tuple(names)
-
-
 def check_names(names: Sequence[str]) -> None:
     """Refuse a covariate named twice.
 
