@@ -58,7 +58,7 @@ class _Plan(eqx.Module):
     """The same times as the samples of an event table."""
     measured: Mapping[str, Int[np.ndarray, " sample"]]
     """By output: which of the times an endpoint measures it at."""
-    hazard: Int[np.ndarray, " point"]
+    hazard: Int[np.ndarray, " evaluation"]
     """Which of the times hazards are evaluated at."""
 
 
