@@ -34,7 +34,7 @@ from vtrial.errors import UserError, nearest, within
 from vtrial.inference import AbstractInference, Checkpoint, Prior, groups
 from vtrial.likelihood import StatisticalModel
 from vtrial.model import AbstractModel, check_equations
-from vtrial.noise import AbstractNoise, with_floor
+from vtrial.noise import AbstractNoise, check_outputs, with_floor
 from vtrial.population import Population
 from vtrial.provenance import identity
 from vtrial.solve import AbstractSolver
