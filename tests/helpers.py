@@ -177,6 +177,7 @@ MODEL_PARAMETERS = {
         "LAMBDA": 3.61,
     },
     "WholeBody": {"KA": 1.0, "CLINT": 30.0, "CLR": 2.0, "QS": 1.0, "KPS": 1.0},
+    "TumourExponential": {"BASE": 60.0, "KG": -0.2, "EFFECT": 0.1},
     "XenograftDoseResponse": {"V0": 0.12, "LAMBDA0": 0.1, "LAMBDA1": 0.11, "KAPPA": 0.005, "KDE": 3.3},
 }
 """Typical parameters of each model in models/; a new model adds its line here."""

@@ -43,8 +43,8 @@ from vtrial.trial import (
     AbstractAnalysis,
     AbstractDecision,
     AbstractEnrolment,
+    AbstractEstimand,
     AbstractObjective,
-    AbstractStrategy,
     AtOnce,
     Clock,
     Greatest,
@@ -97,7 +97,7 @@ class Study(eqx.Module):
     """When patients arrive."""
     course: Treatment = eqx.field(default_factory=Treatment)
     """What may happen to patients during treatment."""
-    strategy: AbstractStrategy = eqx.field(default_factory=TreatmentPolicy)
+    estimand: AbstractEstimand = eqx.field(default_factory=TreatmentPolicy)
     """How the estimand takes it."""
     loo: diagnose.LeaveOneOut = eqx.field(default_factory=diagnose.LeaveOneOut)
     """Leave-one-out, by subject and by observation."""
@@ -193,7 +193,7 @@ class Study(eqx.Module):
             "objective": self.objective.describe(),
             "enrolment": self.enrolment.describe(),
             "course": self.course.describe(),
-            "strategy": self.strategy.describe(),
+            "estimand": self.estimand.describe(),
         }
 
 
@@ -363,7 +363,7 @@ def _simulate(key, study: Study, statistical: StatisticalModel, store: Store, po
 def conducted(key: Key[Array, ""], study: Study, table: xr.Dataset) -> dict[str, xr.Dataset]:
     """Conduct the trials on a table of potential outcomes, and decide; return what they and their sum are."""
     unit, rules = {n: e.unit(study.model) for n, e in study.endpoints.items()}, study.rules()
-    potential = tree.potential(table, study.design, study.analysis, study.primary, study.strategy)
+    potential = tree.potential(table, study.design, study.analysis, study.primary, study.estimand)
     run = conductor(rules)
     trials, null = run(key, potential), run(key, without_effect(potential, rules.reference))
     judged = judge(trials, null, rules, primary=study.primary, unit=unit[study.primary])

@@ -14,7 +14,7 @@ from vtrial.data import Dataset
 from vtrial.design import AbstractDesign
 from vtrial.endpoint import AbstractEndpoint
 from vtrial.model import AbstractModel, parameter_units
-from vtrial.trial import AbstractAnalysis, AbstractStrategy, Lived, Potential, Trials, decompose, known_before
+from vtrial.trial import AbstractAnalysis, AbstractEstimand, Lived, Potential, Trials, decompose, known_before
 from vtrial.trial.variance import LEVELS
 
 
@@ -218,7 +218,7 @@ def variance(outcomes: xr.Dataset, names: Collection[str]) -> xr.Dataset:
 
 
 def potential(
-    table: xr.Dataset, design: AbstractDesign, analysis: AbstractAnalysis, primary: str, strategy: AbstractStrategy
+    table: xr.Dataset, design: AbstractDesign, analysis: AbstractAnalysis, primary: str, strategy: AbstractEstimand
 ) -> Potential:
     """Return the potential outcomes of the primary endpoint from the stored table of all, as the estimand has it."""
     covariates = {

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.helpers import finished
-from vtrial.trial import STRATEGIES, AbstractStrategy, Composite, Lived, PrincipalStratum
+from vtrial.trial import STRATEGIES, AbstractEstimand, Composite, Lived, PrincipalStratum
 
 RANDOM = np.random.default_rng(9)
 SHAPE = (3, 5000, 2)
@@ -34,7 +34,7 @@ def test_without_events_all_truths_are_equal(strategy, rest):
 
 
 def test_all_strategies_are_in_the_table():
-    assert {type(s) for s in STRATEGIES} == set(finished(AbstractStrategy))
+    assert {type(s) for s in STRATEGIES} == set(finished(AbstractEstimand))
 
 
 def test_truths_are_the_closed_forms():

@@ -14,6 +14,8 @@ def with_error(value: float, error: float, unit: str = "") -> str:
     """Write a number and its Monte-Carlo error, with the digits that error allows."""
     if not math.isfinite(value):
         return "not known"
+    if error == 0:  # the same in every replicate
+        return f"{value:g} {unit}".rstrip()
     places = decimals(error)
     rounded = round(value, places) + 0.0  # without the sign of a rounded zero
     return f"{rounded:.{places}f} ± {error:.{places}f} {unit}".rstrip()

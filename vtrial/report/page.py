@@ -38,6 +38,7 @@ def render(tree: xr.DataTree) -> str:
         accepted=_accepted(tree),
         characteristics=tables.characteristics(tree),
         course=tables.course_of_trials(tree),
+        estimands=tables.estimands(tree),
         provenance=tables.provenance(tree),
         npde=tables.npde(tree),
         fits=[_fit(tree, output) for output in figures.outputs(tree)],

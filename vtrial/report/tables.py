@@ -271,6 +271,27 @@ def course_of_trials(tree: xr.DataTree) -> str:
     return said
 
 
+def estimands(tree: xr.DataTree) -> Table | None:
+    """Return the true level of each arm by every strategy for what happens during treatment; None if nothing may."""
+    oc, outcomes = tree[schema.OPERATING_CHARACTERISTICS].dataset, tree[schema.OUTCOMES].dataset
+    if "estimand" not in oc:
+        return None
+    binary = bool(outcomes[oc.attrs["primary"]].attrs["binary"])
+    rows = []
+    for s, strategy in enumerate(str(x) for x in oc["strategy"].to_numpy()):
+        shown = []
+        for a in range(oc.sizes[schema.ARM]):
+            value, error = float(oc["estimand"][s, a]), float(oc["estimand_mcse"][s, a])
+            shown.append(percent(value, error) if binary else with_error(value, error, oc["estimand"].attrs["units"]))
+        rows.append([_words(strategy), *shown])
+    return Table(["Strategy", *(str(x) for x in outcomes["label"].to_numpy())], rows)
+
+
+def _words(name: str) -> str:
+    """Return the name of a class as words."""
+    return "".join(f" {c.lower()}" if c.isupper() else c for c in name).strip()
+
+
 def provenance(tree: xr.DataTree) -> Table:
     """Return where everything came from."""
     attrs = tree.attrs

@@ -38,7 +38,7 @@ from vtrial.trial.decision import AbstractDecision, PickBest
 from vtrial.trial.enrolment import AbstractEnrolment, AtOnce, Sites
 from vtrial.trial.estimand import (
     STRATEGIES,
-    AbstractStrategy,
+    AbstractEstimand,
     Composite,
     Hypothetical,
     Lived,
@@ -59,8 +59,8 @@ __all__ = [
     "AbstractDecision",
     "AbstractDoseShape",
     "AbstractEnrolment",
+    "AbstractEstimand",
     "AbstractObjective",
-    "AbstractStrategy",
     "Adjusted",
     "Ancova",
     "AtOnce",

@@ -26,8 +26,8 @@ class Lived(eqx.Module):
     """Time since entry at which observation ends; infinity for not early."""
 
 
-class AbstractStrategy(eqx.Module):
-    """How an estimand takes what happens to patients during treatment."""
+class AbstractEstimand(eqx.Module):
+    """A strategy for what happens to patients during treatment: what it makes of the primary endpoint."""
 
     @abstractmethod
     def observed(self, lived: Lived) -> Float[np.ndarray, "..."]:
@@ -46,7 +46,7 @@ class AbstractStrategy(eqx.Module):
         """Say it in words."""
 
 
-class TreatmentPolicy(AbstractStrategy):
+class TreatmentPolicy(AbstractEstimand):
     """Whatever happens, the endpoint counts as it is."""
 
     def observed(self, lived: Lived) -> Float[np.ndarray, "..."]:
@@ -66,7 +66,7 @@ class TreatmentPolicy(AbstractStrategy):
         return "treatment policy: the endpoint counts whatever happens"
 
 
-class Hypothetical(AbstractStrategy):
+class Hypothetical(AbstractEstimand):
     """What would be, had nothing happened; what is seen after an event is set aside."""
 
     def observed(self, lived: Lived) -> Float[np.ndarray, "..."]:
@@ -86,7 +86,7 @@ class Hypothetical(AbstractStrategy):
         return "hypothetical: had nothing happened that ends treatment or observation"
 
 
-class Composite(AbstractStrategy):
+class Composite(AbstractEstimand):
     """What happens is part of the endpoint: the patient then has the value of a failure.
 
     Args:
@@ -112,7 +112,7 @@ class Composite(AbstractStrategy):
         return f"composite: who has an event counts as {self.failure:g}"
 
 
-class WhileOnTreatment(AbstractStrategy):
+class WhileOnTreatment(AbstractEstimand):
     """The endpoint of the course up to the event, its last value carried on."""
 
     def observed(self, lived: Lived) -> Float[np.ndarray, "..."]:
@@ -132,7 +132,7 @@ class WhileOnTreatment(AbstractStrategy):
         return "while on treatment: the course up to the event, its last value carried on"
 
 
-class PrincipalStratum(AbstractStrategy):
+class PrincipalStratum(AbstractEstimand):
     """Patients to whom nothing would happen under any arm; a trial does not know who they are, and analyses all."""
 
     def observed(self, lived: Lived) -> Float[np.ndarray, "..."]:
