@@ -60,6 +60,8 @@ class _Plan(eqx.Module):
     """By output: which of the times an endpoint measures it at."""
     hazard: Int[np.ndarray, " evaluation"]
     """Which of the times hazards are evaluated at."""
+    shown: Int[np.ndarray, " shown"]
+    """Which of the times an endpoint asked for: those of the courses."""
 
 
 def fates(endpoints: Iterable[str], events: Iterable[str]) -> dict[str, str]:
@@ -88,7 +90,8 @@ def _plan(endpoints: Mapping[str, AbstractEndpoint], statistical: StatisticalMod
             by_output.setdefault(endpoint.window.output, []).append(index[name])
     measured = {output: np.unique(np.concatenate(parts)) for output, parts in by_output.items()}
     hazard = np.array([every.index(sample) for sample in grid], int)
-    return _Plan(np.array([time for time, _ in every]), index, rows, measured, hazard)
+    shown = np.unique(np.concatenate(list(index.values())))
+    return _Plan(np.array([time for time, _ in every]), index, rows, measured, hazard, shown)
 
 
 def _samples(endpoint: AbstractEndpoint, model: AbstractModel) -> list[tuple[float, bool]]:
@@ -156,7 +159,7 @@ def simulator(
             kept = min(size, count - first)
             parts.append(jax.tree.map(lambda x, n=kept: np.asarray(x)[:n], found))
         values, code, courses, moments, fate = jax.tree.map(lambda *p: np.concatenate(p), *parts)
-        return Outcomes(values, code, plan.time, courses, moments, fate)
+        return Outcomes(values, code, plan.time[plan.shown], courses, moments, fate)
 
     return simulates
 
@@ -225,8 +228,8 @@ def _occasion(
     by_arm = [_each(partial(_patient, rule, arm, noise), patients, _PROFILES // len(rule.arms)) for arm in rule.arms]
     values, again, fate = (jax.tree.map(lambda *a: jnp.stack(a, 1), *(found[i] for found in by_arm)) for i in (0, 1, 4))
     code, true = (jax.tree.map(lambda *a: jnp.stack(a, -1), *(found[i] for found in by_arm)) for i in (2, 3))
-    quantiles = jnp.asarray(QUANTILES)
-    course = {o: jnp.moveaxis(jnp.nanquantile(y, quantiles, axis=0), (0, 1, 2), (2, 1, 0)) for o, y in true.items()}
+    quantiles, shown = jnp.asarray(QUANTILES), rule.plan.shown
+    course = {o: jnp.nanquantile(y[:, shown], quantiles, axis=0).T for o, y in true.items()}
     return values, code, course, {name: _moments(value, again[name]) for name, value in values.items()}, fate
 
 
