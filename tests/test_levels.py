@@ -122,7 +122,7 @@ def test_centred_joint_is_the_same_posterior(table):
     plain, _ = log_density(statistical().joint(data), (), {}, values | {"eta_raw": jnp.asarray(eta / [0.4, 0.3])})
     phi = {"CL_phi": np.log(2.5) + eta[:, 0], "eta_raw": (eta[:, 1:] / 0.3)}
     centred, _ = log_density(
-        statistical(centred=("CL",)).joint(data), (), {}, values | {n: jnp.asarray(v) for n, v in phi.items()}
+        statistical(centred=(("CL", 1.0),)).joint(data), (), {}, values | {n: jnp.asarray(v) for n, v in phi.items()}
     )
     assert float(centred) == pytest.approx(float(plain) - 2 * np.log(0.4), rel=1e-10)
 

@@ -29,6 +29,7 @@ def fits(place: Path, group: str) -> xr.Dataset:
     return xr.open_datatree(place, engine="zarr", consolidated=False)[group].to_dataset().load()
 
 
+@pytest.mark.slow
 def test_a_calibration_is_resumed_and_made_longer(tmp_path):
     code, out, err = run_cli(*arguments("sbc", tmp_path, "sbc.ranks=9", "sbc.replicates=20"))
     assert code == 0, err

@@ -91,6 +91,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_kill_9_in_every_stage_resumes_to_the_same_numbers(quick, tmp_path):
     """One directory, killed in every stage in turn: before it writes, between its renames, while it indexes."""
     script = tmp_path / "killed.py"

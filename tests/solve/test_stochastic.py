@@ -112,6 +112,7 @@ def wiener(key, step, until):
     return np.sqrt(step) * jax.vmap(lambda s: path.evaluate(s, s + 1))(numbers).sum()
 
 
+@pytest.mark.slow
 def test_strong_order():
     """Path by path against the exact solution X = 10 exp(-(K + S^2 / 2) t + S W(t)): order 1.5."""
     p, steps, errors = {"K": 0.3, "S": 0.5}, (0.4, 0.2, 0.1), []

@@ -45,6 +45,7 @@ def reference(folder, name):
     return json.loads((SHARED / "data" / folder / name).read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("folder", "arms"), [("tumour_study2", 2), ("tumour_study3", 6)])
 def test_log_linear_by_arm(tmp_path, folder, arms):
     """Fixed effects within 0.001, standard deviations within 0.01, the log-likelihood within 0.05."""

@@ -72,7 +72,7 @@ def revealed(
     if entered is None:
         entered = jnp.where(first >= 0, 0.0, jnp.nan)
     known = jnp.isfinite(outcome) if event is None else event
-    return Seen(arm, outcome, known, entered, jnp.asarray(len(first)), covariates)
+    return Seen(arm, outcome, known, entered, jnp.asarray(len(first)), dict(covariates))
 
 
 class Look(eqx.Module):
