@@ -363,12 +363,13 @@ def _simulate(key, study: Study, statistical: StatisticalModel, store: Store, po
 def conducted(key: Key[Array, ""], study: Study, table: xr.Dataset) -> dict[str, xr.Dataset]:
     """Conduct the trials on a table of potential outcomes, and decide; return what they and their sum are."""
     unit, rules = {n: e.unit(study.model) for n, e in study.endpoints.items()}, study.rules()
-    potential = tree.potential(table, study.design, study.analysis, study.primary, study.estimand)
+    found = tree.lived(table, study.primary)
+    potential = tree.potential(table, study.design, study.analysis, found, study.estimand)
     run = conductor(rules)
     trials, null = run(key, potential), run(key, without_effect(potential, rules.reference))
     judged = judge(trials, null, rules, primary=study.primary, unit=unit[study.primary])
     characteristics = operating_characteristics(judged, {n: table[n].to_numpy() for n in study.endpoints}, unit)
-    add_estimands(characteristics, tree.lived(table, study.primary), rules, unit[study.primary])
+    add_estimands(characteristics, found, rules, unit[study.primary])
     recommended = study.decision.decide(characteristics) or ""
     characteristics.attrs["recommended"] = recommended
     log.info("           decision: %s", f"recommend {recommended}" if recommended else "recommend no arm")

@@ -218,9 +218,9 @@ def variance(outcomes: xr.Dataset, names: Collection[str]) -> xr.Dataset:
 
 
 def potential(
-    table: xr.Dataset, design: AbstractDesign, analysis: AbstractAnalysis, primary: str, strategy: AbstractEstimand
+    table: xr.Dataset, design: AbstractDesign, analysis: AbstractAnalysis, found: Lived, estimand: AbstractEstimand
 ) -> Potential:
-    """Return the potential outcomes of the primary endpoint from the stored table of all, as the estimand has it."""
+    """Return the potential outcomes of the primary endpoint as the estimand has it, with what is known before."""
     covariates = {
         str(n).removeprefix("baseline_"): v.to_numpy() for n, v in table.items() if str(n).startswith("baseline_")
     }
@@ -228,8 +228,7 @@ def potential(
     for name in known_before(design, analysis):
         if name not in covariates:
             covariates[name] = table[name].to_numpy()[:, :, reference]
-    found = lived(table, primary)
-    return Potential(strategy.observed(found), strategy.until(found), strategy.target(found), covariates)
+    return Potential(estimand.observed(found), estimand.until(found), estimand.target(found), covariates)
 
 
 def trial(found: Trials, names: tuple[str, ...], units: Mapping[str, str]) -> xr.Dataset:

@@ -7,10 +7,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, Key
 
 from vtrial.design.base import AbstractDesign, Arm, DesignState, Look, Seen, chosen, fresh
-from vtrial.design.parallel import check_arms, relative
+from vtrial.design.parallel import each_size, fixed_groups
 from vtrial.design.randomisation import AbstractRandomisation, Shuffled
 from vtrial.design.timing import AbstractTiming, AfterEach
-from vtrial.errors import UserError
 
 
 class DoseRanging(AbstractDesign):
@@ -44,13 +43,9 @@ class DoseRanging(AbstractDesign):
         Raises:
             UserError: there is no arm, nobody in it, or a weight of an arm that is not there.
         """
-        check_arms(arms)
-        if per_arm < 2:
-            raise UserError(f"design.per_arm must be at least 2, not {per_arm}.")
+        self.weights, self.sizes = fixed_groups(arms, per_arm, weights)
         self.names, self.arms = tuple(arms), tuple(arms.values())
-        self.weights = relative(arms, weights)
         self.per_arm, self.periods, self.spacing, self.timing = per_arm, 1, "", AfterEach()
-        self.sizes = (round(per_arm * sum(self.weights)),)
         self.randomisation = Shuffled() if randomisation is None else randomisation
 
     def init(self) -> DesignState:
@@ -74,6 +69,5 @@ class DoseRanging(AbstractDesign):
 
     def describe(self) -> str:
         """Say arms and sizes."""
-        each = zip(self.names, self.weights, strict=True)
-        sizes = ", ".join(f"{round(self.per_arm * w)} ({n})" for n, w in each)
-        return f"dose-ranging, arms of {sizes} patients; {self.randomisation.describe()}"
+        sizes = each_size(self.names, self.weights, self.per_arm)
+        return f"dose-ranging, {sizes} patients; {self.randomisation.describe()}"

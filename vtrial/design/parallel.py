@@ -39,13 +39,9 @@ class Parallel(AbstractDesign):
         Raises:
             UserError: there is no arm, nobody in it, or a weight of an arm that is not there.
         """
-        check_arms(arms)
-        if per_arm < 2:
-            raise UserError(f"design.per_arm must be at least 2, not {per_arm}.")
+        self.weights, self.sizes = fixed_groups(arms, per_arm, weights)
         self.names, self.arms = tuple(arms), tuple(arms.values())
-        self.weights = relative(arms, weights)
         self.per_arm, self.periods, self.spacing, self.timing = per_arm, 1, "", AfterEach()
-        self.sizes = (round(per_arm * sum(self.weights)),)
         self.randomisation = Shuffled() if randomisation is None else randomisation
 
     def init(self) -> DesignState:
@@ -68,12 +64,29 @@ class Parallel(AbstractDesign):
     def describe(self) -> str:
         """Say arms and sizes."""
         sizes = {round(self.per_arm * w) for w in self.weights}
-        said = f"{len(self.arms)} arms of {sizes.pop()} patients" if len(sizes) == 1 else self._unequal()
-        return f"parallel groups, {said}; {self.randomisation.describe()}"
+        one = len(sizes) == 1
+        said = f"{len(self.arms)} arms of {sizes.pop()}" if one else each_size(self.names, self.weights, self.per_arm)
+        return f"parallel groups, {said} patients; {self.randomisation.describe()}"
 
-    def _unequal(self) -> str:
-        each = zip(self.names, self.weights, strict=True)
-        return "arms of " + ", ".join(f"{round(self.per_arm * w)} ({n})" for n, w in each) + " patients"
+
+def fixed_groups(
+    arms: Mapping[str, Arm], per_arm: int, weights: Mapping[str, float] | None
+) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """Return the relative size of each arm, and the patients before the one look.
+
+    Raises:
+        UserError: there is no arm, nobody in it, or a weight of an arm that is not there.
+    """
+    check_arms(arms)
+    if per_arm < 2:
+        raise UserError(f"design.per_arm must be at least 2, not {per_arm}.")
+    share = relative(arms, weights)
+    return share, (round(per_arm * sum(share)),)
+
+
+def each_size(names: tuple[str, ...], weights: tuple[float, ...], per_arm: int) -> str:
+    """Say the size of each arm."""
+    return "arms of " + ", ".join(f"{round(per_arm * w)} ({n})" for n, w in zip(names, weights, strict=True))
 
 
 def check_arms(arms: Mapping[str, Arm]) -> None:
