@@ -12,15 +12,14 @@ from scipy import optimize, stats
 
 from tests.helpers import SHARED
 from vtrial.errors import UserError
-from vtrial.statistics import crossover, equivalence
+from vtrial.statistics import chi_square, crossover, equivalence, student
 from vtrial.statistics.crossover import within_variance
 from vtrial.statistics.equivalence import EMA, FDA, HEALTH_CANADA, LAYOUTS
-from vtrial.statistics.quantiles import chi_square_quantile, student_quantile, student_tail
 
 # One compilation of each instead of one of each of their steps.
 subject_fixed = jax.jit(crossover.subject_fixed, static_argnames=("arms", "reference"))
 subject_random = jax.jit(crossover.subject_random, static_argnames=("sequences", "arms", "reference"))
-quantile = jax.jit(student_quantile, static_argnums=0)
+quantile = jax.jit(lambda tail, df: student.quantile(2 * tail, df))
 
 
 @pytest.mark.parametrize(
@@ -80,8 +79,8 @@ def test_power_of_known_sd_is_normal():
 def test_quantiles_are_scipys(df):
     for tail in (0.05, 0.4, 1e-6):
         assert quantile(tail, jnp.asarray(df)) == pytest.approx(stats.t.isf(tail, df), rel=1e-9)
-        assert chi_square_quantile(1 - tail, jnp.asarray(df)) == pytest.approx(stats.chi2.ppf(1 - tail, df), rel=1e-9)
-    assert student_tail(jnp.asarray(-1.3), jnp.asarray(df)) == pytest.approx(stats.t.sf(-1.3, df), rel=1e-9)
+        assert chi_square.quantile(1 - tail, jnp.asarray(df)) == pytest.approx(stats.chi2.ppf(1 - tail, df), rel=1e-9)
+    assert student.upper_tail(jnp.asarray(-1.3), jnp.asarray(df)) == pytest.approx(stats.t.sf(-1.3, df), rel=1e-9)
 
 
 def two_by_two():

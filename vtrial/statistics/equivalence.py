@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from scipy import integrate, stats
 
 from vtrial.errors import UserError
-from vtrial.statistics.quantiles import chi_square_quantile, student_quantile, student_tail
+from vtrial.statistics import chi_square, student
 
 _MOST = 10_000
 """Largest sample size looked for."""
@@ -196,7 +196,7 @@ def tost(
 
     Source: Schuirmann 1987, doi:10.1007/BF01068419.
     """
-    return student_tail((limit - jnp.abs(difference)) / error, df)
+    return student.upper_tail((limit - jnp.abs(difference)) / error, df)
 
 
 class Criterion(NamedTuple):
@@ -231,11 +231,11 @@ def scaled_criterion(
 
     Source: Howe 1974, doi:10.1080/01621459.1974.10480183; Tothfalusi and Endrenyi 2016, doi:10.3389/fphar.2016.00177.
     """
-    half = student_quantile(alpha, df) * error
+    half = student.quantile(2 * alpha, df) * error
     square = difference**2 - error**2
     square_bound = jnp.maximum((difference - half) ** 2, (difference + half) ** 2)
     spread = -(scaling.slope**2) * variance
-    spread_bound = spread * variance_df / chi_square_quantile(1 - alpha, variance_df)
+    spread_bound = spread * variance_df / chi_square.quantile(1 - alpha, variance_df)
     half = jnp.sqrt((square_bound - square) ** 2 + (spread_bound - spread) ** 2)
     return Criterion(square + spread, half)
 

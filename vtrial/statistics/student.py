@@ -19,8 +19,14 @@ def tail(t: Float[Array, "*shape"], df: Float[Array, "*shape"]) -> Float[Array, 
     return betainc(0.5 * df, 0.5, df / (df + t * t))
 
 
+def upper_tail(t: Float[Array, "*shape"], df: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Return the upper tail probability."""
+    outer = 0.5 * tail(t, df)
+    return jnp.where(t > 0, outer, 1 - outer)
+
+
 def quantile(alpha: float | Float[Array, ""], df: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """Return t with two-sided tail `alpha`.
+    """Return t with two-sided tail `alpha`; not a number for no degrees of freedom.
 
     Newton's method for the logarithm of the tail in log t: it falls and bends down, so that from the second step on the
     iterates close in from above, whatever the start.
@@ -35,7 +41,7 @@ def quantile(alpha: float | Float[Array, ""], df: Float[Array, "*shape"]) -> Flo
         return u + (jnp.log(area) - jnp.log(alpha)) / slope
 
     start = jnp.full_like(df, jnp.log(norm.isf(0.5 * jnp.asarray(alpha))))
-    return jnp.exp(jax.lax.fori_loop(0, _STEPS, step, start))
+    return jnp.where(df > 0, jnp.exp(jax.lax.fori_loop(0, _STEPS, step, start)), jnp.nan)
 
 
 def deviate(t: Float[Array, "*shape"], df: Float[Array, "*shape"]) -> Float[Array, "*shape"]:

@@ -12,7 +12,7 @@ from vtrial.design import Comparison, Seen, judged
 from vtrial.errors import UserError
 from vtrial.statistics.crossover import Effects, subject_fixed
 from vtrial.statistics.equivalence import tost
-from vtrial.statistics.quantiles import student_quantile
+from vtrial.statistics.student import quantile
 from vtrial.trial.analyses.base import ALIKE, FEW, INFINITE, AbstractAnalysis, check_alpha
 
 _NOTHING = 1e-12
@@ -158,7 +158,7 @@ def equivalent(
     other = jnp.arange(len(code)) != reference
     unknown = ~(jnp.isfinite(difference) & jnp.isfinite(df) & (error > 0))
     code = jnp.where((code == 0) & other & unknown, ALIKE, code)
-    half = student_quantile(alpha / 2, df) * error
+    half = quantile(alpha, df) * error
     count, mean, variance = _moments(logs)
     comparison = judged(
         reference,
