@@ -4,20 +4,20 @@ from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
 from vtrial._types import texts
 from vtrial.design import Comparison, Seen, judged
 from vtrial.statistics import student
 from vtrial.statistics.regression import least_squares
-from vtrial.trial.analyses.base import ALIKE, FEW, AbstractAnalysis, check_alpha, mean_target, usable
+from vtrial.trial.analyses.base import ALIKE, FEW, check_alpha, usable
+from vtrial.trial.analyses.estimated import AbstractMeanAnalysis
 from vtrial.trial.analyses.regressors import check_names, regressors, said
 
 _ROUNDING = 1e-13
 """Share of the sum of squares that is left by rounding if the columns explain everything."""
 
 
-class Ancova(AbstractAnalysis):
+class Ancova(AbstractMeanAnalysis):
     """Analysis of covariance: adjusted means, one slope for each covariate, errors that hold for unequal variances.
 
     Covariates are baseline values, or a prognostic score (PROCOVA). Source of the errors: HC3 of MacKinnon and White
@@ -70,16 +70,6 @@ class Ancova(AbstractAnalysis):
             p=student.tail(difference / spread, df),
             code=code,
         )
-
-    def target(
-        self, table: Float[Array, "subject arm"], reference: int
-    ) -> tuple[Float[Array, " arm"], Float[Array, " arm"]]:
-        """Return true means and their differences: with a linear model adjustment changes neither."""
-        return mean_target(table, reference)
-
-    def unit(self, unit: str) -> str:
-        """Return the endpoint's."""
-        return unit
 
     def describe(self) -> str:
         """Say it."""

@@ -70,11 +70,3 @@ def usable(seen: Seen, arms: int, least: int) -> tuple[Bool[Array, "patient arm"
     infinite = (jnp.isinf(seen.outcome)[:, None] & given).any(0)
     code = jnp.where(infinite, INFINITE, jnp.where(member.sum(0) < least, FEW, 0))
     return member, code
-
-
-def mean_target(
-    table: Float[Array, "subject arm"], reference: int
-) -> tuple[Float[Array, " arm"], Float[Array, " arm"]]:
-    """Return mean outcomes and their differences from the reference: the target of analyses of means and shares."""
-    level = jnp.nanmean(jnp.where(jnp.isinf(table), jnp.nan, table), axis=0)
-    return level, level - level[reference]

@@ -5,15 +5,15 @@ from typing import ClassVar
 import equinox as eqx
 import jax.numpy as jnp
 from jax.scipy.stats import norm
-from jaxtyping import Array, Float
 
 from vtrial.design import Comparison, Seen, judged
 from vtrial.errors import UserError
 from vtrial.statistics import bayes
-from vtrial.trial.analyses.base import ALIKE, AbstractAnalysis, check_alpha, mean_target, usable
+from vtrial.trial.analyses.base import ALIKE, check_alpha, usable
+from vtrial.trial.analyses.estimated import AbstractMeanAnalysis
 
 
-class BayesianMeans(AbstractAnalysis):
+class BayesianMeans(AbstractMeanAnalysis):
     """Posterior of each difference of means: normal prior, normal likelihood with the observed variances.
 
     A difference is significant when the posterior probability of its sign exceeds a threshold; p is twice the
@@ -68,16 +68,6 @@ class BayesianMeans(AbstractAnalysis):
             p=2 * norm.sf(jnp.abs(difference / sd)),
             code=code,
         )
-
-    def target(
-        self, table: Float[Array, "subject arm"], reference: int
-    ) -> tuple[Float[Array, " arm"], Float[Array, " arm"]]:
-        """Return true means and their differences."""
-        return mean_target(table, reference)
-
-    def unit(self, unit: str) -> str:
-        """Return the endpoint's."""
-        return unit
 
     def describe(self) -> str:
         """Say it."""

@@ -6,15 +6,15 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.scipy.stats import norm
-from jaxtyping import Array, Float
 
 from vtrial.design import Comparison, Seen, judged
 from vtrial.errors import UserError
 from vtrial.statistics import bayes
-from vtrial.trial.analyses.base import AbstractAnalysis, check_alpha, mean_target, usable
+from vtrial.trial.analyses.base import check_alpha, usable
+from vtrial.trial.analyses.estimated import AbstractMeanAnalysis
 
 
-class BayesianProportions(AbstractAnalysis):
+class BayesianProportions(AbstractMeanAnalysis):
     """Posterior of each difference of proportions, from one beta prior for every arm.
 
     A difference is significant when the posterior probability of its sign, which is exact, exceeds a threshold; p is
@@ -74,16 +74,6 @@ class BayesianProportions(AbstractAnalysis):
             p=jnp.where(lean < 0, 1.0, 2 * jnp.minimum(above, 1 - above)),
             code=code,
         )
-
-    def target(
-        self, table: Float[Array, "subject arm"], reference: int
-    ) -> tuple[Float[Array, " arm"], Float[Array, " arm"]]:
-        """Return true proportions and their differences."""
-        return mean_target(table, reference)
-
-    def unit(self, unit: str) -> str:
-        """Return the endpoint's: none."""
-        return unit
 
     def describe(self) -> str:
         """Say it."""

@@ -14,12 +14,13 @@ from vtrial._types import numbers
 from vtrial.design import Comparison, Seen, judged
 from vtrial.errors import UserError
 from vtrial.statistics import meta, mixture
-from vtrial.trial.analyses.base import ALIKE, AbstractAnalysis, check_alpha, mean_target, usable
+from vtrial.trial.analyses.base import ALIKE, check_alpha, usable
+from vtrial.trial.analyses.estimated import AbstractMeanAnalysis
 
 _HALVINGS = 60
 
 
-class BorrowedMeans(AbstractAnalysis):
+class BorrowedMeans(AbstractMeanAnalysis):
     """Posterior of each difference of means; the reference has a robust meta-analytic-predictive prior.
 
     The prior is what earlier control arms predict for a new one, as a mixture of normal distributions, one of them
@@ -99,16 +100,6 @@ class BorrowedMeans(AbstractAnalysis):
             p=jnp.where(agree, 2 * jnp.minimum(share, 1 - share), 1.0),
             code=code,
         )
-
-    def target(
-        self, table: Float[Array, "subject arm"], reference: int
-    ) -> tuple[Float[Array, " arm"], Float[Array, " arm"]]:
-        """Return true means of this trial and their differences."""
-        return mean_target(table, reference)
-
-    def unit(self, unit: str) -> str:
-        """Return the endpoint's."""
-        return unit
 
     def describe(self) -> str:
         """Say it."""

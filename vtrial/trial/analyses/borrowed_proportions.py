@@ -8,16 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.stats import norm
-from jaxtyping import Array, Float
 
 from vtrial._types import whole_numbers
 from vtrial.design import Comparison, Seen, judged
 from vtrial.errors import UserError
 from vtrial.statistics import meta, mixture
-from vtrial.trial.analyses.base import AbstractAnalysis, check_alpha, mean_target, usable
+from vtrial.trial.analyses.base import check_alpha, usable
+from vtrial.trial.analyses.estimated import AbstractMeanAnalysis
 
 
-class BorrowedProportions(AbstractAnalysis):
+class BorrowedProportions(AbstractMeanAnalysis):
     """Posterior of each difference of proportions; the reference has a robust meta-analytic-predictive prior.
 
     The prior is what earlier control arms predict for a new one, as a mixture of beta distributions, one of them vague
@@ -92,16 +92,6 @@ class BorrowedProportions(AbstractAnalysis):
             p=jnp.where(agree, 2 * jnp.minimum(above, 1 - above), 1.0),
             code=code,
         )
-
-    def target(
-        self, table: Float[Array, "subject arm"], reference: int
-    ) -> tuple[Float[Array, " arm"], Float[Array, " arm"]]:
-        """Return true proportions of this trial and their differences."""
-        return mean_target(table, reference)
-
-    def unit(self, unit: str) -> str:
-        """Return the endpoint's: none."""
-        return unit
 
     def describe(self) -> str:
         """Say it."""

@@ -1,6 +1,5 @@
 """Cox's regression."""
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 import equinox as eqx
@@ -8,19 +7,16 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import ndtri
 from jax.scipy.stats import norm
-from jaxtyping import Array, Float
 
+from vtrial._types import texts
 from vtrial.design import Comparison, Seen, judged
 from vtrial.statistics.cox import cox
-from vtrial.trial.analyses.base import ALIKE, UNCONVERGED, AbstractAnalysis, check_alpha, usable
-from vtrial.trial.analyses.log_rank import hazard_target, time_per_event
+from vtrial.trial.analyses.base import ALIKE, UNCONVERGED, check_alpha, usable
+from vtrial.trial.analyses.estimated import AbstractHazardAnalysis
+from vtrial.trial.analyses.log_rank import time_per_event
 
 
-def _names(values: Sequence[str]) -> tuple[str, ...]:
-    return tuple(values)
-
-
-class Cox(AbstractAnalysis):
+class Cox(AbstractHazardAnalysis):
     """Log hazard ratio of each arm against the reference by Cox's regression, Wald's test, adjusted for covariates.
 
     Each arm is compared with the reference in a regression of its own, ties by Efron's approximation. An arm without an
@@ -37,7 +33,7 @@ class Cox(AbstractAnalysis):
 
     reference: str = eqx.field(static=True)
     alpha: float = eqx.field(static=True, default=0.05)
-    adjust: tuple[str, ...] = eqx.field(static=True, converter=_names, default=())
+    adjust: tuple[str, ...] = eqx.field(static=True, converter=texts, default=())
     layouts: ClassVar[tuple[str, ...]] = ("event",)
     binary: ClassVar[bool] = False
 
@@ -80,16 +76,6 @@ class Cox(AbstractAnalysis):
             code=code,
             sign=-1.0,
         )
-
-    def target(
-        self, table: Float[Array, "subject arm"], reference: int
-    ) -> tuple[Float[Array, " arm"], Float[Array, " arm"]]:
-        """Return mean times for each event and log hazard ratios, of patients all followed to the end."""
-        return hazard_target(table, reference)
-
-    def unit(self, unit: str) -> str:
-        """Return none: a log hazard ratio has none."""
-        return ""
 
     def describe(self) -> str:
         """Say it."""

@@ -13,13 +13,14 @@ from vtrial.errors import UserError
 from vtrial.statistics.crossover import Effects, subject_fixed
 from vtrial.statistics.equivalence import tost
 from vtrial.statistics.student import quantile
-from vtrial.trial.analyses.base import ALIKE, FEW, INFINITE, AbstractAnalysis, check_alpha
+from vtrial.trial.analyses.base import ALIKE, FEW, INFINITE, check_alpha
+from vtrial.trial.analyses.estimated import AbstractEquivalenceAnalysis
 
 _NOTHING = 1e-12
 """A variance of logarithms below this is rounding."""
 
 
-class Equivalence(AbstractAnalysis):
+class Equivalence(AbstractEquivalenceAnalysis):
     """Two one-sided t-tests that the ratio of geometric means to the reference is inside limits (TOST).
 
     In a crossover by fixed effects of subject, period and treatment; in parallel groups by Welch's test. The null
@@ -56,16 +57,6 @@ class Equivalence(AbstractAnalysis):
         found = _welch(logs, arms, reference) if seen.arm.ndim == 1 else _crossed(logs, arms, reference)
         limit = jnp.full(arms, math.log(self.limit))
         return equivalent(logs, found, tost(*found, limit), code, reference, self.alpha)
-
-    def target(
-        self, table: Float[Array, "subject arm *period"], reference: int
-    ) -> tuple[Float[Array, " arm"], Float[Array, " arm"]]:
-        """Return true means of logarithms, and log ratios."""
-        return ratio_target(table, reference)
-
-    def unit(self, unit: str) -> str:
-        """Return none: a log ratio has none."""
-        return ""
 
     def describe(self) -> str:
         """Say it."""
@@ -174,12 +165,3 @@ def equivalent(
     )
     statistic = jnp.where(comparison.code != 0, jnp.nan, jnp.where(other, -ndtri(jnp.clip(p, 1e-300, 1 - 1e-15)), 0.0))
     return eqx.tree_at(lambda c: c.statistic, comparison, statistic)
-
-
-def ratio_target(
-    table: Float[Array, "subject arm *period"], reference: int
-) -> tuple[Float[Array, " arm"], Float[Array, " arm"]]:
-    """Return true means of logarithms over patients and periods, and their differences from the reference."""
-    logs = jnp.where((table > 0) & jnp.isfinite(table), jnp.log(jnp.where(table > 0, table, 1.0)), jnp.nan)
-    level = jnp.nanmean(jnp.moveaxis(logs, 1, 0).reshape(table.shape[1], -1), axis=1)
-    return level, level - level[reference]

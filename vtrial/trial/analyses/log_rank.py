@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jax.scipy.special import ndtri
 from jax.scipy.stats import norm
@@ -12,16 +11,16 @@ from jaxtyping import Array, Bool, Float, Int
 
 from vtrial.design import Comparison, Seen, judged
 from vtrial.errors import UserError
-from vtrial.statistics.cox import cox
 from vtrial.statistics.log_rank import log_rank, stratified_log_rank
-from vtrial.trial.analyses.base import ALIKE, AbstractAnalysis, check_alpha, usable
+from vtrial.trial.analyses.base import ALIKE, check_alpha, usable
+from vtrial.trial.analyses.estimated import AbstractHazardAnalysis
 
 
 def _numbers(values: Sequence[float]) -> tuple[float, ...]:
     return tuple(values)
 
 
-class LogRank(AbstractAnalysis):
+class LogRank(AbstractHazardAnalysis):
     """Log-rank test of each arm against the reference; the effect is the log hazard ratio, by Peto's one step.
 
     The one step is good for hazard ratios not far from 1; `Cox` estimates any. The level of an arm is the mean time at
@@ -102,16 +101,6 @@ class LogRank(AbstractAnalysis):
             gamma=self.gamma,
         )
 
-    def target(
-        self, table: Float[Array, "subject arm"], reference: int
-    ) -> tuple[Float[Array, " arm"], Float[Array, " arm"]]:
-        """Return mean times for each event and log hazard ratios, of patients all followed to the end."""
-        return hazard_target(table, reference)
-
-    def unit(self, unit: str) -> str:
-        """Return none: a log hazard ratio has none."""
-        return ""
-
     def describe(self) -> str:
         """Say it."""
         weight = "" if self.rho == self.gamma == 0 else f" weighted by S^{self.rho:g} (1 - S)^{self.gamma:g}"
@@ -133,30 +122,3 @@ def time_per_event(
     count = member.sum(0)
     level = jnp.where(count > 0, total / events, jnp.nan)
     return count, level, level / jnp.sqrt(events)
-
-
-def hazard_target(
-    table: Float[Array, "subject arm"], reference: int
-) -> tuple[Float[Array, " arm"], Float[Array, " arm"]]:
-    """Return true times at risk for each event, and true log hazard ratios.
-
-    Every patient is followed to the last event of any arm. Where hazards are not proportional the ratio is what Cox's
-    regression tends to with this follow-up; it is that of the population, whatever covariates the analysis adjusts for.
-    """
-    end = jnp.max(jnp.where(jnp.isfinite(table), table, 0.0))
-    known, event = ~jnp.isnan(table), jnp.isfinite(table)
-    time = jnp.minimum(table, end)
-    total = jnp.where(known, time, 0.0).sum(0)
-    level = jnp.where(known.any(0), total / jnp.maximum(event.sum(0), 1), jnp.nan)
-    other = jnp.concatenate([jnp.ones(table.shape[0]), jnp.zeros(table.shape[0])])[:, None]
-
-    def ratio(mine, happened, mine_known):
-        both = [
-            jnp.concatenate(pair)
-            for pair in ((mine, time[:, reference]), (happened, event[:, reference]), (mine_known, known[:, reference]))
-        ]
-        fit = cox(both[0], both[1], other, both[2])
-        return jnp.where(fit.converged, fit.coefficient[0], jnp.nan)
-
-    effect = jax.vmap(ratio, in_axes=1)(time, event, known)
-    return level, jnp.where(jnp.arange(table.shape[1]) == reference, 0.0, effect)

@@ -5,16 +5,16 @@ from typing import ClassVar
 import equinox as eqx
 import jax.numpy as jnp
 from jax.scipy.stats import norm
-from jaxtyping import Array, Float
 
 from vtrial._types import texts
 from vtrial.design import Comparison, Seen, judged
 from vtrial.statistics import logistic
-from vtrial.trial.analyses.base import ALIKE, UNCONVERGED, AbstractAnalysis, check_alpha, mean_target, usable
+from vtrial.trial.analyses.base import ALIKE, UNCONVERGED, check_alpha, usable
+from vtrial.trial.analyses.estimated import AbstractMeanAnalysis
 from vtrial.trial.analyses.regressors import check_names, regressors, said
 
 
-class Logistic(AbstractAnalysis):
+class Logistic(AbstractMeanAnalysis):
     """Difference of risks standardised to all patients, from a logistic model of arm and covariates.
 
     The effect is that on a population, as a trial without covariates estimates it, only more precisely; a conditional
@@ -69,16 +69,6 @@ class Logistic(AbstractAnalysis):
             p=2 * norm.sf(jnp.abs(difference / spread)),
             code=code,
         )
-
-    def target(
-        self, table: Float[Array, "subject arm"], reference: int
-    ) -> tuple[Float[Array, " arm"], Float[Array, " arm"]]:
-        """Return true risks and their differences."""
-        return mean_target(table, reference)
-
-    def unit(self, unit: str) -> str:
-        """Return the endpoint's: none."""
-        return unit
 
     def describe(self) -> str:
         """Say it."""

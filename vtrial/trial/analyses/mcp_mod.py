@@ -12,11 +12,12 @@ from jaxtyping import Array, Bool, Float, Int
 from vtrial.design import Comparison, Seen, judged
 from vtrial.errors import UserError
 from vtrial.statistics import contrast, dose_response, maximum, student
-from vtrial.trial.analyses.base import ALIKE, FEW, AbstractAnalysis, check_alpha, mean_target, usable
+from vtrial.trial.analyses.base import ALIKE, FEW, check_alpha, usable
 from vtrial.trial.analyses.dose_shape import AbstractDoseShape, guessed
+from vtrial.trial.analyses.estimated import AbstractMeanAnalysis
 
 
-class McpMod(AbstractAnalysis):
+class McpMod(AbstractMeanAnalysis):
     """The greatest of optimal contrasts, one for each candidate shape, and the average of the fitted shapes.
 
     The p-value, adjusted for the number of candidates, is of no dose-response in the direction that is better: it is
@@ -116,16 +117,6 @@ class McpMod(AbstractAnalysis):
             return jnp.where(good.any(), centre, jnp.nan), jnp.where(good[:, None], weight * apart, 0.0).sum(0)
 
         return *mean(level, level_variance), *mean(effect, effect_variance)
-
-    def target(
-        self, table: Float[Array, "subject arm"], reference: int
-    ) -> tuple[Float[Array, " arm"], Float[Array, " arm"]]:
-        """Return true means and their differences."""
-        return mean_target(table, reference)
-
-    def unit(self, unit: str) -> str:
-        """Return the endpoint's."""
-        return unit
 
     def describe(self) -> str:
         """Say it."""

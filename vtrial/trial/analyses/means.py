@@ -4,14 +4,14 @@ from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
 from vtrial.design import Comparison, Seen, judged
 from vtrial.statistics import student
-from vtrial.trial.analyses.base import ALIKE, AbstractAnalysis, check_alpha, mean_target, usable
+from vtrial.trial.analyses.base import ALIKE, check_alpha, usable
+from vtrial.trial.analyses.estimated import AbstractMeanAnalysis
 
 
-class Means(AbstractAnalysis):
+class Means(AbstractMeanAnalysis):
     """Welch's t-test of each arm against the reference, with Satterthwaite's degrees of freedom.
 
     Source: Welch 1947, doi:10.1093/biomet/34.1-2.28.
@@ -57,16 +57,6 @@ class Means(AbstractAnalysis):
             p=student.tail(difference / error, df),
             code=code,
         )
-
-    def target(
-        self, table: Float[Array, "subject arm"], reference: int
-    ) -> tuple[Float[Array, " arm"], Float[Array, " arm"]]:
-        """Return true means and their differences."""
-        return mean_target(table, reference)
-
-    def unit(self, unit: str) -> str:
-        """Return the endpoint's."""
-        return unit
 
     def describe(self) -> str:
         """Say it."""

@@ -5,17 +5,17 @@ from typing import ClassVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
 from vtrial._types import texts
 from vtrial.design import Comparison, Seen, judged
 from vtrial.statistics import mmrm, student
 from vtrial.statistics.reml import satterthwaite
-from vtrial.trial.analyses.base import ALIKE, FEW, UNCONVERGED, AbstractAnalysis, check_alpha
-from vtrial.trial.analyses.regressors import alike, check_names, last_target, regressors, said, visited
+from vtrial.trial.analyses.base import ALIKE, FEW, UNCONVERGED, check_alpha
+from vtrial.trial.analyses.estimated import AbstractLastVisitAnalysis
+from vtrial.trial.analyses.regressors import alike, check_names, regressors, said, visited
 
 
-class Mmrm(AbstractAnalysis):
+class Mmrm(AbstractLastVisitAnalysis):
     """Difference of adjusted means at the last visit; visits that are missing are missing at random.
 
     Arm and covariates have an effect of their own at every visit, the visits any covariance; restricted maximum
@@ -66,16 +66,6 @@ class Mmrm(AbstractAnalysis):
             p=student.tail(difference / spread, df),
             code=code,
         )
-
-    def target(
-        self, table: Float[Array, "subject arm visit"], reference: int
-    ) -> tuple[Float[Array, " arm"], Float[Array, " arm"]]:
-        """Return true means at the last visit and their differences."""
-        return last_target(table, reference)
-
-    def unit(self, unit: str) -> str:
-        """Return the endpoint's."""
-        return unit
 
     def describe(self) -> str:
         """Say it."""

@@ -13,11 +13,12 @@ from vtrial.errors import UserError
 from vtrial.statistics import imputation, mmrm, student
 from vtrial.statistics.regression import least_squares
 from vtrial.statistics.strategy import AbstractStrategy, MissingAtRandom
-from vtrial.trial.analyses.base import ALIKE, FEW, UNCONVERGED, AbstractAnalysis, check_alpha
-from vtrial.trial.analyses.regressors import alike, check_names, last_target, regressors, said, visited
+from vtrial.trial.analyses.base import ALIKE, FEW, UNCONVERGED, check_alpha
+from vtrial.trial.analyses.estimated import AbstractLastVisitAnalysis
+from vtrial.trial.analyses.regressors import alike, check_names, regressors, said, visited
 
 
-class MultipleImputation(AbstractAnalysis):
+class MultipleImputation(AbstractLastVisitAnalysis):
     """Missing visits imputed several times, the last visit compared by covariance analysis, combined by Rubin's rules.
 
     Patients with no known visit are left out. A shift adds to what is imputed outside the reference arm, to see how
@@ -92,16 +93,6 @@ class MultipleImputation(AbstractAnalysis):
         """Return a key of the data's own: the same data give the same answer, other data other noise."""
         total = jnp.where(known, seen.outcome, 0.0).sum().astype(jnp.float32)
         return jax.random.fold_in(jax.random.key(self.seed), jax.lax.bitcast_convert_type(total, jnp.uint32))
-
-    def target(
-        self, table: Float[Array, "subject arm visit"], reference: int
-    ) -> tuple[Float[Array, " arm"], Float[Array, " arm"]]:
-        """Return true means at the last visit and their differences."""
-        return last_target(table, reference)
-
-    def unit(self, unit: str) -> str:
-        """Return the endpoint's."""
-        return unit
 
     def describe(self) -> str:
         """Say it."""

@@ -8,7 +8,8 @@ from jax.scipy.stats import norm
 from jaxtyping import Array, Float
 
 from vtrial.design import Comparison, Seen, judged
-from vtrial.trial.analyses.base import AbstractAnalysis, check_alpha, mean_target, usable
+from vtrial.trial.analyses.base import check_alpha, usable
+from vtrial.trial.analyses.estimated import AbstractMeanAnalysis
 
 
 def wilson(
@@ -20,7 +21,7 @@ def wilson(
     return centre - half, centre + half
 
 
-class Proportions(AbstractAnalysis):
+class Proportions(AbstractMeanAnalysis):
     """Difference of proportions from the reference: pooled score test, and Newcombe's hybrid score interval.
 
     Source: method 10 of Newcombe 1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I.
@@ -67,16 +68,6 @@ class Proportions(AbstractAnalysis):
             p=2 * norm.sf(jnp.abs(statistic)),
             code=code,
         )
-
-    def target(
-        self, table: Float[Array, "subject arm"], reference: int
-    ) -> tuple[Float[Array, " arm"], Float[Array, " arm"]]:
-        """Return true shares and their differences."""
-        return mean_target(table, reference)
-
-    def unit(self, unit: str) -> str:
-        """Return the endpoint's: none."""
-        return unit
 
     def describe(self) -> str:
         """Say it."""

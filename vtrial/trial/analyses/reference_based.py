@@ -12,12 +12,13 @@ from vtrial.design import Comparison, Seen, judged
 from vtrial.statistics import imputation
 from vtrial.statistics.regression import least_squares
 from vtrial.statistics.strategy import AbstractStrategy, JumpToReference
-from vtrial.trial.analyses.base import ALIKE, UNCONVERGED, AbstractAnalysis, check_alpha
+from vtrial.trial.analyses.base import ALIKE, UNCONVERGED, check_alpha
+from vtrial.trial.analyses.estimated import AbstractLastVisitAnalysis
 from vtrial.trial.analyses.multiple_imputation import as_reference
-from vtrial.trial.analyses.regressors import alike, check_names, last_target, regressors, said, visited
+from vtrial.trial.analyses.regressors import alike, check_names, regressors, said, visited
 
 
-class ReferenceBased(AbstractAnalysis):
+class ReferenceBased(AbstractLastVisitAnalysis):
     """Missing visits filled in by conditional means under a reference-based assumption, errors by the jackknife.
 
     The errors are those of repeated trials; multiple imputation would count the assumption as data missing and
@@ -70,16 +71,6 @@ class ReferenceBased(AbstractAnalysis):
             p=2 * norm.sf(jnp.abs(difference / spread)),
             code=code,
         )
-
-    def target(
-        self, table: Float[Array, "subject arm visit"], reference: int
-    ) -> tuple[Float[Array, " arm"], Float[Array, " arm"]]:
-        """Return true means at the last visit and their differences: of what the table says happened."""
-        return last_target(table, reference)
-
-    def unit(self, unit: str) -> str:
-        """Return the endpoint's."""
-        return unit
 
     def describe(self) -> str:
         """Say it."""

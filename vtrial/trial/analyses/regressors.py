@@ -61,15 +61,6 @@ def alike(value: Float[Array, " patient"], known: Bool[Array, " patient"]) -> Bo
     return jnp.where(known, value, -jnp.inf).max() <= jnp.where(known, value, jnp.inf).min()
 
 
-def last_target(
-    table: Float[Array, "subject arm visit"], reference: int
-) -> tuple[Float[Array, " arm"], Float[Array, " arm"]]:
-    """Return true means at the last visit and their differences from the reference's."""
-    last = table[..., -1]
-    level = jnp.nanmean(jnp.where(jnp.isinf(last), jnp.nan, last), axis=0)
-    return level, level - level[reference]
-
-
 def said(names: Sequence[str]) -> str:
     """Say the covariates."""
     return f" adjusted for {', '.join(names)}" if names else ""

@@ -23,11 +23,12 @@ from vtrial.statistics.equivalence import (
     variance_ratio,
     widened,
 )
-from vtrial.trial.analyses.base import AbstractAnalysis, check_alpha
-from vtrial.trial.analyses.equivalence import Logs, check_limit, equivalent, logged, ratio_target
+from vtrial.trial.analyses.base import check_alpha
+from vtrial.trial.analyses.equivalence import Logs, check_limit, equivalent, logged
+from vtrial.trial.analyses.estimated import AbstractEquivalenceAnalysis
 
 
-class ExpandingLimits(AbstractAnalysis):
+class ExpandingLimits(AbstractEquivalenceAnalysis):
     """Average bioequivalence with limits that widen with the reference's variability (ABEL).
 
     Two one-sided t-tests as in `Equivalence`, and the estimated ratio must be inside the plain limits.
@@ -78,16 +79,6 @@ class ExpandingLimits(AbstractAnalysis):
         p = jnp.where(near, tost(*found, wide), 1.0)
         return equivalent(logs, found, p, code, reference, self.alpha)
 
-    def target(
-        self, table: Float[Array, "subject arm period"], reference: int
-    ) -> tuple[Float[Array, " arm"], Float[Array, " arm"]]:
-        """Return true means of logarithms, and log ratios."""
-        return ratio_target(table, reference)
-
-    def unit(self, unit: str) -> str:
-        """Return none: a log ratio has none."""
-        return ""
-
     def describe(self) -> str:
         """Say it."""
         return (
@@ -97,7 +88,7 @@ class ExpandingLimits(AbstractAnalysis):
         )
 
 
-class ReferenceScaled(AbstractAnalysis):
+class ReferenceScaled(AbstractEquivalenceAnalysis):
     """Bioequivalence scaled by the reference's variance (RSABE), by FDA's linearised criterion.
 
     Where the SD within subjects under the reference is 0.294 or more: the upper bound of the criterion is 0 or less and
@@ -139,16 +130,6 @@ class ReferenceScaled(AbstractAnalysis):
         df = jnp.where((within.reference_df > 0) & (within.df > 0), within.df, jnp.nan)
         return equivalent(logs, (within.difference, within.error, df), p, code, reference, self.alpha)
 
-    def target(
-        self, table: Float[Array, "subject arm period"], reference: int
-    ) -> tuple[Float[Array, " arm"], Float[Array, " arm"]]:
-        """Return true means of logarithms, and log ratios."""
-        return ratio_target(table, reference)
-
-    def unit(self, unit: str) -> str:
-        """Return none: a log ratio has none."""
-        return ""
-
     def describe(self) -> str:
         """Say it."""
         return (
@@ -157,7 +138,7 @@ class ReferenceScaled(AbstractAnalysis):
         )
 
 
-class NarrowIndex(AbstractAnalysis):
+class NarrowIndex(AbstractEquivalenceAnalysis):
     """Bioequivalence of drugs with a narrow therapeutic index, by FDA's three tests, which must all be passed.
 
     The criterion scaled by the reference's variance, at 0.9 to 1.111 for an SD of 0.1; two one-sided t-tests with the
@@ -203,16 +184,6 @@ class NarrowIndex(AbstractAnalysis):
         both = (within.reference_df > 0) & (within.test_df > 0) & (within.df > 0)
         df = jnp.where(both, within.df, jnp.nan)
         return equivalent(logs, (within.difference, within.error, df), p, code, reference, self.alpha)
-
-    def target(
-        self, table: Float[Array, "subject arm period"], reference: int
-    ) -> tuple[Float[Array, " arm"], Float[Array, " arm"]]:
-        """Return true means of logarithms, and log ratios."""
-        return ratio_target(table, reference)
-
-    def unit(self, unit: str) -> str:
-        """Return none: a log ratio has none."""
-        return ""
 
     def describe(self) -> str:
         """Say it."""
