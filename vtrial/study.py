@@ -369,7 +369,7 @@ def conducted(key: Key[Array, ""], study: Study, table: xr.Dataset) -> dict[str,
     trials, null = run(key, potential), run(key, without_effect(potential, rules.reference))
     judged = judge(trials, null, rules, primary=study.primary, unit=unit[study.primary])
     characteristics = operating_characteristics(judged, {n: table[n].to_numpy() for n in study.endpoints}, unit)
-    add_estimands(characteristics, found, rules, unit[study.primary])
+    add_estimands(characteristics, found, rules, study.estimand, unit[study.primary])
     recommended = study.decision.decide(characteristics) or ""
     characteristics.attrs["recommended"] = recommended
     log.info("           decision: %s", f"recommend {recommended}" if recommended else "recommend no arm")

@@ -2,10 +2,26 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from tests.helpers import finished
-from vtrial.trial import STRATEGIES, AbstractEstimand, Composite, Lived, PrincipalStratum
+from vtrial.design import Arm, Parallel
+from vtrial.dosing import Regimen
+from vtrial.trial import (
+    STRATEGIES,
+    AbstractEstimand,
+    AtOnce,
+    Clock,
+    Composite,
+    Greatest,
+    Lived,
+    Means,
+    PrincipalStratum,
+    Rules,
+    add_estimands,
+)
 
+ARM = Arm(Regimen("300 mg", "12 h", 4, "depot"))
 RANDOM = np.random.default_rng(9)
 SHAPE = (3, 5000, 2)
 
@@ -61,3 +77,14 @@ def test_the_stratum_is_of_patients_without_events_in_any_arm():
     kept = np.isfinite(PrincipalStratum().target(found))
     np.testing.assert_array_equal(kept, np.isinf(found.first).all(2, keepdims=True) & np.ones(SHAPE, bool))
     assert abs(kept[..., 0].mean() - 0.36) < 4 * np.sqrt(0.36 * 0.64 / 15000)
+
+
+def test_the_studys_own_composite_is_the_one_reported():
+    """Not the one with the value of failure that a composite has unless told."""
+    design = Parallel({"a": ARM, "b": ARM}, 10)
+    rules = Rules(design, Means("a"), Greatest(), AtOnce(), Clock(np.asarray(10.0), "value"), "h")
+    found, oc = lived(0.4), xr.Dataset(coords={"arm": ["a", "b"]})
+    add_estimands(oc, found, rules, Composite(7.0), "mg")
+    expected = Composite(7.0).target(found)[:, 20:].mean((0, 1))
+    np.testing.assert_allclose(oc["estimand"].sel(strategy="Composite"), expected, rtol=1e-12)
+    assert oc["estimand"].attrs["units"] == "mg"

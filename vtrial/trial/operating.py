@@ -11,7 +11,7 @@ from jaxtyping import Float, Shaped
 
 from vtrial import schema
 from vtrial.trial.conduct import Rules, Trials
-from vtrial.trial.estimand import STRATEGIES, Lived
+from vtrial.trial.estimand import STRATEGIES, AbstractEstimand, Lived
 
 type WithError = tuple[np.ndarray | np.floating, np.ndarray | np.floating]
 """A number, or one for each arm, and its Monte-Carlo error."""
@@ -208,20 +208,22 @@ def _course(oc: xr.Dataset, judged: Judged) -> None:
     _add(oc, "probability_reason", share(reason), "Probability that a trial ends for the reason", dim="reason")
 
 
-def add_estimands(oc: xr.Dataset, lived: Lived, rules: Rules, unit: str) -> None:
+def add_estimands(oc: xr.Dataset, lived: Lived, rules: Rules, own: AbstractEstimand, unit: str) -> None:
     """Add the true level and effect of the primary endpoint by every strategy for what happens during treatment.
 
     Args:
         oc: the operating characteristics.
         lived: the primary endpoint with and without what happened.
         rules: what the trials follow; the patients they enrol are left out.
+        own: the study's strategy, with its settings; the others are as they come.
         unit: unit of the endpoint.
     """
     if np.isinf(lived.first).all():
         return
-    names = [type(strategy).__name__ for strategy in STRATEGIES]
+    strategies = [own if type(own) is type(strategy) else strategy for strategy in STRATEGIES]
+    names = [type(strategy).__name__ for strategy in strategies]
     judge_all = jax.jit(jax.vmap(lambda table: rules.analysis.target(table, rules.reference)))
-    found = [judge_all(jnp.asarray(strategy.target(lived)[:, rules.needed :])) for strategy in STRATEGIES]
+    found = [judge_all(jnp.asarray(strategy.target(lived)[:, rules.needed :])) for strategy in strategies]
     oc.coords["strategy"] = names
     for name, part, what in (
         ("estimand", 0, "True level"),
