@@ -5,11 +5,13 @@
 
 Every part draws its patients' potential outcomes and runs the trials on them, all in one compiled program on one core;
 speeds are the median of several calls. The figures of other programs were measured elsewhere, on two cores of an AMD
-EPYC (R 4.2, Debian 12): ratios to them compare machines as well. R's rpact simulates means from test statistics; ours
-has patients. BOIN's get.oc and dfcrm's crmsim simulate 30 patients at 5 doses, as here.
+EPYC (R 4.2, Debian 12): ratios to them compare machines as well. R's rpact 3.3.4 simulates means from test statistics,
+ours has patients; both have them in survival. BOIN's get.oc and dfcrm's crmsim simulate 30 patients at 5 doses, as
+here.
 """
 
 import argparse
+import math
 import os
 import statistics
 import sys
@@ -24,10 +26,23 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Key
+from jaxtyping import Array, Float, Key
 
-from vtrial.design import BOIN, CRM, AbstractDesign, Arm, Parallel, ThreePlusThree, revealed
+from vtrial.design import (
+    BOIN,
+    CRM,
+    AbstractDesign,
+    Arm,
+    Events,
+    GroupSequential,
+    Parallel,
+    ThreePlusThree,
+    revealed,
+)
 from vtrial.dosing import Regimen
+from vtrial.statistics.boundaries import WangTsiatis
+from vtrial.statistics.log_rank import log_rank
+from vtrial.statistics.ordered import ascending
 from vtrial.trial import (
     AbstractAnalysis,
     Ancova,
@@ -35,11 +50,13 @@ from vtrial.trial import (
     Clock,
     Closest,
     Greatest,
+    LogRank,
     Means,
     Mmrm,
     Potential,
     Proportions,
     Rules,
+    Sites,
     Trials,
     conduct,
 )
@@ -188,8 +205,68 @@ def escalation(trials: int) -> list[Row]:
     return rows
 
 
+PATIENTS, LOOKS, RATIO = 300, (50, 100, 150), 0.65
+"""Patients entering over 12 months, events at each look, and the hazard ratio."""
+
+
+def times(key: Key[Array, ""], patients: int) -> Float[Array, "trial patient arm"]:
+    """Return times to the event under each arm of a block of trials: median 12 months under the reference."""
+    draw = jax.random.exponential(key, (BLOCK, patients, 1)) * 12 / math.log(2)
+    return draw * jnp.asarray([1.0, 1 / RATIO])
+
+
+def following() -> Callable[[Key[Array, ""]], Array]:
+    """Return a block of group sequential trials of events, conducted; which of them reject."""
+    arms = dict.fromkeys(("reference", "test"), Arm(Regimen("1 mg", "24 h", 1, "depot")))
+    design = GroupSequential(arms, (PATIENTS, 0, 0), "reference", WangTsiatis(0.0), timing=Events(LOOKS))
+    clock, sites = Clock(np.asarray(1e3), "event"), Sites(1, f"{PATIENTS / 12} 1/month")
+    rules = Rules(design, LogRank("reference"), Greatest(), sites, clock, "month")
+
+    def block(key):
+        table = times(key, PATIENTS + 1)
+        never = jnp.full(table.shape, jnp.inf)
+        return conduct(key, rules, Potential(table, never, table, {})).rejected[:, 1]
+
+    return block
+
+
+def testing() -> Callable[[Key[Array, ""]], Array]:
+    """Return a block of the same trials with nothing but their tests, as a simulator of this one design has them."""
+    bounds = WangTsiatis(0.0).bounds(tuple(n / LOOKS[-1] for n in LOOKS), 0.025)
+    arm = jnp.arange(PATIENTS) % 2
+    member = arm[:, None] == jnp.arange(2)[None]
+
+    def trial(entered, time):
+        happened = ascending(entered + time)
+
+        def beyond(number, bound):
+            since = happened[number - 1] - entered
+            found = log_rank(jnp.minimum(time, since), time <= since, member & (since >= 0)[:, None], reference=0)
+            return -found.excess[1] > bound * jnp.sqrt(found.variance[1])
+
+        return jnp.stack([beyond(n, b) for n, b in zip(LOOKS, bounds, strict=True)]).any()
+
+    def block(key):
+        two, three = jax.random.split(key)
+        time = jnp.take_along_axis(times(three, PATIENTS), arm[None, :, None], 2)[..., 0]
+        return jax.vmap(trial)(12 * jax.random.uniform(two, time.shape), time)
+
+    return block
+
+
+def survival(trials: int) -> list[Row]:
+    """Measure log-rank tests at three looks with O'Brien-Fleming bounds."""
+    rows = []
+    for name, block in (("log-rank, conducted", following()), ("log-rank", testing())):
+        compiling, cpu, rejected = timed(many(block, trials), jax.random.key(1))
+        power = f"power {float(rejected.mean()):.3f}"
+        rows.append(Row(name, trials / cpu, "rpact survival", 5_100, compiling, power))
+    return rows
+
+
 PARTS = {
     "means": (f"Means: two arms of {PER_ARM} patients", means, 20_000),
+    "survival": (f"Times to events: {PATIENTS} patients, three looks", survival, 10_000),
     "escalation": ("Dose escalation: 30 patients at most, 5 doses", escalation, 20_000),
 }
 """Title, function and number of trials of each part."""

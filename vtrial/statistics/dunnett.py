@@ -6,11 +6,11 @@ sqrt(1 - l_i) e_i - sqrt(l_i) e_control. Source: Dunnett 1955, doi:10.1080/01621
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.scipy.special import gammaln, ndtr
 from jaxtyping import Array, Bool, Float
 
 from vtrial.statistics.recursion import gauss_legendre
+from vtrial.statistics.root import root
 
 _NODES = 64
 """Nodes of the control's deviate, from -8 to 8: the error is below 1e-12."""
@@ -83,12 +83,7 @@ def adjusted(z: Float[Array, " arm"], share: Float[Array, " arm"], tested: Bool[
 def critical(shares: tuple[float, ...], alpha: float) -> float:
     """Return the one-sided critical value of the greatest statistic of arms of these shares.
 
-    By bisection, outside traced code.
+    Outside traced code.
     """
-    low, high = -10.0, 10.0
     share, every = jnp.asarray(shares, float), jnp.ones(len(shares), bool)
-    for _ in range(60):
-        middle = 0.5 * (low + high)
-        above = float(greatest(jnp.asarray(middle), share, every)) > alpha
-        low, high = (middle, high) if above else (low, middle)
-    return float(np.mean([low, high]))
+    return root(lambda z: float(greatest(jnp.asarray(z), share, every)) - alpha, -10.0, 10.0)
