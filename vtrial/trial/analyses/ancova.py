@@ -6,10 +6,9 @@ import equinox as eqx
 import jax.numpy as jnp
 
 from vtrial._types import texts
-from vtrial.design import Comparison, Seen, judged
-from vtrial.statistics import student
+from vtrial.design import Comparison, Seen
 from vtrial.statistics.regression import least_squares
-from vtrial.trial.analyses.base import ALIKE, FEW, check_alpha, usable
+from vtrial.trial.analyses.base import ALIKE, FEW, check_alpha, compared, usable
 from vtrial.trial.analyses.estimated import AbstractMeanAnalysis
 from vtrial.trial.analyses.regressors import check_names, regressors, said
 
@@ -57,18 +56,16 @@ class Ancova(AbstractMeanAnalysis):
         difference = level - level[reference]
         spread = jnp.sqrt(square + square[reference] - 2 * covariance[reference])
         df = jnp.broadcast_to(fit.df, level.shape)
-        half = student.quantile(self.alpha, df) * spread
-        return judged(
+        return compared(
             reference,
             count=member.sum(0),
             estimate=level,
             error=jnp.sqrt(square),
             difference=difference,
             spread=spread,
-            lower=difference - half,
-            upper=difference + half,
-            p=student.tail(difference / spread, df),
             code=code,
+            alpha=self.alpha,
+            df=df,
         )
 
     def describe(self) -> str:

@@ -4,10 +4,12 @@ from abc import abstractmethod
 
 import equinox as eqx
 import jax.numpy as jnp
+from jax.scipy.stats import norm
 from jaxtyping import Array, Bool, Float, Int
 
-from vtrial.design import Comparison, Seen
+from vtrial.design import Comparison, Seen, judged
 from vtrial.errors import UserError
+from vtrial.statistics import student
 
 FEW, ALIKE, UNCONVERGED, INFINITE, SHORT = 1, 2, 3, 4, 5
 """Codes of a `Comparison`; `vtrial.schema.ANALYSIS_CODES` has them in words."""
@@ -70,3 +72,47 @@ def usable(seen: Seen, arms: int, least: int) -> tuple[Bool[Array, "patient arm"
     infinite = (jnp.isinf(seen.outcome)[:, None] & given).any(0)
     code = jnp.where(infinite, INFINITE, jnp.where(member.sum(0) < least, FEW, 0))
     return member, code
+
+
+def compared(
+    reference: int,
+    *,
+    count: Int[Array, " arm"],
+    estimate: Float[Array, " arm"],
+    error: Float[Array, " arm"],
+    difference: Float[Array, " arm"],
+    spread: Float[Array, " arm"],
+    code: Int[Array, " arm"],
+    alpha: float,
+    df: Float[Array, " arm"] | None = None,
+    sign: float = 1.0,
+) -> Comparison:
+    """Return the comparison whose test and interval are of an effect over its standard error.
+
+    Args:
+        reference: as of `judged`; likewise the others.
+        count: likewise.
+        estimate: likewise.
+        error: likewise.
+        difference: likewise.
+        spread: likewise.
+        code: likewise.
+        alpha: two-sided level.
+        df: degrees of freedom of Student's t; left out, the effect is normal.
+        sign: as of `judged`.
+    """
+    ratio = difference / spread
+    half = spread * (norm.isf(alpha / 2) if df is None else student.quantile(alpha, df))
+    return judged(
+        reference,
+        count=count,
+        estimate=estimate,
+        error=error,
+        difference=difference,
+        spread=spread,
+        lower=difference - half,
+        upper=difference + half,
+        p=2 * norm.sf(jnp.abs(ratio)) if df is None else student.tail(ratio, df),
+        code=code,
+        sign=sign,
+    )

@@ -4,12 +4,11 @@ from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
-from jax.scipy.stats import norm
 
-from vtrial.design import Comparison, Seen, judged
+from vtrial.design import Comparison, Seen
 from vtrial.errors import UserError
 from vtrial.statistics import bayes
-from vtrial.trial.analyses.base import ALIKE, check_alpha, usable
+from vtrial.trial.analyses.base import ALIKE, check_alpha, compared, usable
 from vtrial.trial.analyses.estimated import AbstractMeanAnalysis
 
 
@@ -55,18 +54,15 @@ class BayesianMeans(AbstractMeanAnalysis):
         code = jnp.where((code == 0) & (both == 0) & (jnp.arange(arms) != reference), ALIKE, code)
         raw = mean - mean[reference]
         difference, sd = bayes.normal_posterior(raw, jnp.sqrt(both), self.prior_mean, self.prior_sd)
-        half = norm.isf(self.alpha / 2) * sd
-        return judged(
+        return compared(
             reference,
             count=count,
             estimate=mean,
             error=jnp.sqrt(square),
             difference=difference,
             spread=sd,
-            lower=difference - half,
-            upper=difference + half,
-            p=2 * norm.sf(jnp.abs(difference / sd)),
             code=code,
+            alpha=self.alpha,
         )
 
     def describe(self) -> str:

@@ -5,13 +5,11 @@ from typing import ClassVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import ndtri
-from jax.scipy.stats import norm
 
 from vtrial._types import texts
-from vtrial.design import Comparison, Seen, judged
+from vtrial.design import Comparison, Seen
 from vtrial.statistics.cox import cox
-from vtrial.trial.analyses.base import ALIKE, UNCONVERGED, check_alpha, usable
+from vtrial.trial.analyses.base import ALIKE, UNCONVERGED, check_alpha, compared, usable
 from vtrial.trial.analyses.estimated import AbstractHazardAnalysis
 from vtrial.trial.analyses.log_rank import time_per_event
 
@@ -61,19 +59,16 @@ class Cox(AbstractHazardAnalysis):
         other = jnp.arange(arms) != reference
         code = jnp.where((code == 0) & other & ~converged, UNCONVERGED, code)
         code = jnp.where((code != 0) | ~other | happened | happened[reference], code, ALIKE)
-        half = ndtri(1 - self.alpha / 2) * spread
         count, level, error = time_per_event(seen, member)
-        return judged(
+        return compared(
             reference,
             count=count,
             estimate=level,
             error=error,
             difference=effect,
             spread=spread,
-            lower=effect - half,
-            upper=effect + half,
-            p=2 * norm.sf(jnp.abs(effect) / spread),
             code=code,
+            alpha=self.alpha,
             sign=-1.0,
         )
 

@@ -4,12 +4,11 @@ from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
-from jax.scipy.stats import norm
 
 from vtrial._types import texts
-from vtrial.design import Comparison, Seen, judged
+from vtrial.design import Comparison, Seen
 from vtrial.statistics import logistic
-from vtrial.trial.analyses.base import ALIKE, UNCONVERGED, check_alpha, usable
+from vtrial.trial.analyses.base import ALIKE, UNCONVERGED, check_alpha, compared, usable
 from vtrial.trial.analyses.estimated import AbstractMeanAnalysis
 from vtrial.trial.analyses.regressors import check_names, regressors, said
 
@@ -56,18 +55,15 @@ class Logistic(AbstractMeanAnalysis):
         code = jnp.where((code == UNCONVERGED) & (outcome.sum() % jnp.maximum(used.sum(), 1) == 0), ALIKE, code)
         difference = found.risk - found.risk[reference]
         spread = jnp.sqrt(square + square[reference] - 2 * found.covariance[reference])
-        half = norm.isf(self.alpha / 2) * spread
-        return judged(
+        return compared(
             reference,
             count=member.sum(0),
             estimate=jnp.where(code == 0, found.risk, jnp.nan),
             error=jnp.where(code == 0, jnp.sqrt(square), jnp.nan),
             difference=difference,
             spread=spread,
-            lower=difference - half,
-            upper=difference + half,
-            p=2 * norm.sf(jnp.abs(difference / spread)),
             code=code,
+            alpha=self.alpha,
         )
 
     def describe(self) -> str:

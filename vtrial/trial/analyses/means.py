@@ -5,9 +5,8 @@ from typing import ClassVar
 import equinox as eqx
 import jax.numpy as jnp
 
-from vtrial.design import Comparison, Seen, judged
-from vtrial.statistics import student
-from vtrial.trial.analyses.base import ALIKE, check_alpha, usable
+from vtrial.design import Comparison, Seen
+from vtrial.trial.analyses.base import ALIKE, check_alpha, compared, usable
 from vtrial.trial.analyses.estimated import AbstractMeanAnalysis
 
 
@@ -44,18 +43,16 @@ class Means(AbstractMeanAnalysis):
         code = jnp.where((code == 0) & (both == 0) & (jnp.arange(arms) != reference), ALIKE, code)
         df = both**2 / (square**2 / (n - 1.0) + square[reference] ** 2 / (n[reference] - 1.0))
         error = jnp.sqrt(both)
-        half = student.quantile(self.alpha, df) * error
-        return judged(
+        return compared(
             reference,
             count=count,
             estimate=mean,
             error=jnp.sqrt(square),
             difference=difference,
             spread=error,
-            lower=difference - half,
-            upper=difference + half,
-            p=student.tail(difference / error, df),
             code=code,
+            alpha=self.alpha,
+            df=df,
         )
 
     def describe(self) -> str:

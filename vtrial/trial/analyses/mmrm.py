@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 
 from vtrial._types import texts
-from vtrial.design import Comparison, Seen, judged
-from vtrial.statistics import mmrm, student
+from vtrial.design import Comparison, Seen
+from vtrial.statistics import mmrm
 from vtrial.statistics.reml import satterthwaite
-from vtrial.trial.analyses.base import ALIKE, FEW, UNCONVERGED, check_alpha
+from vtrial.trial.analyses.base import ALIKE, FEW, UNCONVERGED, check_alpha, compared
 from vtrial.trial.analyses.estimated import AbstractLastVisitAnalysis
 from vtrial.trial.analyses.regressors import alike, check_names, regressors, said, visited
 
@@ -53,18 +53,16 @@ class Mmrm(AbstractLastVisitAnalysis):
         code = jnp.where((code == 0) & ~(at & fit.estimable[None]).any(1), FEW, code)
         code = jnp.where((code == 0) & alike(seen.outcome[:, -1], known[:, -1]), ALIKE, code)
         code = jnp.where((code == 0) & ~fit.converged, UNCONVERGED, code)
-        half = student.quantile(self.alpha, df) * spread
-        return judged(
+        return compared(
             reference,
             count=count,
             estimate=jnp.where(code == 0, level, jnp.nan),
             error=jnp.where(code == 0, error, jnp.nan),
             difference=difference,
             spread=spread,
-            lower=difference - half,
-            upper=difference + half,
-            p=student.tail(difference / spread, df),
             code=code,
+            alpha=self.alpha,
+            df=df,
         )
 
     def describe(self) -> str:

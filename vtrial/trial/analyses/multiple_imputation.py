@@ -8,12 +8,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from vtrial._types import texts
-from vtrial.design import Comparison, Seen, judged
+from vtrial.design import Comparison, Seen
 from vtrial.errors import UserError
-from vtrial.statistics import imputation, mmrm, student
+from vtrial.statistics import imputation, mmrm
 from vtrial.statistics.regression import least_squares
 from vtrial.statistics.strategy import AbstractStrategy, MissingAtRandom
-from vtrial.trial.analyses.base import ALIKE, FEW, UNCONVERGED, check_alpha
+from vtrial.trial.analyses.base import ALIKE, FEW, UNCONVERGED, check_alpha, compared
 from vtrial.trial.analyses.estimated import AbstractLastVisitAnalysis
 from vtrial.trial.analyses.regressors import alike, check_names, regressors, said, visited
 
@@ -75,18 +75,16 @@ class MultipleImputation(AbstractLastVisitAnalysis):
         own = pool(level, square, fits.df[0])
         found = pool(level - level[:, reference][:, None], both, fits.df[0])
         spread = jnp.sqrt(found.variance)
-        half = student.quantile(self.alpha, found.df) * spread
-        return judged(
+        return compared(
             reference,
             count=count,
             estimate=jnp.where(code == 0, own.estimate, jnp.nan),
             error=jnp.where(code == 0, jnp.sqrt(own.variance), jnp.nan),
             difference=found.estimate,
             spread=spread,
-            lower=found.estimate - half,
-            upper=found.estimate + half,
-            p=student.tail(found.estimate / spread, found.df),
             code=code,
+            alpha=self.alpha,
+            df=found.df,
         )
 
     def _key(self, seen: Seen, known: Array) -> Key[Array, ""]:

@@ -4,15 +4,14 @@ from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
-from jax.scipy.stats import norm
 from jaxtyping import Array, Bool, Float
 
 from vtrial._types import texts
-from vtrial.design import Comparison, Seen, judged
+from vtrial.design import Comparison, Seen
 from vtrial.statistics import imputation
 from vtrial.statistics.regression import least_squares
 from vtrial.statistics.strategy import AbstractStrategy, JumpToReference
-from vtrial.trial.analyses.base import ALIKE, UNCONVERGED, check_alpha
+from vtrial.trial.analyses.base import ALIKE, UNCONVERGED, check_alpha, compared
 from vtrial.trial.analyses.estimated import AbstractLastVisitAnalysis
 from vtrial.trial.analyses.multiple_imputation import as_reference
 from vtrial.trial.analyses.regressors import alike, check_names, regressors, said, visited
@@ -58,18 +57,15 @@ class ReferenceBased(AbstractLastVisitAnalysis):
         code = jnp.where((code == 0) & alike(seen.outcome[:, -1], known[:, -1]), ALIKE, code)
         code = jnp.where((code == 0) & ~found.converged, UNCONVERGED, code)
         difference, spread = found.estimate[arms:], found.error[arms:]
-        half = norm.isf(self.alpha / 2) * spread
-        return judged(
+        return compared(
             reference,
             count=count,
             estimate=jnp.where(code == 0, found.estimate[:arms], jnp.nan),
             error=jnp.where(code == 0, found.error[:arms], jnp.nan),
             difference=difference,
             spread=spread,
-            lower=difference - half,
-            upper=difference + half,
-            p=2 * norm.sf(jnp.abs(difference / spread)),
             code=code,
+            alpha=self.alpha,
         )
 
     def describe(self) -> str:
