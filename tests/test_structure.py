@@ -16,7 +16,7 @@ LAYERS = (
     ("solve", "population", "noise", "data", "endpoint", "design", "models"),
     ("likelihood", "cohort"),
     ("inference", "trial", "diagnose"),
-    ("study", "store", "blocks", "tree", "report", "average", "rehearsal", "provenance"),
+    ("study", "run", "store", "blocks", "tree", "report", "average", "rehearsal", "provenance"),
     ("cli", "config", "runtime", "__main__", "__init__"),
 )
 """Imports point down, or sideways without a cycle."""
@@ -32,7 +32,7 @@ OWNERS = {
     "numpyro": ("population", "noise", "likelihood", "inference", "cohort"),
     "arviz": ("inference", "diagnose"),
     "arviz_stats": ("inference", "diagnose"),
-    "xarray": ("inference", "trial", "diagnose", "study", "store", "blocks", "tree", "report", "average", "rehearsal"),
+    "xarray": ("inference", "trial", "diagnose", "run", "store", "blocks", "tree", "report", "average", "rehearsal"),
     "zarr": ("store", "blocks"),
     "matplotlib": ("report",),
     "jinja2": ("report",),

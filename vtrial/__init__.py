@@ -2,7 +2,7 @@
 
 One study file goes, in one command, from a dataset to a decision: dataset, calibrated posterior, virtual patients,
 trial arms, endpoints, operating characteristics, report. Start with `vtrial` on the command line; the straight line
-of a run is `vtrial.study.run`.
+of a run is `vtrial.run.run`.
 """
 
 from importlib.metadata import PackageNotFoundError, version

@@ -8,7 +8,8 @@ import xarray as xr
 
 from vtrial import diagnose, keys, schema
 from vtrial.errors import UserError
-from vtrial.study import Study, conducted
+from vtrial.run import conducted
+from vtrial.study import Study
 from vtrial.trial import mix
 
 _SAME = ("cohort", "design", "arms", "regimens", "endpoints", "primary", "analysis", "decision_rule", "seed")

@@ -219,7 +219,7 @@ class _Task:
         timing, self._began = {"start": begin - self._began}, begin
         folder = _own_folder(job)
         study = build(config, folder)
-        from vtrial.study import run
+        from vtrial.run import run
 
         timing["import and build"] = time.perf_counter() - begin
         described = {k: v for k, v in plain.items() if k not in _RUNTIME}

@@ -1,0 +1,242 @@
+"""The straight line from data to report: the stages of a run, in order."""
+
+import logging
+import platform
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+
+import jax
+import xarray as xr
+from jaxtyping import Array, Key
+
+from vtrial import diagnose, keys, schema, tree
+from vtrial.blocks import Blocks, Groups
+from vtrial.cohort import (
+    block_size,
+    kept_units,
+    recruiter,
+    simulator,
+)
+from vtrial.data import Dataset
+from vtrial.design import washout_note
+from vtrial.inference import Checkpoint, Prior, groups
+from vtrial.likelihood import StatisticalModel
+from vtrial.provenance import identity
+from vtrial.store import Store, locked
+from vtrial.study import Study
+from vtrial.trial import (
+    add_estimands,
+    conductor,
+    judge,
+    operating_characteristics,
+    without_effect,
+)
+
+log = logging.getLogger(__name__)
+
+_PRIOR_DRAWS = 100
+"""In each of four chains, for the prior predictive check."""
+
+
+def run(
+    study: Study,
+    directory: Path,
+    *,
+    name: str,
+    config: str,
+    timing: Mapping[str, float] | None = None,
+    compiled: Callable[[], float] = lambda: 0.0,
+) -> xr.DataTree:
+    """Run a study from data to report, in order, resuming after the last complete stage of `directory`.
+
+    Args:
+        study: the study.
+        directory: where result.zarr, report.html and manifest.json go.
+        name: name of the study.
+        config: its complete configuration as YAML text.
+        timing: seconds spent before, by name, for the account at the end.
+        compiled: returns the seconds spent compiling so far, for the account of each stage.
+
+    Raises:
+        UserError: the data, the fit or the directory do not allow the run.
+    """
+    data = study.data.read(study.model)
+    statistical = study.statistical(data)
+    with locked(directory):
+        attributes = (
+            study.words()
+            | statistical.words()
+            | identity(
+                name,
+                config,
+                data,
+                model=study.model,
+                seed=study.seed,
+                inputs=study.inference.inputs() | study.cohort.covariates.inputs(),
+            )
+        )
+        store = Store(directory, attributes, compiled)
+        log.info("%s", study.solver.check(study.model, statistical.population.typical()))
+        if note := washout_note(study.design, study.model, statistical.population.typical()):
+            log.warning("%s", note)
+        _stages(study, statistical, data, store)
+        seconds = dict(timing or {}) | store.seconds
+        about = {
+            "study": name,
+            "python": platform.python_version(),
+            "seconds": {k: round(v, 3) for k, v in seconds.items()},
+        }
+        store.write_manifest(attributes["inputs"], about)
+    log.info("time: %s", _account(seconds))
+    return store.tree()
+
+
+def _account(seconds: Mapping[str, float]) -> str:
+    """Say how the time was spent, and how much of each stage went into compiling."""
+    said = []
+    for stage, spent in seconds.items():
+        compiling = seconds.get(f"{stage}, compiling", 0.0)
+        if spent >= 0.05 and not stage.endswith("compiling"):
+            said.append(f"{stage} {spent:.1f} s" + (f" ({compiling:.1f} s compiling)" if compiling >= 0.05 else ""))
+    return ", ".join(said)
+
+
+def _stages(study: Study, statistical: StatisticalModel, data: Dataset, store: Store) -> None:
+    """Run or skip each stage; what a stage needs of the ones before, it reads from the store."""
+    key = jax.random.key(study.seed)
+    observed = {schema.OBSERVED_DATA: tree.observed(data), schema.CONSTANT_DATA: tree.constant(data, study.model)}
+    store.stage("data", lambda: observed)
+    unfinished = Checkpoint(store.unfinished("calibrate"))
+    store.stage("calibrate", lambda: _calibrate(keys.named(key, "calibrate"), study, statistical, data, unfinished))
+    posterior = groups.draws(store.group(schema.POSTERIOR))
+    store.stage("gate", lambda: _gate(keys.named(key, "gate"), study, statistical, data, store, posterior))
+    store.stage("check", lambda: _check(keys.named(key, "check"), study, statistical, data, store, posterior))
+    store.stream("recruit", _recruit(keys.named(key, "recruit"), study, statistical, data, store, posterior))
+    store.stream("simulate", _simulate(keys.named(key, "simulate"), study, statistical, store, posterior))
+    store.stage("trial", lambda: conducted(keys.named(key, "trial"), study, store.opened(schema.OUTCOMES)))
+    store.stage("store", lambda: _seal(store))
+    store.stage("report", lambda: _report(store))
+
+
+def _calibrate(
+    key, study: Study, statistical: StatisticalModel, data: Dataset, unfinished: Checkpoint
+) -> dict[str, xr.Dataset]:
+    fitted = dict(study.inference(keys.named(key, "sample"), statistical, data, checkpoint=unfinished))
+    predicted = groups.predictions(keys.named(key, "predict"), fitted[schema.POSTERIOR], statistical, data)
+    return fitted | predicted | {schema.PRIOR: groups.prior(keys.named(key, "prior"), statistical)}
+
+
+def _gate(
+    key, study: Study, statistical: StatisticalModel, data: Dataset, store: Store, posterior
+) -> dict[str, xr.Dataset]:
+    fitted, prior = store.group(schema.POSTERIOR), store.group(schema.PRIOR)
+    loo = study.loo(keys.named(key, "loo"), statistical, data, posterior, store.group(schema.LOG_LIKELIHOOD))
+    health = diagnose.fit_health(fitted, store.group(schema.SAMPLE_STATS), prior, statistical, loo)
+    judged = study.gate.judge(health, loo)
+    notes = [*diagnose.data_notes(statistical, data), *diagnose.fit_notes(health, fitted, prior, statistical, loo)]
+    for note in notes:
+        log.warning("%s", note)
+    judged.attrs["notes"] = notes
+    study.gate.enforce(judged)
+    if judged.attrs["gate_forced"]:
+        log.warning("the fit did not pass the gate; going on because gate.force=true")
+    table = diagnose.parameter_table(judged, fitted, prior, statistical)
+    return {schema.FIT_HEALTH: judged, schema.LOO: loo, schema.PARAMETER_TABLE: table}
+
+
+def _check(
+    key, study: Study, statistical: StatisticalModel, data: Dataset, store: Store, posterior
+) -> dict[str, xr.Dataset]:
+    expected = groups.draws(Prior(_PRIOR_DRAWS)(keys.named(key, "prior"), statistical, data)[schema.POSTERIOR])
+    individual = store.group(schema.POSTERIOR_PREDICTIVE)[schema.IPRED].median((schema.CHAIN, schema.DRAW)).to_numpy()
+    return diagnose.check_fit(
+        key, study.vpc, statistical, data, prior=expected, posterior=posterior, individual=individual
+    )
+
+
+def _recruit(key, study: Study, statistical: StatisticalModel, data: Dataset, store: Store, posterior) -> Blocks:
+    """Return the blocks of patients; they are drawn as they are asked for."""
+    source, count = study.cohort.covariates, study.cohort.replicates
+
+    @cache
+    def start():
+        effective = float(store.group(schema.FIT_HEALTH)["ess_bulk"].min())
+        study.cohort.refuse_shared_draws(effective, force=study.gate.force)
+        facts = source.facts(keys.named(key, "facts"), data)
+        if "acceptance" in facts:
+            log.info("           %.3g %% of candidates fulfil the criteria", 100 * facts["acceptance"])
+        return recruiter(key, study.cohort, posterior, statistical, data, study.design.periods), facts
+
+    def compute(first: int, stop: int) -> dict[str, xr.Dataset]:
+        recruits, facts = start()
+        patients = recruits(first, stop)
+        study.check_doses(patients.covariates)
+        return {schema.COHORT: tree.cohort(patients, study.model, kept_units(source, data), facts)}
+
+    size = block_size(count, study.cohort.subjects, len(study.design.arms))
+    return Blocks(count, size, (schema.COHORT,), compute, lambda _: {})
+
+
+def _simulate(key, study: Study, statistical: StatisticalModel, store: Store, posterior) -> Blocks:
+    """Return the blocks of outcomes; a block reads its own patients alone."""
+    design, count, levels = study.design, study.cohort.replicates, study.cohort.levels
+    simulates = simulator(key, count, design.arms, study.endpoints, posterior, statistical, levels, study.course)
+
+    def compute(first: int, stop: int) -> dict[str, xr.Dataset]:
+        rows = store.opened(schema.COHORT).isel({schema.REPLICATE: slice(first, stop)}).load()
+        patients = tree.cohort_of(rows, study.model)
+        found = simulates(first, patients)
+        return {schema.OUTCOMES: tree.outcomes(found, patients, design, study.endpoints, study.model)}
+
+    def finish(filled: Groups) -> dict[str, xr.Dataset]:
+        outcomes = filled[schema.OUTCOMES]
+        code = outcomes["code"].to_numpy()
+        if failed := int((code != 0).sum()):
+            log.warning(
+                "%d of %d solves failed; their endpoints are missing (outcomes.code says why)", failed, code.size
+            )
+        return {schema.VARIANCE: tree.variance(outcomes, tuple(study.endpoints))}
+
+    size = block_size(count, study.cohort.subjects, len(design.arms))
+    return Blocks(count, size, (schema.OUTCOMES,), compute, finish)
+
+
+def conducted(key: Key[Array, ""], study: Study, table: xr.Dataset) -> dict[str, xr.Dataset]:
+    """Conduct the trials on a table of potential outcomes, and decide; return what they and their sum are."""
+    unit, rules = {n: e.unit(study.model) for n, e in study.endpoints.items()}, study.rules()
+    found = tree.lived(table, study.primary)
+    potential = tree.potential(table, study.design, study.analysis, found, study.estimand)
+    run = conductor(rules)
+    trials, null = run(key, potential), run(key, without_effect(potential, rules.reference))
+    judged = judge(trials, null, rules, primary=study.primary, unit=unit[study.primary])
+    characteristics = operating_characteristics(judged, {n: table[n].to_numpy() for n in study.endpoints}, unit)
+    add_estimands(characteristics, found, rules, study.estimand, unit[study.primary])
+    recommended = study.decision.decide(characteristics) or ""
+    characteristics.attrs["recommended"] = recommended
+    log.info("           decision: %s", f"recommend {recommended}" if recommended else "recommend no arm")
+    return {
+        schema.TRIAL: tree.trial(trials, study.design.names, judged.units),
+        schema.OPERATING_CHARACTERISTICS: characteristics,
+    }
+
+
+def _seal(store: Store) -> dict[str, xr.Dataset]:
+    """Index the result, and read it back: what is stored can be opened, by anybody with xarray."""
+    store.index()
+    found = set(store.tree().children)
+    for stage, wanted in schema.STAGES.items():
+        if missing := set(wanted) - found:
+            raise RuntimeError(f"Stage '{stage}' left no {', '.join(sorted(missing))} in {store.zarr}.")
+    return {}
+
+
+def _report(store: Store) -> dict[str, xr.Dataset]:
+    from vtrial import report  # matplotlib is slow to import and needed here alone
+
+    tree = store.tree()
+    files = report.parameter_files(tree) | report.nonmem_files(tree)
+    for name, content in files.items():
+        store.write_file("report", name, content)
+    store.write_file("report", "report.html", report.render(tree))
+    return {}
