@@ -123,7 +123,10 @@ def _calibrate(
     key, study: Study, statistical: StatisticalModel, data: Dataset, unfinished: Checkpoint
 ) -> dict[str, xr.Dataset]:
     fitted = dict(study.inference(keys.named(key, "sample"), statistical, data, checkpoint=unfinished))
-    predicted = groups.predictions(keys.named(key, "predict"), fitted[schema.POSTERIOR], statistical, data)
+    if data.empty:
+        predicted = {schema.POSTERIOR_PREDICTIVE: xr.Dataset(), schema.LOG_LIKELIHOOD: xr.Dataset()}
+    else:
+        predicted = groups.predictions(keys.named(key, "predict"), fitted[schema.POSTERIOR], statistical, data)
     return fitted | predicted | {schema.PRIOR: groups.prior(keys.named(key, "prior"), statistical)}
 
 
@@ -131,7 +134,10 @@ def _gate(
     key, study: Study, statistical: StatisticalModel, data: Dataset, store: Store, posterior
 ) -> dict[str, xr.Dataset]:
     fitted, prior = store.group(schema.POSTERIOR), store.group(schema.PRIOR)
-    loo = study.loo(keys.named(key, "loo"), statistical, data, posterior, store.group(schema.LOG_LIKELIHOOD))
+    if data.empty:
+        loo = xr.Dataset()
+    else:
+        loo = study.loo(keys.named(key, "loo"), statistical, data, posterior, store.group(schema.LOG_LIKELIHOOD))
     health = diagnose.fit_health(fitted, store.group(schema.SAMPLE_STATS), prior, statistical, loo)
     judged = study.gate.judge(health, loo)
     notes = [*diagnose.data_notes(statistical, data), *diagnose.fit_notes(health, fitted, prior, statistical, loo)]
@@ -148,6 +154,8 @@ def _gate(
 def _check(
     key, study: Study, statistical: StatisticalModel, data: Dataset, store: Store, posterior
 ) -> dict[str, xr.Dataset]:
+    if data.empty:
+        return {schema.VPC: xr.Dataset(), schema.GOODNESS_OF_FIT: xr.Dataset()}
     expected = groups.draws(Prior(_PRIOR_DRAWS)(keys.named(key, "prior"), statistical, data)[schema.POSTERIOR])
     individual = store.group(schema.POSTERIOR_PREDICTIVE)[schema.IPRED].median((schema.CHAIN, schema.DRAW)).to_numpy()
     return diagnose.check_fit(
@@ -235,7 +243,9 @@ def _report(store: Store) -> dict[str, xr.Dataset]:
     from vtrial import report  # matplotlib is slow to import and needed here alone
 
     tree = store.tree()
-    files = report.parameter_files(tree) | report.nonmem_files(tree)
+    files = report.parameter_files(tree)
+    if tree[schema.CONSTANT_DATA].sizes[schema.SUBJECT]:
+        files |= report.nonmem_files(tree)
     for name, content in files.items():
         store.write_file("report", name, content)
     store.write_file("report", "report.html", report.render(tree))

@@ -20,11 +20,11 @@ from vtrial.data import AbstractData, Dataset
 from vtrial.design import AbstractDesign
 from vtrial.endpoint import AbstractEndpoint
 from vtrial.errors import UserError, nearest, within
-from vtrial.inference import AbstractInference
+from vtrial.inference import AbstractInference, Prior
 from vtrial.likelihood import StatisticalModel
 from vtrial.model import AbstractModel, check_equations
 from vtrial.noise import AbstractNoise, check_outputs, with_floor
-from vtrial.population import Population
+from vtrial.population import Population, check_observed, check_virtual
 from vtrial.solve import AbstractSolver
 from vtrial.trial import (
     AbstractAnalysis,
@@ -110,10 +110,14 @@ class Study(eqx.Module):
         Raises:
             UserError: a covariate or an observed output is missing, or somebody cannot be given a dose.
         """
-        population = self.population.for_model(self.model)
-        population.check_covariates(data.covariate_units, data.every_covariate, data.subjects)
-        source = self.cohort.covariates
+        population, source = self.population.for_model(self.model), self.cohort.covariates
+        if data.empty and not isinstance(self.inference, Prior):
+            raise UserError("The study has no data, so there is nothing to fit; choose inference=prior, or give data.")
+        if not data.empty:
+            check_observed(population, data.covariate_units, data.every_covariate, data.subjects)
         check_source(source, data, needed(population))
+        if data.empty:
+            check_virtual(population, kept_units(source, data), preview(source, data))
         for name, arm in zip(self.design.names, self.design.arms, strict=True):
             with within(f"design.arms.{name}"):
                 arm.regimen.check_covariates(self.model, kept_units(source, data))
@@ -126,13 +130,15 @@ class Study(eqx.Module):
                     f"The data observe '{output}', but noise has no residual error for it; add noise.{output}."
                 )
         for output in self.noise:
+            if data.empty:
+                continue
             if output not in data.observations:
                 raise UserError(
                     f"noise has '{output}', which the data do not observe; remove it, or add it to data.outputs."
                 )
             self.noise[output].check(output, data)
-        noise = {output: with_floor(one, data.observations[output]) for output, one in self.noise.items()}
-        return StatisticalModel(self.model, population, self.solver, noise)
+        noise = {o: with_floor(one, data.observations[o]) for o, one in self.noise.items() if o in data.observations}
+        return StatisticalModel(self.model, population, self.solver, {**self.noise, **noise})
 
     def check_doses(self, covariates: Values) -> None:
         """Check that every patient of these covariates can be given the doses of every arm.
