@@ -33,7 +33,7 @@ from vtrial.trial.analyses import (
     SigmoidEmaxShape,
 )
 from vtrial.trial.conduct import Rules, Trials, check_enrolment, conduct, conductor, without_effect
-from vtrial.trial.consistency import check_endpoints, check_known, check_trial, known_before
+from vtrial.trial.consistency import check_endpoints, check_known, check_policies, check_trial, known_before
 from vtrial.trial.decision import AbstractDecision, PickBest
 from vtrial.trial.enrolment import AbstractEnrolment, AtOnce, Sites
 from vtrial.trial.estimand import (
@@ -111,6 +111,7 @@ __all__ = [
     "check_endpoints",
     "check_enrolment",
     "check_known",
+    "check_policies",
     "check_trial",
     "conduct",
     "conductor",
