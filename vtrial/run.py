@@ -28,6 +28,7 @@ from vtrial.study import Study
 from vtrial.trial import (
     add_estimands,
     conductor,
+    exposure_of,
     judge,
     operating_characteristics,
     without_effect,
@@ -213,7 +214,7 @@ def _simulate(key, study: Study, statistical: StatisticalModel, store: Store, po
 def conducted(key: Key[Array, ""], study: Study, table: xr.Dataset) -> dict[str, xr.Dataset]:
     """Conduct the trials on a table of potential outcomes, and decide; return what they and their sum are."""
     unit, rules = {n: e.unit(study.model) for n, e in study.endpoints.items()}, study.rules()
-    found = tree.lived(table, study.primary)
+    found = tree.lived(table, study.primary, exposure_of(study.analysis))
     potential = tree.potential(table, study.design, study.analysis, found, study.estimand)
     run = conductor(rules)
     trials, null = run(key, potential), run(key, without_effect(potential, rules.reference))

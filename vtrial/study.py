@@ -40,6 +40,7 @@ from vtrial.trial import (
     check_endpoints,
     check_known,
     check_trial,
+    exposure_of,
 )
 
 
@@ -156,6 +157,8 @@ class Study(eqx.Module):
         if self.design.periods > 1:
             spacing = units.quantity(self.design.spacing, self.model.time, where="design.spacing")
             delay = delay + spacing * np.arange(self.design.periods)
+        if exposure_of(self.analysis) is not None:
+            delay = np.asarray(delay)[:, None]  # of a visit both endpoints are known at once
         clock = Clock(np.asarray(delay, float), read.layout)
         return Rules(self.design, self.analysis, self.objective, self.enrolment, clock, self.model.time)
 

@@ -37,6 +37,8 @@ class Mixed(NamedTuple):
     loglikelihood: Float[Array, ""]
     """Restricted log-likelihood at its maximum."""
     converged: Bool[Array, ""]
+    restricted: reml.Restricted
+    """All of the fit, in the logarithms of the SDs."""
 
 
 class Effect(NamedTuple):
@@ -44,8 +46,8 @@ class Effect(NamedTuple):
 
     estimate: Float[Array, ""]
     error: Float[Array, ""]
-    lower: Float[Array, ""]
-    upper: Float[Array, ""]
+    df: Float[Array, ""]
+    """Satterthwaite's degrees of freedom."""
 
 
 def fit(rows: Rows) -> Mixed:
@@ -71,6 +73,7 @@ def fit(rows: Rows) -> Mixed:
         residual=sd[-1],
         loglikelihood=-0.5 * fitted.deviance,
         converged=fitted.converged,
+        restricted=fitted,
     )
 
 
@@ -82,17 +85,14 @@ def _start(rows: Rows) -> Float[Array, " theta"]:
     return jnp.append(jnp.full(rows.random.shape[2], whole - 0.5), whole)
 
 
-def effect(fitted: Mixed, concentration: Float[Array, ""], *, treatment: int, slope: int, quantile: float) -> Effect:
-    """Return the placebo-corrected change at a concentration, and its limits.
+def effect(fitted: Mixed, concentration: Float[Array, ""], *, treatment: int, slope: int) -> Effect:
+    """Return the placebo-corrected change at a concentration, with what its limits need.
 
     Args:
         fitted: the model.
         concentration: geometric mean of the highest concentration, say.
         treatment: number of the fixed effect of being treated.
         slope: number of that of concentration.
-        quantile: of the normal distribution, 1.645 for limits of 90 %.
     """
     place = jnp.arange(len(fitted.beta))
-    row = (place == treatment) * 1.0 + (place == slope) * concentration
-    estimate, error = row @ fitted.beta, jnp.sqrt(row @ fitted.covariance @ row)
-    return Effect(estimate, error, estimate - quantile * error, estimate + quantile * error)
+    return Effect(*reml.satterthwaite(fitted.restricted, (place == treatment) + (place == slope) * concentration))

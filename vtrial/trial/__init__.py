@@ -3,6 +3,7 @@
 from vtrial.trial.analyses import (
     AbstractAnalysis,
     AbstractDoseShape,
+    AbstractExposureAnalysis,
     Adjusted,
     Ancova,
     BayesianMeans,
@@ -10,6 +11,7 @@ from vtrial.trial.analyses import (
     BorrowedMeans,
     BorrowedProportions,
     Comparison,
+    ConcentrationQtc,
     Cox,
     EmaxShape,
     Equivalence,
@@ -31,6 +33,7 @@ from vtrial.trial.analyses import (
     ReferenceScaled,
     RestrictedMean,
     SigmoidEmaxShape,
+    exposure_of,
 )
 from vtrial.trial.conduct import Rules, Trials, check_enrolment, conduct, conductor, without_effect
 from vtrial.trial.consistency import check_endpoints, check_known, check_trial, known_before
@@ -60,6 +63,7 @@ __all__ = [
     "AbstractDoseShape",
     "AbstractEnrolment",
     "AbstractEstimand",
+    "AbstractExposureAnalysis",
     "AbstractObjective",
     "Adjusted",
     "Ancova",
@@ -71,6 +75,7 @@ __all__ = [
     "Clock",
     "Closest",
     "Comparison",
+    "ConcentrationQtc",
     "Composite",
     "Cox",
     "EmaxShape",
@@ -115,6 +120,7 @@ __all__ = [
     "conduct",
     "conductor",
     "decompose",
+    "exposure_of",
     "judge",
     "known_before",
     "mix",
