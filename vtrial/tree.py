@@ -14,7 +14,7 @@ from vtrial.data import Dataset
 from vtrial.design import AbstractDesign
 from vtrial.endpoint import AbstractEndpoint
 from vtrial.model import AbstractModel, parameter_units
-from vtrial.trial import AbstractAnalysis, AbstractEstimand, Lived, Potential, Trials, decompose, known_before
+from vtrial.trial import SCORE, AbstractAnalysis, AbstractEstimand, Lived, Potential, Trials, decompose, known_before
 from vtrial.trial.variance import LEVELS
 
 
@@ -169,6 +169,14 @@ def outcomes(
     )
     group[schema.TIME].attrs |= _attrs("Time since the first dose", model.time)
     return group
+
+
+def with_score(table: xr.Dataset, score: np.ndarray) -> xr.Dataset:
+    """Return the outcomes with the twin's score [replicate patient] of those who may enrol; of the others it is NaN."""
+    whole = np.full((table.sizes[schema.REPLICATE], table.sizes[schema.SUBJECT]), np.nan)
+    whole[:, : score.shape[1]] = score
+    about = _attrs("The twin's prediction of the primary endpoint under the reference, known before allocation")
+    return table.assign({f"baseline_{SCORE}": ((schema.REPLICATE, schema.SUBJECT), whole, about)})
 
 
 def _fate(

@@ -9,8 +9,8 @@ import pytest
 
 from vtrial.design import revealed
 from vtrial.errors import UserError
-from vtrial.trial import Adjusted, ConcentrationQtc, Means, exposure_of
 from vtrial.statistics.multiplicity import Holm
+from vtrial.trial import Adjusted, ConcentrationQtc, Means, exposure_of
 
 TIME = np.array([0.0, 1.0, 2.0, 4.0, 8.0, 24.0])
 ARM = np.repeat([0, 1, 2], [12, 12, 12])

@@ -51,12 +51,13 @@ from vtrial.trial.estimand import (
 )
 from vtrial.trial.mixture import mix
 from vtrial.trial.objective import AbstractObjective, Closest, Greatest, Least, SmallestEffective
-from vtrial.trial.operating import add_estimands, judge, operating_characteristics
+from vtrial.trial.operating import add_estimands, add_prognosis, judge, operating_characteristics
 from vtrial.trial.potential import Clock, Potential
-from vtrial.trial.prognosis import prognostic_score
+from vtrial.trial.prognosis import SCORE, Prognosis, prognostic_score
 from vtrial.trial.variance import Variance, decompose
 
 __all__ = [
+    "SCORE",
     "STRATEGIES",
     "AbstractAnalysis",
     "AbstractDecision",
@@ -75,8 +76,8 @@ __all__ = [
     "Clock",
     "Closest",
     "Comparison",
-    "ConcentrationQtc",
     "Composite",
+    "ConcentrationQtc",
     "Cox",
     "EmaxShape",
     "Equivalence",
@@ -99,6 +100,7 @@ __all__ = [
     "PickBest",
     "Potential",
     "PrincipalStratum",
+    "Prognosis",
     "Proportions",
     "QuadraticShape",
     "ReferenceBased",
@@ -113,6 +115,7 @@ __all__ = [
     "Variance",
     "WhileOnTreatment",
     "add_estimands",
+    "add_prognosis",
     "check_endpoints",
     "check_enrolment",
     "check_known",

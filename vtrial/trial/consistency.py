@@ -102,9 +102,7 @@ def _check_periods(design: AbstractDesign, read: AbstractEndpoint, model: Abstra
         )
 
 
-def _check_pair(
-    exposure: str, endpoints: Mapping[str, AbstractEndpoint], primary: str, model: AbstractModel
-) -> None:
+def _check_pair(exposure: str, endpoints: Mapping[str, AbstractEndpoint], primary: str, model: AbstractModel) -> None:
     """Check that exposure is measured at the visits of the primary endpoint."""
     if exposure not in endpoints:
         raise UserError(f"analysis.exposure is '{exposure}', which is no endpoint. {nearest(exposure, endpoints)}")

@@ -30,15 +30,15 @@ class ConcentrationQtc(AbstractExposureAnalysis):
     says that the upper limit is below it; `statistic` is positive where that is likely. Limits are by Satterthwaite's
     degrees of freedom, and take the concentration of interest as known.
 
-    The true effect is that of the visit at which the arm's mean concentration is highest, in proportion to concentration.
+    The true effect is that at the visit at which the arm's mean concentration is highest, in proportion to it.
 
     Args:
         reference: name of the placebo arm.
         exposure: name of the endpoint with the concentrations, at the visits of the primary endpoint.
         alpha: twice the one-sided level; 0.1 gives an upper limit of 95 %.
         limit: effect to be excluded, in the primary endpoint's unit.
-        concentration: of interest, in the unit of the exposure; left out, the geometric mean over the patients of an arm
-            of their highest one.
+        concentration: of interest, in the unit of the exposure; left out, the geometric mean of the highest one of each
+            patient of the arm.
 
     Source: Garnett et al. 2018, doi:10.1007/s10928-017-9558-5; ICH E14, questions and answers (R3), 5.1.
     """
@@ -73,9 +73,9 @@ class ConcentrationQtc(AbstractExposureAnalysis):
         interest, positive = self._interest(given.peak, given.counts & (seen.arm[:, None] == jnp.arange(arms)[None]))
         code = jnp.where((given.code == 0) & ~positive & (jnp.arange(arms) != reference), INFINITE, given.code)
         code = _judged_fit(code, fitted, given.constant)
-        found: Effect = jax.vmap(
-            lambda at: exposure_response.effect(fitted, at, treatment=_TREATMENT, slope=_SLOPE)
-        )(interest)
+        found: Effect = jax.vmap(lambda at: exposure_response.effect(fitted, at, treatment=_TREATMENT, slope=_SLOPE))(
+            interest
+        )
         return self._compared(found, code, given.count, reference)
 
     def _compared(
