@@ -34,6 +34,7 @@ from vtrial.trial.analyses import (
 )
 from vtrial.trial.conduct import Rules, Trials, check_enrolment, conduct, conductor, without_effect
 from vtrial.trial.consistency import check_endpoints, check_known, check_trial, known_before
+from vtrial.trial.contribution import Contribution, Judged, contributions, information, judge
 from vtrial.trial.decision import AbstractDecision, PickBest
 from vtrial.trial.enrolment import AbstractEnrolment, AtOnce, Sites
 from vtrial.trial.estimand import (
@@ -48,7 +49,7 @@ from vtrial.trial.estimand import (
 )
 from vtrial.trial.mixture import mix
 from vtrial.trial.objective import AbstractObjective, Closest, Greatest, Least, SmallestEffective
-from vtrial.trial.operating import add_estimands, judge, operating_characteristics
+from vtrial.trial.operating import add_estimands, average, estimand_truths, operating_characteristics, share
 from vtrial.trial.potential import Clock, Potential
 from vtrial.trial.prognosis import prognostic_score
 from vtrial.trial.variance import Variance, decompose
@@ -72,6 +73,7 @@ __all__ = [
     "Closest",
     "Comparison",
     "Composite",
+    "Contribution",
     "Cox",
     "EmaxShape",
     "Equivalence",
@@ -79,6 +81,7 @@ __all__ = [
     "ExponentialShape",
     "Greatest",
     "Hypothetical",
+    "Judged",
     "Least",
     "LinearShape",
     "Lived",
@@ -108,17 +111,22 @@ __all__ = [
     "Variance",
     "WhileOnTreatment",
     "add_estimands",
+    "average",
     "check_endpoints",
     "check_enrolment",
     "check_known",
     "check_trial",
     "conduct",
     "conductor",
+    "contributions",
     "decompose",
+    "estimand_truths",
+    "information",
     "judge",
     "known_before",
     "mix",
     "operating_characteristics",
     "prognostic_score",
+    "share",
     "without_effect",
 ]

@@ -26,6 +26,7 @@ from vtrial.trial.analyses.mcp_mod import McpMod
 from vtrial.trial.analyses.means import Means
 from vtrial.trial.analyses.mmrm import Mmrm
 from vtrial.trial.analyses.multiple_imputation import MultipleImputation
+from vtrial.trial.analyses.null import AbstractNull, Alike
 from vtrial.trial.analyses.proportions import Proportions
 from vtrial.trial.analyses.reference_based import ReferenceBased
 from vtrial.trial.analyses.restricted_mean import RestrictedMean
@@ -34,7 +35,9 @@ from vtrial.trial.analyses.scaled import ExpandingLimits, NarrowIndex, Reference
 __all__ = [
     "AbstractAnalysis",
     "AbstractDoseShape",
+    "AbstractNull",
     "Adjusted",
+    "Alike",
     "Ancova",
     "BayesianMeans",
     "BayesianProportions",
