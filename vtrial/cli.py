@@ -34,7 +34,7 @@ vtrial: from real patient data to a virtual trial and a decision
   vtrial -cn STUDY --cfg job           show the composed configuration and stop
   vtrial sbc -cn STUDY ...             check its inference on data simulated from its prior, e.g. sbc.replicates=500
   vtrial recover -cn STUDY ...         find known parameters again in simulated data, e.g. recover.at='{CL: 3}'
-  vtrial optimise -cn STUDY optimise=dose ...  find doses, or sampling times, by gradients; conf/optimise has the choices
+  vtrial optimise -cn STUDY optimise=dose ... find doses, or sampling times, by gradients (conf/optimise)
   vtrial compare RUN RUN ...           compare models of the same data, fitted in these directories, by leave-one-out
   vtrial compare RUN RUN directory=DIR ... and keep the table in DIR, as a page and CSV
   vtrial average RUN RUN directory=DIR ... and conduct their trials over all models, by stacking weight
