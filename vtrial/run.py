@@ -27,6 +27,7 @@ from vtrial.store import Store, locked
 from vtrial.study import Study
 from vtrial.trial import (
     add_estimands,
+    add_events,
     conductor,
     judge,
     operating_characteristics,
@@ -181,13 +182,15 @@ def _recruit(key, study: Study, statistical: StatisticalModel, data: Dataset, st
 def _simulate(key, study: Study, statistical: StatisticalModel, store: Store, posterior) -> Blocks:
     """Return the blocks of outcomes; a block reads its own patients alone."""
     design, count, levels = study.design, study.cohort.replicates, study.cohort.levels
-    simulates = simulator(key, count, design.arms, study.endpoints, posterior, statistical, levels, study.course)
+    simulates = simulator(
+        key, count, design.arms, study.endpoints, posterior, statistical, levels, study.course, design.names
+    )
 
     def compute(first: int, stop: int) -> dict[str, xr.Dataset]:
         rows = store.opened(schema.COHORT).isel({schema.REPLICATE: slice(first, stop)}).load()
         patients = tree.cohort_of(rows, study.model)
         found = simulates(first, patients)
-        return {schema.OUTCOMES: tree.outcomes(found, patients, design, study.endpoints, study.model)}
+        return {schema.OUTCOMES: tree.outcomes(found, patients, design, study.endpoints, study.model, study.course)}
 
     def finish(filled: Groups) -> dict[str, xr.Dataset]:
         outcomes = filled[schema.OUTCOMES]
@@ -205,13 +208,14 @@ def _simulate(key, study: Study, statistical: StatisticalModel, store: Store, po
 def conducted(key: Key[Array, ""], study: Study, table: xr.Dataset) -> dict[str, xr.Dataset]:
     """Conduct the trials on a table of potential outcomes, and decide; return what they and their sum are."""
     unit, rules = {n: e.unit(study.model) for n, e in study.endpoints.items()}, study.rules()
-    found = tree.lived(table, study.primary)
-    potential = tree.potential(table, study.design, study.analysis, found, study.estimand)
+    found = tree.lived(table, study.primary, timed=rules.clock.timed)
+    potential = tree.potential(table, study.design, study.analysis, found, study.estimand, study.primary)
     run = conductor(rules)
     trials, null = run(key, potential), run(key, without_effect(potential, rules.reference))
     judged = judge(trials, null, rules, primary=study.primary, unit=unit[study.primary])
     characteristics = operating_characteristics(judged, {n: table[n].to_numpy() for n in study.endpoints}, unit)
     add_estimands(characteristics, found, rules, study.estimand, unit[study.primary])
+    add_events(characteristics, table)
     recommended = study.decision.decide(characteristics) or ""
     characteristics.attrs["recommended"] = recommended
     log.info("           decision: %s", f"recommend {recommended}" if recommended else "recommend no arm")

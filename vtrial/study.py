@@ -18,6 +18,7 @@ from vtrial.cohort import (
 )
 from vtrial.data import AbstractData, Dataset
 from vtrial.design import AbstractDesign
+from vtrial.dosing import AbstractRegimen
 from vtrial.endpoint import AbstractEndpoint
 from vtrial.errors import UserError, nearest, within
 from vtrial.inference import AbstractInference
@@ -37,6 +38,7 @@ from vtrial.trial import (
     Greatest,
     Rules,
     TreatmentPolicy,
+    check_course,
     check_endpoints,
     check_known,
     check_trial,
@@ -97,10 +99,10 @@ class Study(eqx.Module):
             raise UserError(
                 f"primary is '{self.primary}', which is no endpoint. {nearest(self.primary, self.endpoints)}"
             )
-        self.course.check(self.model)
         names = self.population.for_model(self.model).names
         check_endpoints(self.endpoints, self.noise, self.model)
         check_trial(self.design, self.analysis, self.endpoints, self.primary, self.model, self.cohort.subjects, names)
+        check_course(self.course, self.estimand, self.design, self.endpoints, self.primary, self.model, names)
         if (draws := self.inference.count()) is not None:
             self.cohort.refuse_beyond(draws)
 
@@ -114,10 +116,11 @@ class Study(eqx.Module):
         population.check_covariates(data.covariate_units, data.every_covariate, data.subjects)
         source = self.cohort.covariates
         check_source(source, data, needed(population))
-        for name, arm in zip(self.design.names, self.design.arms, strict=True):
-            with within(f"design.arms.{name}"):
-                arm.regimen.check_covariates(self.model, kept_units(source, data))
+        for key, regimen in self._regimens().items():
+            with within(key):
+                regimen.check_covariates(self.model, kept_units(source, data))
         self.check_doses(preview(source, data))
+        self.course.check_covariates(kept_units(source, data))
         check_known(self.design, self.analysis, self.endpoints, kept_units(source, data))
         self.vpc.check(data)
         for output in data.observations:
@@ -140,9 +143,14 @@ class Study(eqx.Module):
         Raises:
             UserError: somebody's dose is nothing, negative, or no number.
         """
-        for name, arm in zip(self.design.names, self.design.arms, strict=True):
-            with within(f"design.arms.{name}"):
-                arm.regimen.check_patients(self.model, covariates)
+        for key, regimen in self._regimens().items():
+            with within(key):
+                regimen.check_patients(self.model, covariates)
+
+    def _regimens(self) -> dict[str, AbstractRegimen]:
+        """Return all regimens that patients may be given, by key."""
+        arms = zip(self.design.names, self.design.arms, strict=True)
+        return {f"design.arms.{name}": arm.regimen for name, arm in arms} | self.course.regimens()
 
     def rules(self) -> Rules:
         """Return what every trial follows."""

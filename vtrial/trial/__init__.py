@@ -33,7 +33,7 @@ from vtrial.trial.analyses import (
     SigmoidEmaxShape,
 )
 from vtrial.trial.conduct import Rules, Trials, check_enrolment, conduct, conductor, without_effect
-from vtrial.trial.consistency import check_endpoints, check_known, check_trial, known_before
+from vtrial.trial.consistency import check_course, check_endpoints, check_known, check_trial, known_before
 from vtrial.trial.decision import AbstractDecision, PickBest
 from vtrial.trial.enrolment import AbstractEnrolment, AtOnce, Sites
 from vtrial.trial.estimand import (
@@ -44,11 +44,12 @@ from vtrial.trial.estimand import (
     Lived,
     PrincipalStratum,
     TreatmentPolicy,
+    WhileAlive,
     WhileOnTreatment,
 )
 from vtrial.trial.mixture import mix
 from vtrial.trial.objective import AbstractObjective, Closest, Greatest, Least, SmallestEffective
-from vtrial.trial.operating import add_estimands, judge, operating_characteristics
+from vtrial.trial.operating import add_estimands, add_events, judge, operating_characteristics
 from vtrial.trial.potential import Clock, Potential
 from vtrial.trial.prognosis import prognostic_score
 from vtrial.trial.variance import Variance, decompose
@@ -106,8 +107,11 @@ __all__ = [
     "TreatmentPolicy",
     "Trials",
     "Variance",
+    "WhileAlive",
     "WhileOnTreatment",
     "add_estimands",
+    "add_events",
+    "check_course",
     "check_endpoints",
     "check_enrolment",
     "check_known",

@@ -143,7 +143,8 @@ def without_effect(potential: Potential, reference: int) -> Potential:
     def same(table):
         return np.broadcast_to(np.asarray(table)[:, :, reference][:, :, None], table.shape)
 
-    return Potential(same(potential.value), same(potential.until), same(potential.target), potential.covariates)
+    time = None if potential.time is None else same(potential.time)
+    return Potential(same(potential.value), same(potential.until), same(potential.target), potential.covariates, time)
 
 
 def _one(key: Key[Array, ""], rules: Rules, given: Potential) -> dict[str, Any]:

@@ -128,6 +128,7 @@ def operating_characteristics(
 
 def _endpoint(oc: xr.Dataset, name: str, value: np.ndarray, unit: str) -> None:
     """Add mean and quantiles of an endpoint over virtual patients."""
+    # Of those who have one: after death there is none.
     finite = np.where(np.isfinite(value), value, np.nan)
     flat = np.moveaxis(finite, 2, -1).reshape(len(value), -1, value.shape[2])
     _add(oc, f"{name}_mean", average(np.nanmean(flat, 1)), f"Mean {name} of virtual patients", unit)
@@ -215,25 +216,59 @@ def add_estimands(oc: xr.Dataset, lived: Lived, rules: Rules, own: AbstractEstim
         oc: the operating characteristics.
         lived: the primary endpoint with and without what happened.
         rules: what the trials follow; the patients they enrol are left out.
-        own: the study's strategy, with its settings; the others are as they come.
+        own: the study's strategy, with its settings; the others are as they come. One that says nothing of what counts
+            after death has no value where patients die.
         unit: unit of the endpoint.
     """
-    if np.isinf(lived.first).all():
+    if np.isinf(lived.first()).all():
         return
     strategies = [own if type(own) is type(strategy) else strategy for strategy in STRATEGIES]
     names = [type(strategy).__name__ for strategy in strategies]
     judge_all = jax.jit(jax.vmap(lambda table: rules.analysis.target(table, rules.reference)))
-    found = [judge_all(jnp.asarray(strategy.target(lived)[:, rules.needed :])) for strategy in strategies]
+    found = [judge_all(jnp.asarray(_target(strategy, lived)[:, rules.needed :])) for strategy in strategies]
     oc.coords["strategy"] = names
     for name, part, what in (
         ("estimand", 0, "True level"),
         ("estimand_effect", 1, "True effect against the reference"),
     ):
-        each = [average(np.asarray(both[part])) for both in found]
+        each = [_known_average(np.asarray(both[part])) for both in found]
         value, error = np.stack([e[0] for e in each]), np.stack([e[1] for e in each])
         attrs = {"long_name": f"{what} by the strategy", "units": unit if part == 0 else rules.analysis.unit(unit)}
         oc[name] = (("strategy", schema.ARM), value, attrs)
         oc[f"{name}_mcse"] = (("strategy", schema.ARM), error, attrs | {"long_name": "Monte-Carlo error of the same"})
+
+
+def _known_average(value: Float[np.ndarray, "replicate arm"]) -> WithError:
+    """Return the mean over replicates and its error; not a number where a strategy has no value."""
+    if np.isnan(value).all():
+        return np.full(value.shape[1:], np.nan), np.full(value.shape[1:], np.nan)
+    return average(value)
+
+
+def _target(strategy: AbstractEstimand, lived: Lived) -> np.ndarray:
+    """Return what is true by a strategy; not a number of anybody where it has no value for some."""
+    died = [name for name in lived.deadly if np.isfinite(lived.events[name]).any()]
+    undefined = not lived.timed and strategy.beyond(died)
+    return np.full_like(lived.actual, np.nan) if undefined else strategy.target(lived)
+
+
+def add_events(oc: xr.Dataset, outcomes: xr.Dataset) -> None:
+    """Add the share of virtual patients to whom each event happens by the end of what is observed, and who leave.
+
+    Args:
+        oc: the operating characteristics.
+        outcomes: the table of potential outcomes; it is left alone where nothing may happen.
+    """
+    events = [str(name) for name in outcomes if str(name).startswith("event_")]
+    if not events:
+        return
+    shares = [average(np.isfinite(outcomes[name].to_numpy()).mean(1)) for name in events]
+    oc.coords[schema.HAPPENING] = [name.removeprefix("event_") for name in events]
+    what = "Share of virtual patients to whom it happens by the end of what is observed"
+    dims = (schema.HAPPENING, schema.ARM)
+    oc["happened"] = (dims, np.stack([s[0] for s in shares]), {"long_name": what, "units": ""})
+    error = {"long_name": f"Monte-Carlo error of: {what}", "units": ""}
+    oc["happened_mcse"] = (dims, np.stack([s[1] for s in shares]), error)
 
 
 def _root(found: WithError) -> WithError:
