@@ -48,7 +48,7 @@ class Outcomes(eqx.Module):
     """By output: quantiles over the patients of a replicate, who are alive, of the true output."""
     moments: Mapping[str, Float[np.ndarray, "replicate arm *rest moment"]]
     """By endpoint: `MOMENTS` of the patients of a replicate."""
-    fate: Mapping[str, Float[np.ndarray, "replicate subject arm *rest"]]
+    fate: Mapping[str, Float[np.ndarray, "replicate subject arm ..."]]
     """What may happen during treatment, by the names that `fates` says; empty where nothing may."""
 
 
@@ -59,7 +59,7 @@ class _Plan(eqx.Module):
     index: Mapping[str, Int[np.ndarray, " point"]]
     rows: tuple[After | float, ...] = eqx.field(static=True)
     """The same times as the samples of an event table."""
-    measured: tuple[tuple[str, Int[np.ndarray, " sample"]], ...]
+    measured: tuple[tuple[str, Int[np.ndarray, " _"]], ...]
     """Outputs, and at which of the times an endpoint measures them."""
     hazard: Int[np.ndarray, " evaluation"]
     """Which of the times hazards are evaluated at."""
