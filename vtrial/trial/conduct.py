@@ -159,7 +159,8 @@ def without_effect(potential: Potential, reference: int, null: AbstractNull | No
         factor = np.asarray(jax.vmap(null.factor)(own)).reshape(-1, *[1] * (value.ndim - 1))
         others = (np.arange(value.shape[2]) != reference).reshape(-1, *[1] * (value.ndim - 3))
         value, target = (np.where(others, table * factor, table) for table in (value, target))
-    return Potential(value, same(potential.until), target, potential.covariates)
+    time = None if potential.time is None else same(potential.time)
+    return Potential(value, same(potential.until), target, potential.covariates, time)
 
 
 def _one(key: Key[Array, ""], rules: Rules, given: Potential) -> dict[str, Any]:
