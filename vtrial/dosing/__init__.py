@@ -3,7 +3,7 @@
 from vtrial.dosing.amount import AbstractAmount, AbstractRounding, Fixed, RoundDown, RoundNearest, RoundUp, Scaled
 from vtrial.dosing.body import BodyMassIndex, FatFreeMass, IdealBodyWeight, PostmenstrualAge
 from vtrial.dosing.kidney import CreatinineClearance, FiltrationRate, FiltrationRateChild
-from vtrial.dosing.measure import AbstractMeasure, Calvert, DuBois, Mosteller, PerCovariate
+from vtrial.dosing.measure import AbstractMeasure, Calvert, DuBois, Mosteller, PerCategory, PerCovariate
 from vtrial.dosing.policy import (
     Above,
     AbstractPolicy,
@@ -15,6 +15,7 @@ from vtrial.dosing.policy import (
     Monitor,
     Nomogram,
     Past,
+    Phases,
     Proportional,
     StepTitration,
 )
@@ -57,7 +58,9 @@ __all__ = [
     "Nomogram",
     "Order",
     "Past",
+    "PerCategory",
     "PerCovariate",
+    "Phases",
     "PostmenstrualAge",
     "Proportional",
     "Regimen",
