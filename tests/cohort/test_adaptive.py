@@ -12,9 +12,9 @@ from tests.cohort.test_outcomes import ENDPOINTS, KEY, posterior
 from tests.cohort.test_recruit import draws
 from tests.helpers import bateman
 from vtrial import schema, tree
-from vtrial.cohort import Adherence, Bootstrap, Event, Recruitment, Treatment, recruit, replay, simulate
+from vtrial.cohort import Adherence, Bootstrap, Cohort, Event, Recruitment, Treatment, recruit, replay, simulate
 from vtrial.cohort.course import given_only
-from vtrial.design import Arm, Parallel
+from vtrial.design import Arm, Crossover, Parallel
 from vtrial.dosing import Above, Adjustable, Below, Consecutive, Monitor, Proportional, Regimen, RoundNearest
 from vtrial.dosing import StepTitration as Steps
 from vtrial.report import ledger
@@ -131,6 +131,25 @@ def test_missed_doses_stay_missed_and_both_paths_follow_the_policy(cohort, stati
         np.testing.assert_array_equal(again.fate[name], found.fate[name])
     for name in found.values:
         np.testing.assert_array_equal(again.values[name], found.values[name])
+
+
+@pytest.mark.slow
+def test_each_period_has_decisions_of_its_own(cohort, statistical):
+    """Two periods of the same parameters: the same but for the measurement errors, which are each period's own."""
+    twice = {name: jnp.stack([value, value], -1) for name, value in cohort.parameters.items()}
+    both = Cohort(cohort.draw, twice, cohort.covariates)
+    arms = (ARMS[PLAIN], ARMS[PROPORTIONAL], ARMS[LADDER])
+    found = simulate(KEY, both, arms, ENDPOINTS, posterior(0.5), statistical)
+    assert found.ledger["after"].shape == (4, 12, 3, 2, 3)
+    np.testing.assert_array_equal(found.ledger["after"][:, :, 1, 0], found.ledger["after"][:, :, 1, 1])
+    assert (found.ledger["observed"][:, :, 2, 0] != found.ledger["observed"][:, :, 2, 1]).all()
+    again = replay(KEY, both, arms, ENDPOINTS, posterior(0.5), statistical, found.ledger)
+    for name, value in found.values.items():
+        np.testing.assert_array_equal(again.values[name], value)
+    design = Crossover(dict(zip("abc", arms, strict=True)), 6, "7 day", [["a", "b"], ["b", "c"], ["c", "a"]])
+    group = tree.outcomes(found, both, design, ENDPOINTS, OneCompartmentOral())
+    assert group["decision_after"].dims == ("replicate", "subject", "arm", "period", "decision")
+    assert group["peak_moments"].sizes == {"replicate": 4, "arm": 3, "period": 2, "moment": 4}
 
 
 def test_part_of_an_infusion_takes_as_long_with_bioavailability_and_without():
