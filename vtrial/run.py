@@ -13,6 +13,7 @@ from jaxtyping import Array, Key
 from vtrial import diagnose, keys, schema, tree
 from vtrial.blocks import Blocks, Groups
 from vtrial.cohort import (
+    Cohort,
     block_size,
     kept_units,
     recruiter,
@@ -26,8 +27,11 @@ from vtrial.provenance import identity
 from vtrial.store import Store, locked
 from vtrial.study import Study
 from vtrial.trial import (
+    SCORE,
     add_estimands,
+    add_prognosis,
     conductor,
+    exposure_of,
     judge,
     operating_characteristics,
     without_effect,
@@ -190,12 +194,14 @@ def _simulate(key, study: Study, statistical: StatisticalModel, store: Store, po
     """Return the blocks of outcomes; a block reads its own patients alone."""
     design, count, levels = study.design, study.cohort.replicates, study.cohort.levels
     simulates = simulator(key, count, design.arms, study.endpoints, posterior, statistical, levels, study.course)
+    scores = _scorer(keys.named(key, "prognosis"), study, statistical, posterior)
 
     def compute(first: int, stop: int) -> dict[str, xr.Dataset]:
         rows = store.opened(schema.COHORT).isel({schema.REPLICATE: slice(first, stop)}).load()
         patients = tree.cohort_of(rows, study.model)
         found = simulates(first, patients)
-        return {schema.OUTCOMES: tree.outcomes(found, patients, design, study.endpoints, study.model)}
+        table = tree.outcomes(found, patients, design, study.endpoints, study.model)
+        return {schema.OUTCOMES: scores(first, patients, table)}
 
     def finish(filled: Groups) -> dict[str, xr.Dataset]:
         outcomes = filled[schema.OUTCOMES]
@@ -210,16 +216,36 @@ def _simulate(key, study: Study, statistical: StatisticalModel, store: Store, po
     return Blocks(count, size, (schema.OUTCOMES,), compute, finish)
 
 
+def _scorer(
+    key, study: Study, statistical: StatisticalModel, posterior
+) -> Callable[[int, Cohort, xr.Dataset], xr.Dataset]:
+    """Return what adds the twin's score of patients who may enrol to a block of outcomes; nothing if there is none."""
+    if (prognosis := study.prognosis) is None:
+        return lambda first, patients, table: table
+    rules = study.rules()
+    arm, needed = study.design.arms[rules.reference], rules.needed
+    score = prognosis.scorer(key, arm, study.endpoints, study.primary, posterior=posterior, statistical=statistical)
+
+    def scored(first: int, patients: Cohort, table: xr.Dataset) -> xr.Dataset:
+        known = {name: value[:, :needed].reshape(-1) for name, value in patients.covariates.items()}
+        seen = {n: table[n].to_numpy()[:, :needed, rules.reference].reshape(-1) for n in prognosis.baseline}
+        return tree.with_score(table, score(first * needed, known, seen).reshape(-1, needed))
+
+    return scored
+
+
 def conducted(key: Key[Array, ""], study: Study, table: xr.Dataset) -> dict[str, xr.Dataset]:
     """Conduct the trials on a table of potential outcomes, and decide; return what they and their sum are."""
     unit, rules = {n: e.unit(study.model) for n, e in study.endpoints.items()}, study.rules()
-    found = tree.lived(table, study.primary)
+    found = tree.lived(table, study.primary, exposure_of(study.analysis))
     potential = tree.potential(table, study.design, study.analysis, found, study.estimand)
     run = conductor(rules)
     trials, null = run(key, potential), run(key, without_effect(potential, rules.reference))
     judged = judge(trials, null, rules, primary=study.primary, unit=unit[study.primary])
     characteristics = operating_characteristics(judged, {n: table[n].to_numpy() for n in study.endpoints}, unit)
     add_estimands(characteristics, found, rules, study.estimand, unit[study.primary])
+    if study.prognosis is not None:
+        add_prognosis(characteristics, trials, potential.covariates[SCORE], rules)
     recommended = study.decision.decide(characteristics) or ""
     characteristics.attrs["recommended"] = recommended
     log.info("           decision: %s", f"recommend {recommended}" if recommended else "recommend no arm")

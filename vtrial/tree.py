@@ -14,7 +14,7 @@ from vtrial.data import Dataset
 from vtrial.design import AbstractDesign
 from vtrial.endpoint import AbstractEndpoint
 from vtrial.model import AbstractModel, parameter_units
-from vtrial.trial import AbstractAnalysis, AbstractEstimand, Lived, Potential, Trials, decompose, known_before
+from vtrial.trial import SCORE, AbstractAnalysis, AbstractEstimand, Lived, Potential, Trials, decompose, known_before
 from vtrial.trial.variance import LEVELS
 
 
@@ -171,6 +171,14 @@ def outcomes(
     return group
 
 
+def with_score(table: xr.Dataset, score: np.ndarray) -> xr.Dataset:
+    """Return the outcomes with the twin's score [replicate patient] of those who may enrol; of the others it is NaN."""
+    whole = np.full((table.sizes[schema.REPLICATE], table.sizes[schema.SUBJECT]), np.nan)
+    whole[:, : score.shape[1]] = score
+    about = _attrs("The twin's prediction of the primary endpoint under the reference, known before allocation")
+    return table.assign({f"baseline_{SCORE}": ((schema.REPLICATE, schema.SUBJECT), whole, about)})
+
+
 def _fate(
     found: Outcomes, design: AbstractDesign, endpoints: Mapping[str, AbstractEndpoint], dims: tuple[str, ...]
 ) -> dict[str, Any]:
@@ -210,14 +218,26 @@ def _decisions(found: Outcomes, design: AbstractDesign, model: AbstractModel, di
     return entries | {"decision_output": (schema.ARM, outputs, _attrs("Output that the policy of the arm sees"))}
 
 
-def lived(table: xr.Dataset, primary: str) -> Lived:
-    """Return the primary endpoint with and without what happened, from the stored table."""
-    actual = table[primary].to_numpy()
+def lived(table: xr.Dataset, primary: str, exposure: str | None = None) -> Lived:
+    """Return the primary endpoint with and without what happened, from the stored table.
+
+    Args:
+        table: the outcomes.
+        primary: name of the endpoint.
+        exposure: name of another at the same visits, which is then beside it on an axis of two; left out, none.
+    """
+    names = (primary,) if exposure is None else (primary, exposure)
+
+    def read(prefix: str = "") -> np.ndarray:
+        found = [table[f"{prefix}{name}"].to_numpy() for name in names]
+        return found[0] if exposure is None else np.stack(found, axis=-1)
+
+    actual = read()
     if "until" not in table:
         never = np.full(actual.shape[:3], np.inf)
         return Lived(actual, actual, actual, never, never)
     times = [table[n].to_numpy() for n in table if str(n).startswith("event_")]
-    hypothetical, kept = (table[f"{prefix}_{primary}"].to_numpy() for prefix in ("hypothetical", "on_treatment"))
+    hypothetical, kept = read("hypothetical_"), read("on_treatment_")
     return Lived(actual, hypothetical, kept, np.min(times, axis=0), table["until"].to_numpy())
 
 
@@ -263,11 +283,11 @@ def trial(found: Trials, names: tuple[str, ...], units: Mapping[str, str]) -> xr
     result, level, effect = found.comparison, units["level"], units["effect"]
     codes = "; ".join(f"{c}: {s}" for c, s in schema.ANALYSIS_CODES.items())
     reasons = "; ".join(f"{c}: {s}" for c, s in schema.STOP_REASONS.items())
-    rest = ("period",) if found.arm.ndim == 3 else ("visit",) if found.outcome.ndim == 3 else ()
+    rest = ("period",) if found.arm.ndim == 3 else ("visit", "pair")[: found.outcome.ndim - 2]
     periods = rest if found.arm.ndim == 3 else ()
     entries = {
         "allocated": (people + periods, found.arm, _attrs("Arm number given to the patient; -1: never enrolled")),
-        "outcome": (people + rest, found.outcome, _attrs("Primary endpoint seen", level)),
+        "outcome": (people + rest, found.outcome, _attrs("Primary endpoint seen; of a pair, then exposure", level)),
         "event": (people + rest, found.event, _attrs("Whether the outcome is the time of an event; others: is known")),
         "entered": (people, found.entered, _attrs("Calendar time of enrolment", units["time"])),
         "selected": (each, found.selected, _attrs("Arm number selected; -1: none")),

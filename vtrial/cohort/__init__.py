@@ -26,7 +26,7 @@ from vtrial.cohort.covariates import (
     preview,
 )
 from vtrial.cohort.levels import Levels
-from vtrial.cohort.outcomes import Outcomes, block_size, fates, replay, simulate, simulator
+from vtrial.cohort.outcomes import Outcomes, Simulator, block_size, fates, replay, simulate, simulator
 from vtrial.cohort.recruit import Cohort, Recruitment, needed, recruit, recruiter
 
 __all__ = [
@@ -52,6 +52,7 @@ __all__ = [
     "LogNormalMargin",
     "Outcomes",
     "Recruitment",
+    "Simulator",
     "Table",
     "Treatment",
     "TruncatedNormalMargin",

@@ -1,6 +1,15 @@
 """What is given to a patient, and when: dose records as NONMEM has them, regimens as a protocol says them."""
 
-from vtrial.dosing.amount import AbstractAmount, AbstractRounding, Fixed, RoundDown, RoundNearest, RoundUp, Scaled
+from vtrial.dosing.amount import (
+    AbstractAmount,
+    AbstractRounding,
+    Banded,
+    Fixed,
+    RoundDown,
+    RoundNearest,
+    RoundUp,
+    Scaled,
+)
 from vtrial.dosing.body import BodyMassIndex, FatFreeMass, IdealBodyWeight, PostmenstrualAge
 from vtrial.dosing.kidney import CreatinineClearance, FiltrationRate, FiltrationRateChild
 from vtrial.dosing.measure import AbstractMeasure, Calvert, DuBois, Mosteller, PerCategory, PerCovariate
@@ -35,6 +44,7 @@ __all__ = [
     "Adjustable",
     "Adjustment",
     "After",
+    "Banded",
     "Below",
     "BodyMassIndex",
     "Calvert",

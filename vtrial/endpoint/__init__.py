@@ -4,7 +4,7 @@ from vtrial.endpoint.base import AbstractEndpoint, AbstractWindow, Course, Sched
 from vtrial.endpoint.event import TimeToEvent
 from vtrial.endpoint.exposure import Average, Maximum, Measured, Minimum
 from vtrial.endpoint.noncompartmental import AreaToInfinity, AreaToLast, Clearance, Cmax, HalfLife, Tmax
-from vtrial.endpoint.target import Inside, Reached, TimeInside
+from vtrial.endpoint.target import AverageInside, Inside, Reached, TimeInside
 from vtrial.endpoint.visits import Visits
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "AreaToInfinity",
     "AreaToLast",
     "Average",
+    "AverageInside",
     "Clearance",
     "Cmax",
     "Course",

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
+from jax.scipy.integrate import trapezoid
 from jaxtyping import Array, Float
 
 from vtrial import units
@@ -64,6 +65,42 @@ class Inside(AbstractEndpoint):
         """Say range and window."""
         return (
             f"share of patients whose {self.window.output} stays {_words(self.lower, self.upper)} "
+            f"{self.window.describe()}"
+        )
+
+
+class AverageInside(AbstractEndpoint):
+    """Responder: 1 if the time average of the true output over the window (Cav = AUC / tau) is in a range, else 0."""
+
+    window: Window
+    layout: ClassVar[str] = "value"
+    binary: ClassVar[bool] = True
+    measured: ClassVar[bool] = False
+    lower: str | None = eqx.field(static=True, default=None)
+    upper: str | None = eqx.field(static=True, default=None)
+
+    def __check_init__(self):
+        """Refuse a single time."""
+        self.window.whole("AverageInside")
+
+    def value(self, course: Course, model: AbstractModel) -> Float[Array, ""]:
+        """Compare the average, by the trapezoidal rule, with the limits."""
+        low, high = _limits(self.lower, self.upper, self.window, model)
+        average = trapezoid(course.true, jnp.asarray(course.time)) / (course.time[-1] - course.time[0])
+        return jnp.where(jnp.isfinite(average), ((average >= low) & (average <= high)).astype(float), jnp.nan)
+
+    def unit(self, model: AbstractModel) -> str:
+        """Return none: averaged over patients it is a share."""
+        return ""
+
+    def marks(self, model: AbstractModel) -> tuple[float, ...]:
+        """Return none: single values may well be outside."""
+        return ()
+
+    def describe(self) -> str:
+        """Say range and window."""
+        return (
+            f"share of patients whose average {self.window.output} is {_words(self.lower, self.upper)} "
             f"{self.window.describe()}"
         )
 

@@ -3,6 +3,7 @@
 from vtrial.trial.analyses import (
     AbstractAnalysis,
     AbstractDoseShape,
+    AbstractExposureAnalysis,
     Adjusted,
     Ancova,
     BayesianMeans,
@@ -10,6 +11,7 @@ from vtrial.trial.analyses import (
     BorrowedMeans,
     BorrowedProportions,
     Comparison,
+    ConcentrationQtc,
     Cox,
     EmaxShape,
     Equivalence,
@@ -31,6 +33,7 @@ from vtrial.trial.analyses import (
     ReferenceScaled,
     RestrictedMean,
     SigmoidEmaxShape,
+    exposure_of,
 )
 from vtrial.trial.conduct import Rules, Trials, check_enrolment, conduct, conductor, without_effect
 from vtrial.trial.consistency import check_endpoints, check_known, check_policies, check_trial, known_before
@@ -48,18 +51,20 @@ from vtrial.trial.estimand import (
 )
 from vtrial.trial.mixture import mix
 from vtrial.trial.objective import AbstractObjective, Closest, Greatest, Least, SmallestEffective
-from vtrial.trial.operating import add_estimands, judge, operating_characteristics
+from vtrial.trial.operating import add_estimands, add_prognosis, judge, operating_characteristics
 from vtrial.trial.potential import Clock, Potential
-from vtrial.trial.prognosis import prognostic_score
+from vtrial.trial.prognosis import SCORE, Prognosis, prognostic_score
 from vtrial.trial.variance import Variance, decompose
 
 __all__ = [
+    "SCORE",
     "STRATEGIES",
     "AbstractAnalysis",
     "AbstractDecision",
     "AbstractDoseShape",
     "AbstractEnrolment",
     "AbstractEstimand",
+    "AbstractExposureAnalysis",
     "AbstractObjective",
     "Adjusted",
     "Ancova",
@@ -72,6 +77,7 @@ __all__ = [
     "Closest",
     "Comparison",
     "Composite",
+    "ConcentrationQtc",
     "Cox",
     "EmaxShape",
     "Equivalence",
@@ -94,6 +100,7 @@ __all__ = [
     "PickBest",
     "Potential",
     "PrincipalStratum",
+    "Prognosis",
     "Proportions",
     "QuadraticShape",
     "ReferenceBased",
@@ -108,6 +115,7 @@ __all__ = [
     "Variance",
     "WhileOnTreatment",
     "add_estimands",
+    "add_prognosis",
     "check_endpoints",
     "check_enrolment",
     "check_known",
@@ -116,6 +124,7 @@ __all__ = [
     "conduct",
     "conductor",
     "decompose",
+    "exposure_of",
     "judge",
     "known_before",
     "mix",
