@@ -56,9 +56,9 @@ class Nomogram(AbstractPolicy):
 
     def rule(self) -> str:
         """Say the table."""
-        whens = self.monitor.at if len(self.levels) > 1 else ("each time",)
+        whens = [f"at {time}" for time in self.monitor.at] if len(self.levels) > 1 else ["each time"]
         said = [
-            f"{when}: {describe_bands(self.limits, [f'{x:g}' for x in row])}"
+            f"{when} {describe_bands(self.limits, [f'{x:g}' for x in row])}"
             for when, row in zip(whens, self.levels, strict=True)
         ]
-        return "dose times, " + "; ".join(said)
+        return "the dose times, " + "; ".join(said)
