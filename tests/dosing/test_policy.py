@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from vtrial.models.oral_1cpt import OneCompartmentOral
 
+from tests.helpers import finished
 from vtrial.dosing import (
     Above,
+    AbstractPolicy,
     Adjustable,
     Adjustment,
     Below,
@@ -102,6 +104,10 @@ def test_a_delay_says_from_when_on_doses_follow():
     monitor = Monitor("concentration", ["12 h", "1 day"], delay="90 min")
     np.testing.assert_array_equal(monitor.effective(MODEL), [13.5, 25.5])
     assert "followed 90 min later" in monitor.describe()
+
+
+def test_every_policy_is_tested():
+    assert set(finished(AbstractPolicy)) == {type(policy) for policy in (LADDER, TARGET, TABLE, LOADING, BOTH)}
 
 
 @pytest.mark.parametrize("policy", [LADDER, TARGET, TABLE, LOADING, BOTH])
