@@ -6,7 +6,7 @@ import jinja2
 import xarray as xr
 
 from vtrial import schema
-from vtrial.report import checks, etas, figures, goodness, happenings, individual, tables
+from vtrial.report import checks, etas, figures, goodness, happenings, individual, ledger, tables
 from vtrial.report.numbers import interval, known, percent, significant, with_error
 
 
@@ -35,6 +35,7 @@ def render(tree: xr.DataTree) -> str:
         loo=_loo(tree),
         posterior=tables.posterior(tree),
         arms=tables.arms(tree),
+        decisions=ledger.decisions(tree),
         variance=tables.variance(tree),
         accepted=_accepted(tree),
         characteristics=tables.characteristics(tree),
@@ -53,6 +54,7 @@ def render(tree: xr.DataTree) -> str:
             "courses": figures.courses(tree),
             "decision": figures.decision(tree),
             "fates": happenings.fates(tree),
+            "levels": ledger.levels(tree),
         },
     )
 
