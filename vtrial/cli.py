@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from vtrial._resources import directory
 from vtrial.errors import UserError, nearest
+from vtrial.overrides import Grid, Variants, calibrate_variants, grid, plain, sweep_variants
 from vtrial.runtime import apply, compile_clock, interruptible
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ vtrial: from real patient data to a virtual trial and a decision
   vtrial -cn STUDY -m key=a,b,c        ... once for each value
   vtrial -cn STUDY -cd FOLDER          a study (and model) of your own, in FOLDER
   vtrial -cn STUDY --cfg job           show the composed configuration and stop
+  vtrial sweep -cn STUDY a=1,2 b=x,y   conduct the trials of every combination; what they share is done once
+  vtrial calibrate -cn STUDY ...       find a size or threshold, e.g. calibrate.vary=design.per_arm
+                                       calibrate.between=[20,200] calibrate.target='{power: 0.8}'
   vtrial sbc -cn STUDY ...             check its inference on data simulated from its prior, e.g. sbc.replicates=500
   vtrial recover -cn STUDY ...         find known parameters again in simulated data, e.g. recover.at='{CL: 3}'
   vtrial compare RUN RUN ...           compare models of the same data, fitted in these directories, by leave-one-out
@@ -42,7 +46,9 @@ Every key and its default is in conf/ and studies/. HYDRA_FULL_ERROR=1 shows tra
 """
 _REHEARSALS = ("sbc", "recover")
 """Subcommands that take a study and its settings under a key of their own name."""
-_RUNTIME = ("runtime", "directory", *_REHEARSALS)
+_VARIANTS = ("sweep", "calibrate")
+"""Subcommands that conduct the trials of several variants of a study."""
+_RUNTIME = ("runtime", "directory", "calibrate", *_REHEARSALS)
 """Keys that say how and where to run, not what: no part of a study's identity."""
 
 
@@ -56,7 +62,9 @@ def main() -> None:
     elif arguments[0] in ("compare", "average"):
         sys.exit(_several(arguments[0], arguments[1:]))
     else:
-        _task.command = sys.argv.pop(1) if arguments[0] in _REHEARSALS else ""  # Hydra reads the rest from there
+        _task.command = (
+            sys.argv.pop(1) if arguments[0] in (*_REHEARSALS, *_VARIANTS) else ""
+        )  # Hydra reads the rest from there
         sys.exit(_hydra(sys.argv[1:]))
 
 
@@ -123,6 +131,9 @@ def _hydra(arguments: list[str]) -> int:
     try:
         if not any(re.match(r"-[a-z]*cn\b|--config-name\b|--hydra-help|--info|--version|-i\b", a) for a in arguments):
             raise UserError(f"Which study? Name one with -cn. {nearest(_guess(arguments), [n for n, _ in _studies()])}")
+        if _task.command in _VARIANTS:
+            _task.grid = grid(arguments, _RUNTIME)
+            sys.argv[1:] = _task.grid.first()
         hydra.main(version_base="1.3", config_path=str(directory("conf")), config_name=None)(_task)()
     except KeyboardInterrupt:
         return _say(f"Interrupted; complete stages are kept. {_resume(arguments)}".strip(), 130)
@@ -195,7 +206,8 @@ class _Task:
 
     __name__ = "vtrial"
     directory: Path | None = None
-    command: str = ""  # a rehearsal instead of a run
+    command: str = ""  # a rehearsal or several variants instead of a run
+    grid: Grid = Grid([], [], {})
     _began: float = _START
 
     def __call__(self, config: "DictConfig") -> None:
@@ -213,8 +225,8 @@ class _Task:
         job = HydraConfig.get()
         self.directory = Path(job.runtime.output_dir)
         log = logging.getLogger("vtrial")
-        plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-        apply(plain.get("runtime"))
+        every: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        apply(every.get("runtime"))
         begin = time.perf_counter()
         timing, self._began = {"start": begin - self._began}, begin
         folder = _own_folder(job)
@@ -222,14 +234,24 @@ class _Task:
         from vtrial.run import run
 
         timing["import and build"] = time.perf_counter() - begin
-        described = {k: v for k, v in plain.items() if k not in _RUNTIME}
+        described = {k: v for k, v in every.items() if k not in _RUNTIME}
         text = OmegaConf.to_yaml(OmegaConf.create(described))
         name = job.job.config_name or "study"
         log.info("study %s in %s", name, self.directory)
+        if self.command in _VARIANTS:
+            given = Variants(name, self.grid, _RUNTIME, lambda c: build(c, folder))
+            if self.command == "sweep":
+                print(sweep_variants(given, self.directory))
+            else:
+                from vtrial.search import Search
+
+                settings = _part("calibrate", every.get("calibrate"), Search, folder)
+                print(calibrate_variants(given, settings, self.directory))
+            return
         if self.command:
             from vtrial.rehearsal import SETTINGS, rehearse
 
-            settings = _part(self.command, plain.get(self.command), SETTINGS[self.command], folder)
+            settings = _part(self.command, every.get(self.command), SETTINGS[self.command], folder)
             print(rehearse(settings, study, self.directory, {"study": name, "config": text}))
             return
         run(study, self.directory, name=name, config=text, timing=timing, compiled=compile_clock())
@@ -258,17 +280,14 @@ def build(config: "DictConfig", folder: Path | None = None) -> Any:
     Raises:
         UserError: naming the key that is wrong.
     """
-    from omegaconf import OmegaConf
-
     from vtrial.config import check, locate
     from vtrial.study import Study
 
-    plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    plain = {k: v for k, v in plain.items() if k not in _RUNTIME}
-    check(plain, Study, folder=folder)
-    locate(plain["data"], folder, "data.path")
-    locate(plain["cohort"], folder, "cohort.covariates, path")
-    return _built(plain)
+    found = plain(config, _RUNTIME)
+    check(found, Study, folder=folder)
+    locate(found["data"], folder, "data.path")
+    locate(found["cohort"], folder, "cohort.covariates, path")
+    return _built(found)
 
 
 def _part(key: str, node: Any, kind: type, folder: Path | None) -> Any:

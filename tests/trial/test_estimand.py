@@ -19,6 +19,7 @@ from vtrial.trial import (
     PrincipalStratum,
     Rules,
     add_estimands,
+    estimand_truths,
 )
 
 ARM = Arm(Regimen("300 mg", "12 h", 4, "depot"))
@@ -84,7 +85,7 @@ def test_the_studys_own_composite_is_the_one_reported():
     design = Parallel({"a": ARM, "b": ARM}, 10)
     rules = Rules(design, Means("a"), Greatest(), AtOnce(), Clock(np.asarray(10.0), "value"), "h")
     found, oc = lived(0.4), xr.Dataset(coords={"arm": ["a", "b"]})
-    add_estimands(oc, found, rules, Composite(7.0), "mg")
+    add_estimands(oc, estimand_truths(found, rules, Composite(7.0)), rules, Composite(7.0), "mg")
     expected = Composite(7.0).target(found)[:, 20:].mean((0, 1))
     np.testing.assert_allclose(oc["estimand"].sel(strategy="Composite"), expected, rtol=1e-12)
     assert oc["estimand"].attrs["units"] == "mg"
