@@ -1,8 +1,8 @@
 """Cells of a sweep: variants of a study that share the fit, the patients and the outcomes they have in common.
 
-Every stage has a directory named by a hash of all it depends on: the inputs, the versions, and the configuration without
-the keys that the stage does not read. Two cells that agree on these share the stage; a key nobody has thought of counts
-as one the stage reads. A stage's random keys are those of a plain run, and so are its numbers.
+Every stage has a directory named by a hash of all it depends on: inputs, versions, and the configuration without the
+keys that the stage does not read. Two cells that agree on these share the stage; a key nobody has thought of counts as
+one the stage reads. A stage's random keys are those of a plain run, and so are its numbers.
 """
 
 import hashlib

@@ -10,13 +10,14 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vtrial._resources import directory
 from vtrial.errors import UserError, nearest
-from vtrial.overrides import Grid, Variants, calibrate_variants, grid, plain, sweep_variants
+from vtrial.overrides import Grid, Variants, conduct_variants, grid, plain
 from vtrial.runtime import apply, compile_clock, interruptible
 
 if TYPE_CHECKING:
@@ -62,9 +63,8 @@ def main() -> None:
     elif arguments[0] in ("compare", "average"):
         sys.exit(_several(arguments[0], arguments[1:]))
     else:
-        _task.command = (
-            sys.argv.pop(1) if arguments[0] in (*_REHEARSALS, *_VARIANTS) else ""
-        )  # Hydra reads the rest from there
+        # Hydra reads the rest from there.
+        _task.command = sys.argv.pop(1) if arguments[0] in (*_REHEARSALS, *_VARIANTS) else ""
         sys.exit(_hydra(sys.argv[1:]))
 
 
@@ -240,13 +240,8 @@ class _Task:
         log.info("study %s in %s", name, self.directory)
         if self.command in _VARIANTS:
             given = Variants(name, self.grid, _RUNTIME, lambda c: build(c, folder))
-            if self.command == "sweep":
-                print(sweep_variants(given, self.directory))
-            else:
-                from vtrial.search import Search
-
-                settings = _part("calibrate", every.get("calibrate"), Search, folder)
-                print(calibrate_variants(given, settings, self.directory))
+            part = partial(_part, "calibrate", every.get("calibrate"), folder=folder)
+            print(conduct_variants(self.command, given, part, self.directory))
             return
         if self.command:
             from vtrial.rehearsal import SETTINGS, rehearse

@@ -1,4 +1,4 @@
-"""Overrides of the command line: which keys are given several values, and the composition of each cell of their grid."""
+"""Overrides of the command line: which keys have several values, and the configuration of each cell of their grid."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from vtrial.cells import Cell
-    from vtrial.search import Search
     from vtrial.study import Study
 
 _VALUED = ("-cn", "--config-name", "-cd", "--config-dir", "-cp", "--config-path", "-hd", "--package", "-p")
@@ -113,27 +112,27 @@ class Variants(NamedTuple):
             return Cell(values, self.build(config), plain(config, self.apart))
 
 
-def sweep_variants(given: Variants, directory: Path) -> str:
-    """Conduct the trials of every cell of the grid, all of them checked first; return what to tell.
+def conduct_variants(command: str, given: Variants, settings: Callable[..., Any], directory: Path) -> str:
+    """Sweep over the grid, all cells of it checked first, or search; return what to tell.
+
+    Args:
+        command: "sweep" or "calibrate".
+        given: the study.
+        settings: returns those of a search, of the class it is given.
+        directory: where everything goes.
 
     Raises:
-        UserError: no key has several values, or a cell is wrong.
+        UserError: no key has several values, or one has in a search, or a cell is wrong.
     """
+    axes = given.grid.axes
+    if command == "calibrate":
+        from vtrial.search import Search, calibrate
+
+        if axes:
+            raise UserError(f"{next(iter(axes))} has several values; calibrate varies one key by itself.")
+        return calibrate(settings(Search), given.cell, directory, given.name)
     from vtrial.sweep import sweep
 
-    if not given.grid.axes:
+    if not axes:
         raise UserError("Nothing is swept; give a key several values, for example design.per_arm=20,50,100.")
     return sweep([given.cell(changed) for changed in given.grid.cells()], directory, given.name)
-
-
-def calibrate_variants(given: Variants, settings: "Search", directory: Path) -> str:
-    """Search for the value of a key that reaches a target; return what to tell.
-
-    Raises:
-        UserError: another key has several values, or the search cannot be.
-    """
-    from vtrial.search import calibrate
-
-    if given.grid.axes:
-        raise UserError(f"{next(iter(given.grid.axes))} has several values; calibrate varies one key by itself.")
-    return calibrate(settings, given.cell, directory, given.name)

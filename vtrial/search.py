@@ -34,7 +34,8 @@ class Search(eqx.Module):
     """What is varied, within which limits, to reach what.
 
     Args:
-        vary: a key of the study with a number; a whole number stays one.
+        vary: a key of the study with a number; a whole number stays one. Of several whole numbers, as sizes of looks
+            are, the sum is varied, and their proportions stay.
         between: limits of the search.
         target: one characteristic and the value it is to have: at least, of power and the like; at most, of errors,
             sizes and toxicities.
@@ -197,12 +198,13 @@ def calibrate(settings: Search, cell: Callable[[Mapping[str, str]], Cell], direc
     with locked(directory):
         refuse_other(directory, name)
         start, key = cell({}), str(settings.vary)
-        whole = isinstance(_entry(start, key), int)
+        entry = _entry(start, key)
+        whole = not isinstance(entry, float)
         if whole and any(x != round(x) for x in settings.limits):
             raise UserError(f"calibrate.between: {key} is a whole number, so its limits are too.")
 
         def evaluate(at: float) -> Float[np.ndarray, " replicate"]:
-            text = f"{round(at)}" if whole else repr(at)
+            text = _text(entry, at)
             log.info("%s=%s", key, text)
             return _values(judge_cell(directory / ".cells", name, cell({key: f"{key}={text}"})).each, settings)
 
@@ -217,8 +219,8 @@ def calibrate(settings: Search, cell: Callable[[Mapping[str, str]], Cell], direc
     return as_text(table, [points.attrs["sentence"], f"Report: {directory / 'calibrate.html'}"])
 
 
-def _entry(cell: Cell, key: str) -> object:
-    """Return the value of a key in the configuration.
+def _entry(cell: Cell, key: str) -> float | list[int]:
+    """Return the value of a key in the configuration: a number, or several whole ones as sizes of looks are.
 
     Raises:
         UserError: there is no such key, or it is no number.
@@ -229,9 +231,19 @@ def _entry(cell: Cell, key: str) -> object:
             known_keys = node if isinstance(node, Mapping) else ()
             raise UserError(f"calibrate.vary: there is no key '{key}'. {nearest(step, known_keys)}")
         node = node[step]
+    if isinstance(node, list) and node and all(isinstance(x, int) for x in node) and sum(node) > 0:
+        return node
     if isinstance(node, bool) or not isinstance(node, int | float):
         raise UserError(f"calibrate.vary: {key} is {node!r}, no number.")
     return node
+
+
+def _text(entry: float | list[int], at: float) -> str:
+    """Write the value of a key: a number, or whole numbers in the proportions of the entry whose sum it is."""
+    if isinstance(entry, list):
+        ends = np.round(np.cumsum(entry) / sum(entry) * at).astype(int)
+        return str(np.diff(ends, prepend=0).tolist())
+    return repr(at) if isinstance(entry, float) else str(round(at))
 
 
 def _values(each: xr.Dataset, settings: Search) -> Float[np.ndarray, " replicate"]:

@@ -39,6 +39,7 @@ def render(tree: xr.DataTree) -> str:
         accepted=_accepted(tree),
         characteristics=tables.characteristics(tree),
         course=tables.course_of_trials(tree),
+        information=tables.information(tree),
         estimands=tables.estimands(tree),
         provenance=tables.provenance(tree),
         npde=tables.npde(tree) if observed else None,

@@ -138,6 +138,9 @@ def _figure(group: xr.Dataset, keys: list[str]) -> str:
             if not numeric:
                 axes.set_xticks(place, values)
             axes.set(title=_SHOWN[name], xlabel=along)
+            if name in _SHARES:
+                low, high = axes.get_ylim()
+                axes.set_ylim(max(low, 0.0), min(high, 100.0))
         if others:
             panels[0].legend(title=", ".join(others), fontsize=7, title_fontsize=7)
         return figure
@@ -152,8 +155,6 @@ def _line(axes: Axes, at: np.ndarray, mine: xr.Dataset, name: str, number: int, 
     axes.errorbar(
         at, value, error, fmt="o-", ms=3.5, lw=1.2, capsize=2, color=COLOURS[number % len(COLOURS)], label=said
     )
-    if name == "type_one_error_any":
-        axes.set_ylim(bottom=0)
     axes.set_ylabel(label("", unit).strip())
 
 
