@@ -30,6 +30,10 @@ AT_MOST = ("type_one_error", "type_one_error_any", "enrolled", "duration", "toxi
 _SHARES = (*AT_LEAST[:4], *AT_MOST[:2], "overdosed")
 
 
+_NEAR = 4.0
+"""Monte-Carlo errors by which a characteristic may differ between two values that are not told apart further."""
+
+
 class Search(eqx.Module):
     """What is varied, within which limits, to reach what.
 
@@ -127,7 +131,7 @@ def search(evaluate: Evaluate, settings: Search, *, whole: bool) -> Answer:
         noise = paired_error(tried[near], np.zeros_like(tried[near]))
         middle = (low + high) / 2
         middle = float(math.floor(middle)) if whole else float(f"{middle:.6g}")
-        if abs(means[high] - means[low]) <= 2 * noise or middle in (low, high):
+        if abs(means[high] - means[low]) <= _NEAR * noise or middle in (low, high):
             break
         tried[middle] = evaluate(middle)
         means[middle] = float(np.nanmean(tried[middle]))

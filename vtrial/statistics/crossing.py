@@ -14,6 +14,9 @@ _FALL = 4.0
 """Monte-Carlo errors by which a curve must fall to be no rising one."""
 
 
+_smoothed = jax.jit(jax.vmap(isotonic, in_axes=(0, None)))
+
+
 class Crossing(NamedTuple):
     """A place, and how well it is known."""
 
@@ -67,7 +70,7 @@ def crossing(
     weight = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), _RESAMPLES).astype(float)
     weight = np.concatenate([np.ones((1, count)), weight])
     mean = (weight @ filled.T) / np.maximum(weight @ known.T, 1.0)
-    smooth = np.asarray(jax.vmap(lambda m: isotonic(m, jnp.ones(len(place))))(jnp.asarray(mean)))
+    smooth = np.asarray(_smoothed(jnp.asarray(mean), jnp.ones(len(place))))
     found = np.array([_meets(place, curve, sign * target) for curve in smooth])
     lower, upper = np.quantile(found[1:], [0.025, 0.975])
     return Crossing(float(found[0]), float(found[1:].std(ddof=1)), float(lower), float(upper))
