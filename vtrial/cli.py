@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from vtrial._resources import directory
 from vtrial.errors import UserError, nearest
-from vtrial.overrides import Grid, Variants, conduct_variants, grid, plain
+from vtrial.overrides import Grid, Variants, conduct_variants, grid, known_keys, plain
 from vtrial.runtime import apply, compile_clock, interruptible
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ vtrial: from real patient data to a virtual trial and a decision
                                        calibrate.between=[20,200] calibrate.target='{power: 0.8}'
   vtrial sbc -cn STUDY ...             check its inference on data simulated from its prior, e.g. sbc.replicates=500
   vtrial recover -cn STUDY ...         find known parameters again in simulated data, e.g. recover.at='{CL: 3}'
+  vtrial optimise -cn STUDY optimise=dose ... find doses, or sampling times, by gradients (conf/optimise)
   vtrial compare RUN RUN ...           compare models of the same data, fitted in these directories, by leave-one-out
   vtrial compare RUN RUN directory=DIR ... and keep the table in DIR, as a page and CSV
   vtrial average RUN RUN directory=DIR ... and conduct their trials over all models, by stacking weight
@@ -49,7 +50,9 @@ _REHEARSALS = ("sbc", "recover")
 """Subcommands that take a study and its settings under a key of their own name."""
 _VARIANTS = ("sweep", "calibrate")
 """Subcommands that conduct the trials of several variants of a study."""
-_RUNTIME = ("runtime", "directory", "calibrate", *_REHEARSALS)
+_OPTIMISE = "optimise"
+"""Subcommand and key of a search."""
+_RUNTIME = ("runtime", "directory", "calibrate", *_REHEARSALS, _OPTIMISE)
 """Keys that say how and where to run, not what: no part of a study's identity."""
 
 
@@ -64,7 +67,7 @@ def main() -> None:
         sys.exit(_several(arguments[0], arguments[1:]))
     else:
         # Hydra reads the rest from there.
-        _task.command = sys.argv.pop(1) if arguments[0] in (*_REHEARSALS, *_VARIANTS) else ""
+        _task.command = sys.argv.pop(1) if arguments[0] in (*_REHEARSALS, *_VARIANTS, _OPTIMISE) else ""
         sys.exit(_hydra(sys.argv[1:]))
 
 
@@ -243,6 +246,9 @@ class _Task:
             part = partial(_part, "calibrate", every.get("calibrate"), folder=folder)
             print(conduct_variants(self.command, given, part, self.directory))
             return
+        if self.command == _OPTIMISE:
+            print(_search(every.get(_OPTIMISE), folder, study, self.directory, {"study": name, "config": text}))
+            return
         if self.command:
             from vtrial.rehearsal import SETTINGS, rehearse
 
@@ -283,6 +289,17 @@ def build(config: "DictConfig", folder: Path | None = None) -> Any:
     locate(found["data"], folder, "data.path")
     locate(found["cohort"], folder, "cohort.covariates, path")
     return _built(found)
+
+
+def _search(node: Any, folder: Path | None, study: Any, place: Path, about: dict[str, str]) -> str:
+    """Search for what the study, or the command line, says; return what to tell."""
+    from vtrial.optimise import AbstractSearch
+    from vtrial.optimum import optimise
+
+    if node is None:
+        known = ", ".join(sorted(f"optimise={f.stem}" for f in (directory("conf") / _OPTIMISE).glob("*.yaml")))
+        raise UserError(f"What is to be optimised? Say {known}, or give the study a key `optimise`.")
+    return optimise(_part(_OPTIMISE, node, AbstractSearch, folder), study, place, about)
 
 
 def _part(key: str, node: Any, kind: type, folder: Path | None) -> Any:
@@ -336,7 +353,8 @@ def _sentence(error: Exception, arguments: list[str]) -> str | None:
 
 def _unknown_key(key: str, arguments: list[str]) -> str:
     """Say which key was probably meant, or how a choice is made for one of several."""
-    known = _known_keys(arguments)
+    name = next((v for k, v in _options(arguments) if k in ("-cn", "--config-name")), None)
+    known = known_keys(name, _folder(arguments))
     if (directory("conf") / key).is_dir() and key in known:
         return f"There is one '{key}' for each name; choose it for one of them, for example {key}@{key}.NAME=CHOICE."
     return f"There is no key '{key}' to override. {nearest(key, [k for k in known if k != key])}"
@@ -369,29 +387,3 @@ def _missing_config(error: Any, first: str, arguments: list[str]) -> str:
     return (
         f"There is no choice '{option}' for {group}. {nearest(option, [f.stem for f in sorted(folder.glob('*.yaml'))])}"
     )
-
-
-def _known_keys(arguments: list[str]) -> list[str]:
-    """Return every key of the study as it is without overrides."""
-    from hydra import compose, initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-
-    name = next((v for k, v in _options(arguments) if k in ("-cn", "--config-name")), None)
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_dir(version_base="1.3", config_dir=str(directory("conf"))):
-            paths = [f"file://{folder}" for folder in _folder(arguments)]
-            config = compose(config_name=name, overrides=[f"hydra.searchpath={paths}"] if paths else [])
-    except HydraException:
-        return []
-
-    def walk(node: Any, path: str) -> Iterator[str]:
-        for key in node:
-            full = f"{path}{key}"
-            yield full
-            if OmegaConf.is_dict(child := node._get_node(key)):
-                yield from walk(child, f"{full}.")
-
-    return list(walk(config, ""))

@@ -1,11 +1,12 @@
 """Overrides of the command line: which keys have several values, and the configuration of each cell of their grid."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from vtrial._resources import directory
 from vtrial.errors import UserError, within
 
 if TYPE_CHECKING:
@@ -87,6 +88,36 @@ def plain(config: "DictConfig", apart: Sequence[str]) -> dict[str, Any]:
     return {key: value for key, value in found.items() if key not in apart}
 
 
+def known_keys(name: str | None, folders: Sequence[Path]) -> list[str]:
+    """Return every key of a study as it is without overrides; none if it cannot be composed.
+
+    Args:
+        name: of the study.
+        folders: the user's own.
+    """
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(version_base="1.3", config_dir=str(directory("conf"))):
+            paths = [f"file://{folder}" for folder in folders]
+            config = compose(config_name=name, overrides=[f"hydra.searchpath={paths}"] if paths else [])
+    except HydraException:
+        return []
+
+    def walk(node: Any, path: str) -> Iterator[str]:
+        for key in node:
+            full = f"{path}{key}"
+            yield full
+            if OmegaConf.is_dict(child := node._get_node(key)):
+                yield from walk(child, f"{full}.")
+
+    return list(walk(config, ""))
+
+
 def axis(key: str) -> str:
     """Return the name of a key's dimension."""
     return key.lstrip("+~").replace("/", ".")
@@ -112,14 +143,14 @@ class Variants(NamedTuple):
             return Cell(values, self.build(config), plain(config, self.apart))
 
 
-def conduct_variants(command: str, given: Variants, settings: Callable[..., Any], directory: Path) -> str:
+def conduct_variants(command: str, given: Variants, settings: Callable[..., Any], place: Path) -> str:
     """Sweep over the grid, all cells of it checked first, or search; return what to tell.
 
     Args:
         command: "sweep" or "calibrate".
         given: the study.
         settings: returns those of a search, of the class it is given.
-        directory: where everything goes.
+        place: where everything goes.
 
     Raises:
         UserError: no key has several values, or one has in a search, or a cell is wrong.
@@ -130,9 +161,9 @@ def conduct_variants(command: str, given: Variants, settings: Callable[..., Any]
 
         if axes:
             raise UserError(f"{next(iter(axes))} has several values; calibrate varies one key by itself.")
-        return calibrate(settings(Search), given.cell, directory, given.name)
+        return calibrate(settings(Search), given.cell, place, given.name)
     from vtrial.sweep import sweep
 
     if not axes:
         raise UserError("Nothing is swept; give a key several values, for example design.per_arm=20,50,100.")
-    return sweep([given.cell(changed) for changed in given.grid.cells()], directory, given.name)
+    return sweep([given.cell(changed) for changed in given.grid.cells()], place, given.name)

@@ -14,6 +14,7 @@ from jaxtyping import Array, Key
 from vtrial import diagnose, keys, schema, tree
 from vtrial.blocks import Blocks, Groups
 from vtrial.cohort import (
+    Cohort,
     block_size,
     kept_units,
     recruiter,
@@ -27,10 +28,13 @@ from vtrial.provenance import identity
 from vtrial.store import Store, locked
 from vtrial.study import Study
 from vtrial.trial import (
+    SCORE,
     Judged,
     add_estimands,
+    add_prognosis,
     conductor,
     estimand_truths,
+    exposure_of,
     judge,
     operating_characteristics,
     without_effect,
@@ -216,12 +220,14 @@ def _simulate(key, study: Study, statistical: StatisticalModel, store: Store, po
     """Return the blocks of outcomes; a block reads its own patients alone."""
     design, count, levels = study.design, study.cohort.replicates, study.cohort.levels
     simulates = simulator(key, count, design.arms, study.endpoints, posterior, statistical, levels, study.course)
+    scores = _scorer(keys.named(key, "prognosis"), study, statistical, posterior)
 
     def compute(first: int, stop: int) -> dict[str, xr.Dataset]:
         rows = store.opened(schema.COHORT).isel({schema.REPLICATE: slice(first, stop)}).load()
         patients = tree.cohort_of(rows, study.model)
         found = simulates(first, patients)
-        return {schema.OUTCOMES: tree.outcomes(found, patients, design, study.endpoints, study.model)}
+        table = tree.outcomes(found, patients, design, study.endpoints, study.model)
+        return {schema.OUTCOMES: scores(first, patients, table)}
 
     def finish(filled: Groups) -> dict[str, xr.Dataset]:
         outcomes = filled[schema.OUTCOMES]
@@ -234,6 +240,24 @@ def _simulate(key, study: Study, statistical: StatisticalModel, store: Store, po
 
     size = block_size(count, study.cohort.subjects, len(design.arms))
     return Blocks(count, size, (schema.OUTCOMES,), compute, finish)
+
+
+def _scorer(
+    key, study: Study, statistical: StatisticalModel, posterior
+) -> Callable[[int, Cohort, xr.Dataset], xr.Dataset]:
+    """Return what adds the twin's score of patients who may enrol to a block of outcomes; nothing if there is none."""
+    if (prognosis := study.prognosis) is None:
+        return lambda first, patients, table: table
+    rules = study.rules()
+    arm, needed = study.design.arms[rules.reference], rules.needed
+    score = prognosis.scorer(key, arm, study.endpoints, study.primary, posterior=posterior, statistical=statistical)
+
+    def scored(first: int, patients: Cohort, table: xr.Dataset) -> xr.Dataset:
+        known = {name: value[:, :needed].reshape(-1) for name, value in patients.covariates.items()}
+        seen = {n: table[n].to_numpy()[:, :needed, rules.reference].reshape(-1) for n in prognosis.baseline}
+        return tree.with_score(table, score(first * needed, known, seen).reshape(-1, needed))
+
+    return scored
 
 
 def conducted(key: Key[Array, ""], study: Study, table: xr.Dataset) -> dict[str, xr.Dataset]:
@@ -253,22 +277,25 @@ def trials_judged(key: Key[Array, ""], study: Study, table: xr.Dataset) -> tuple
     unit, rules = {n: e.unit(study.model) for n, e in study.endpoints.items()}, study.rules()
     run, count = conductor(rules), table.sizes[schema.REPLICATE]
     size = max(1, min(count, _TOGETHER // (table.sizes[schema.SUBJECT] * table.sizes[schema.ARM])))
-    parts, happens = [], "until" in table
+    parts, happens, scored = [], "until" in table, study.prognosis is not None
     for start in range(0, count, size):
         # The last block is filled up with the last replicate, so that all blocks share one compilation.
         part = table.isel({schema.REPLICATE: np.minimum(np.arange(start, start + size), count - 1)})
-        found = tree.lived(part, study.primary)
+        found = tree.lived(part, study.primary, exposure_of(study.analysis))
         potential = tree.potential(part, study.design, study.analysis, found, study.estimand)
         null = without_effect(potential, rules.reference, study.analysis.null)
         truths = estimand_truths(found, rules, study.estimand) if happens else None
-        block = run(key, potential, start), run(key, null, start), truths
+        score = potential.covariates[SCORE] if scored else None
+        block = run(key, potential, start), run(key, null, start), truths, score
         kept = min(size, count - start)
         parts.append(jax.tree.map(lambda x, n=kept: np.asarray(x)[:n], block))
-    trials, none, truths = jax.tree.map(lambda *p: np.concatenate(p), *parts)
+    trials, none, truths, score = jax.tree.map(lambda *p: np.concatenate(p), *parts)
     judged = judge(trials, none, rules, primary=study.primary, unit=unit[study.primary])
     characteristics = operating_characteristics(judged, {n: table[n] for n in study.endpoints}, unit)
     if truths is not None:
         add_estimands(characteristics, truths, rules, study.estimand, unit[study.primary])
+    if score is not None:
+        add_prognosis(characteristics, trials, score, rules)
     recommended = study.decision.decide(characteristics) or ""
     characteristics.attrs["recommended"] = recommended
     log.info("           decision: %s", f"recommend {recommended}" if recommended else "recommend no arm")

@@ -6,12 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from jaxtyping import Float, Shaped
+from jaxtyping import Array, Float, Shaped
 
 from vtrial import schema
-from vtrial.trial.conduct import Rules
+from vtrial.trial.conduct import Rules, Trials
 from vtrial.trial.contribution import Judged, contributions, information
 from vtrial.trial.estimand import STRATEGIES, AbstractEstimand, Lived
+from vtrial.trial.potential import EVENT
 
 type WithError = tuple[np.ndarray | np.floating, np.ndarray | np.floating]
 """A number, or one for each arm, and its Monte-Carlo error."""
@@ -160,6 +161,37 @@ def add_estimands(oc: xr.Dataset, truths: Truths, rules: Rules, own: AbstractEst
         attrs = {"long_name": f"{what} by the strategy", "units": its}
         oc[name] = (("strategy", schema.ARM), mean, attrs)
         oc[f"{name}_mcse"] = (("strategy", schema.ARM), error, attrs | {"long_name": "Monte-Carlo error of the same"})
+
+
+def add_prognosis(
+    oc: xr.Dataset, trials: Trials, score: Shaped[Array | np.ndarray, "replicate subject"], rules: Rules
+) -> None:
+    """Add how the twin's score correlates with the outcome within arms, and what it is worth in patients.
+
+    An analysis adjusted for it has the precision of patients / (1 - r^2) without; see `statistics.prognosis`. Of times
+    to an event, which are censored, nothing is added.
+
+    Args:
+        oc: the operating characteristics.
+        trials: what was seen.
+        score: of each patient.
+        rules: what the trials follow.
+    """
+    if rules.clock.layout == EVENT:
+        return
+    outcome = np.asarray(trials.outcome, float)
+    outcome, score = outcome.reshape(*outcome.shape[:2], -1)[..., -1], np.asarray(score)[:, : rules.needed]
+    r = np.full((len(outcome), len(rules.design.names)), np.nan)
+    for i, j in np.ndindex(r.shape):
+        mine = (np.asarray(trials.arm)[i] == j) & np.isfinite(outcome[i]) & np.isfinite(score[i])
+        if mine.sum() > 2 and np.ptp(outcome[i, mine]) > 0 and np.ptp(score[i, mine]) > 0:
+            r[i, j] = np.corrcoef(outcome[i, mine], score[i, mine])[0, 1]
+    found = average(r)
+    _add(oc, "prognosis_correlation", found, "Mean correlation of the twin's score with the outcome in the arm")
+    patients = oc["patients"].to_numpy()
+    worth = patients / (1 - found[0] ** 2)
+    error = worth * 2 * np.abs(found[0]) / (1 - found[0] ** 2) * found[1]
+    _add(oc, "effective_patients", (worth, error), "Patients that would give the arm's precision without the score")
 
 
 def _strategies(own: AbstractEstimand) -> list[AbstractEstimand]:
