@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,6 +34,10 @@ _NEAR = 4.0
 """Monte-Carlo errors by which a characteristic may differ between two values that are not told apart further."""
 
 
+def _pair(values: Sequence[float] | None) -> tuple[float, ...] | None:
+    return None if values is None else tuple(values)
+
+
 class Search(eqx.Module):
     """What is varied, within which limits, to reach what.
 
@@ -48,7 +52,7 @@ class Search(eqx.Module):
     """
 
     vary: str | None = eqx.field(static=True, default=None)
-    between: tuple[float, ...] | None = eqx.field(static=True, default=None, converter=lambda x: x and tuple(x))
+    between: tuple[float, ...] | None = eqx.field(static=True, default=None, converter=_pair)
     target: Mapping[str, float] | None = eqx.field(static=True, default=None)
     arm: str | None = eqx.field(static=True, default=None)
     evaluations: int = eqx.field(static=True, default=12)

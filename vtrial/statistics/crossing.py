@@ -9,7 +9,8 @@ from jaxtyping import Float
 
 from vtrial.statistics.isotonic import isotonic
 
-_RESAMPLES = 1000
+_BATCH, _BATCHES = 100, 10
+"""Resamples at once, and how many times so many."""
 _FALL = 4.0
 """Monte-Carlo errors by which a curve must fall to be no rising one."""
 
@@ -22,7 +23,7 @@ class Crossing(NamedTuple):
 
     at: float
     error: float
-    """Standard error over resampled replicates."""
+    """Standard error over random weights of replicates."""
     lower: float
     """Of the 95 % interval; a limit of the places if the curve may cross beyond."""
     upper: float
@@ -53,9 +54,9 @@ def crossing(
 ) -> Crossing:
     """Return where the mean over replicates meets the target.
 
-    The means are made monotone by isotonic regression, with straight lines between places. Replicates are resampled at
-    all places together, for they are the same worlds and the same patients: the errors of places are those of one
-    another.
+    The means are made monotone by isotonic regression, with straight lines between places. Replicates are given random
+    weights, at all places together, for they are the same worlds and the same patients: the errors of places go along
+    with one another. Source of the weights: Rubin 1981, The Bayesian Bootstrap, doi:10.1214/aos/1176345338.
 
     Args:
         place: in ascending order.
@@ -66,10 +67,9 @@ def crossing(
     sign = 1.0 if rising else -1.0
     known = np.isfinite(value)
     filled = np.where(known, sign * value, 0.0)
-    count = value.shape[1]
-    weight = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), _RESAMPLES).astype(float)
-    weight = np.concatenate([np.ones((1, count)), weight])
-    mean = (weight @ filled.T) / np.maximum(weight @ known.T, 1.0)
+    draws, count = np.random.default_rng(0), value.shape[1]
+    weights = (np.ones((1, count)) if not i else draws.exponential(size=(_BATCH, count)) for i in range(_BATCHES + 1))
+    mean = np.concatenate([(w @ filled.T) / (w @ known.T) for w in weights])
     smooth = np.asarray(_smoothed(jnp.asarray(mean), jnp.ones(len(place))))
     found = np.array([_meets(place, curve, sign * target) for curve in smooth])
     lower, upper = np.quantile(found[1:], [0.025, 0.975])
