@@ -4,13 +4,15 @@ import shutil
 from types import SimpleNamespace
 from typing import Any
 
+import jax
 import numpy as np
 import polars as pl
 import pytest
 import xarray as xr
+from omegaconf import OmegaConf
 
 from tests.helpers import run_cli
-from vtrial import schema
+from vtrial import cli, keys, run, schema
 from vtrial.cells import UNREAD, Cell, part
 from vtrial.hashes import digest
 from vtrial.overrides import grid
@@ -105,9 +107,9 @@ def test_a_cell_has_the_numbers_of_a_run_and_a_sweep_goes_on(quick, tmp_path):
     assert stages == ["fit", "outcomes", "patients", "trials", "trials"]
     tree = xr.open_datatree(place / "sweep.zarr", engine="zarr", consolidated=False)
     found = tree[schema.OPERATING_CHARACTERISTICS].to_dataset().sel({"design.per_arm": "10"})
-    run = xr.open_datatree(quick / "result.zarr")[schema.OPERATING_CHARACTERISTICS].to_dataset()
-    for name in run.data_vars:
-        np.testing.assert_array_equal(found[name], run[name], err_msg=str(name))
+    plain = xr.open_datatree(quick / "result.zarr")[schema.OPERATING_CHARACTERISTICS].to_dataset()
+    for name in plain.data_vars:
+        np.testing.assert_array_equal(found[name], plain[name], err_msg=str(name))
     each = tree[schema.EACH_TRIAL]["power_any"]
     np.testing.assert_allclose(each.mean("replicate"), tree[schema.OPERATING_CHARACTERISTICS]["power_any"])
     rows = pl.read_csv(place / "sweep.csv").filter(pl.col("characteristic") == "enrolled")
@@ -134,3 +136,15 @@ def test_a_size_is_found_for_a_study(quick, tmp_path):
     assert found.attrs["lower"] <= found.attrs["answer"] <= found.attrs["upper"]
     assert found.attrs["answer"] in found["at"].to_numpy()
     assert "<svg" in (place / "calibrate.html").read_text()
+
+
+def test_trials_in_blocks_are_the_same_trials(quick, monkeypatch):
+    """Seven replicates at once, of twenty: the last block is filled up."""
+    tree = xr.open_datatree(quick / "result.zarr")
+    study = cli.build(OmegaConf.create(str(tree.attrs["config"])))
+    key = keys.named(jax.random.key(study.seed), "trial")
+    monkeypatch.setattr(run, "_TOGETHER", 7 * 60 * 3)
+    found = run.conducted(key, study, tree[schema.OUTCOMES].to_dataset())
+    for group, dataset in found.items():
+        for name in dataset.data_vars:
+            np.testing.assert_allclose(dataset[name], tree[group][name], rtol=1e-12, err_msg=str(name))
