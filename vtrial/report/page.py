@@ -41,6 +41,7 @@ def render(tree: xr.DataTree) -> str:
         characteristics=tables.characteristics(tree),
         course=tables.course_of_trials(tree),
         events=happenings.events(tree),
+        information=tables.information(tree),
         estimands=tables.estimands(tree),
         provenance=tables.provenance(tree),
         npde=tables.npde(tree) if observed else None,

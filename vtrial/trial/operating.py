@@ -116,6 +116,7 @@ def _information(oc: xr.Dataset, judged: Judged) -> None:
     for name, one in information(judged).items():
         value, error = average(one.value)
         _add(oc, name, (np.maximum(value, 0.0) if name == "value_of_trial" else value, error), one.what, one.unit)
+        oc[name].attrs["worth"] = judged.counted
 
 
 def _course(oc: xr.Dataset, judged: Judged) -> None:

@@ -14,6 +14,7 @@ from vtrial.errors import UserError
 from vtrial.statistics import exposure_response, student
 from vtrial.statistics.exposure_response import Effect, Mixed
 from vtrial.trial.analyses.base import ALIKE, FEW, INFINITE, UNCONVERGED, AbstractExposureAnalysis, check_alpha
+from vtrial.trial.analyses.null import AbstractNull, Present
 from vtrial.trial.analyses.regressors import alike
 
 _TREATMENT, _SLOPE = 1, 2
@@ -50,6 +51,7 @@ class ConcentrationQtc(AbstractExposureAnalysis):
     concentration: float | None = eqx.field(static=True, default=None)
     layouts: ClassVar[tuple[str, ...]] = ("pairs",)
     binary: ClassVar[bool] = False
+    null: ClassVar[AbstractNull] = Present()
 
     def __check_init__(self):
         """Refuse a level that is no probability, and what is no effect or concentration."""

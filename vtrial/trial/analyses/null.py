@@ -61,6 +61,18 @@ class Inequivalent(AbstractNull):
         return jnp.asarray(statistic)
 
 
+class Present(AbstractNull):
+    """An effect is there that is to be excluded; the arm made like the reference is one without it."""
+
+    def factor(self, outcome: Float[Array, "subject *rest"]) -> Float[Array, ""]:
+        """Return 1."""
+        return jnp.asarray(1.0)
+
+    def benefit(self, statistic: Float[Array, " arm"], sign: float) -> Float[Array, " arm"]:
+        """Return it as it is: the effect is to be excluded whichever way outcomes should go."""
+        return jnp.asarray(statistic)
+
+
 class ScaledInequivalent(AbstractNull):
     """The ratio is at a limit that goes by the true SD within subjects under the reference.
 
