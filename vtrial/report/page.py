@@ -40,6 +40,7 @@ def render(tree: xr.DataTree) -> str:
         characteristics=tables.characteristics(tree),
         course=tables.course_of_trials(tree),
         estimands=tables.estimands(tree),
+        prognosis=tables.prognosis(tree),
         provenance=tables.provenance(tree),
         npde=tables.npde(tree) if observed else None,
         fits=[_fit(tree, output) for output in figures.outputs(tree)],
