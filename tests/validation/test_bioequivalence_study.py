@@ -14,7 +14,7 @@ TRIALS = 1000
 
 def study(directory, *changed):
     """Trials on one population, so that there is one CV and one ratio; outcomes, and the share of trials that pass."""
-    settings = ["cohort.levels={_target_: vtrial.cohort.Levels, parameters: false}", f"cohort.replicates={TRIALS}"]
+    settings = ["+cohort.levels={_target_: vtrial.cohort.Levels, parameters: false}", f"cohort.replicates={TRIALS}"]
     code, _, err = run_cli("-cn", "bioequivalence", *settings, *changed, f"directory={directory}")
     assert code == 0, err
     tree = xr.open_datatree(directory / "result.zarr")
