@@ -41,6 +41,7 @@ from vtrial.trial import (
     TreatmentPolicy,
     check_endpoints,
     check_known,
+    check_policies,
     check_trial,
     exposure_of,
 )
@@ -105,6 +106,7 @@ class Study(eqx.Module):
         self.course.check(self.model)
         names = self.population.for_model(self.model).names
         check_endpoints(self.endpoints, self.noise, self.model)
+        check_policies(self.design, self.noise, self.model)
         check_trial(self.design, self.analysis, self.endpoints, self.primary, self.model, self.cohort.subjects, names)
         if self.prognosis is not None:
             self.prognosis.check(self.design, self.endpoints, self.model, names)
@@ -181,7 +183,7 @@ class Study(eqx.Module):
             "cohort": self.cohort.describe(),
             "design": self.design.describe(),
             "arms": {n: arm.describe() for n, arm in zip(self.design.names, self.design.arms, strict=True)},
-            "regimens": {n: arm.regimen.describe() for n, arm in zip(self.design.names, self.design.arms, strict=True)},
+            "regimens": {n: arm.dosing() for n, arm in zip(self.design.names, self.design.arms, strict=True)},
             "endpoints": {n: e.describe() for n, e in self.endpoints.items()},
             "primary": self.primary,
             "analysis": self.analysis.describe(),

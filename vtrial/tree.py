@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from vtrial import schema
-from vtrial.cohort import Cohort, Outcomes, fates
+from vtrial.cohort import HYPOTHETICAL, LEDGER, Cohort, Outcomes, fates
 from vtrial.cohort.outcomes import MOMENTS, QUANTILES
 from vtrial.data import Dataset
 from vtrial.design import AbstractDesign
@@ -153,9 +153,9 @@ def outcomes(
         f"baseline_{n}": (dims[:2], np.asarray(v), _attrs(f"Covariate {n}, known before allocation"))
         for n, v in patients.covariates.items()
     }
-    fate = _fate(found, design, endpoints, dims)
+    fate, decisions = _fate(found, design, endpoints, dims), _decisions(found, design, model, dims)
     group = xr.Dataset(
-        values | code | courses | fate | baseline | moments,
+        values | code | courses | fate | decisions | baseline | moments,
         visits
         | {
             schema.REPLICATE: np.arange(found.code.shape[0]),
@@ -191,6 +191,31 @@ def _fate(
         rest = _rest(endpoint, endpoints[endpoint].layout, design.periods) if endpoint in endpoints else ()
         entries[name] = ((*dims, *rest), value, _attrs(told[name]))
     return entries
+
+
+def _decisions(found: Outcomes, design: AbstractDesign, model: AbstractModel, dims: tuple[str, ...]) -> dict[str, Any]:
+    """Return the ledger of the decisions that adapted doses, and when each was made, as variables."""
+    if not found.ledger:
+        return {}
+    policies = [arm.policy for arm in design.arms]
+    count, monitors = next(iter(found.ledger.values())).shape[-1], [p.monitor for p in policies if p is not None]
+    seen = {monitor.unit(model) for monitor in monitors}
+    units = {"observed": seen.pop() if len(seen) == 1 else ""}
+    rest = ((schema.PERIOD,) if design.periods > 1 else ()) + (schema.DECISION,)
+    entries = {}
+    for name, value in found.ledger.items():
+        own = name.removeprefix(HYPOTHETICAL)
+        said = LEDGER[own] + ("" if own == name else "; if nothing happened that ends treatment")
+        entries[f"decision_{name}"] = ((*dims, *rest), value, _attrs(said, units.get(own, "")))
+    for name, what in (("time", "Time of the sample of a decision"), ("effective", "Time from which doses follow it")):
+        times = np.full((len(policies), count), np.nan)
+        for row, policy in zip(times, policies, strict=True):
+            if policy is not None:
+                own = policy.monitor.times(model) if name == "time" else policy.monitor.effective(model)
+                row[: len(own)] = own
+        entries[f"decision_{name}"] = ((schema.ARM, schema.DECISION), times, _attrs(what, model.time))
+    outputs = ["" if policy is None else policy.monitor.output for policy in policies]
+    return entries | {"decision_output": (schema.ARM, outputs, _attrs("Output that the policy of the arm sees"))}
 
 
 def lived(table: xr.Dataset, primary: str, exposure: str | None = None) -> Lived:

@@ -2,6 +2,7 @@
 
 from vtrial.endpoint.base import AbstractEndpoint, AbstractWindow, Course, Schedule, Window
 from vtrial.endpoint.event import TimeToEvent
+from vtrial.endpoint.excursion import Outside
 from vtrial.endpoint.exposure import Average, Maximum, Measured, Minimum
 from vtrial.endpoint.noncompartmental import AreaToInfinity, AreaToLast, Clearance, Cmax, HalfLife, Tmax
 from vtrial.endpoint.target import AverageInside, Inside, TimeInside
@@ -22,6 +23,7 @@ __all__ = [
     "Maximum",
     "Measured",
     "Minimum",
+    "Outside",
     "Schedule",
     "TimeInside",
     "TimeToEvent",

@@ -12,7 +12,7 @@ from vtrial.model import AbstractModel
 from vtrial.trial.analyses import AbstractAnalysis, exposure_of
 from vtrial.trial.conduct import check_enrolment
 
-_TAKEN = ("course_", "baseline_", "event_", "hypothetical_", "on_treatment_")
+_TAKEN = ("course_", "baseline_", "event_", "hypothetical_", "on_treatment_", "decision_")
 """How names of other variables of the outcomes begin."""
 
 
@@ -33,6 +33,14 @@ def check_endpoints(endpoints: Mapping[str, AbstractEndpoint], measured: Collect
             endpoint.window.times(model)
             endpoint.unit(model)
             endpoint.marks(model)
+
+
+def check_policies(design: AbstractDesign, measured: Collection[str], model: AbstractModel) -> None:
+    """Check the policies of all arms; `measured` are the outputs that have a residual error; raises `UserError`."""
+    for name, arm in zip(design.names, design.arms, strict=True):
+        if arm.policy is not None:
+            with within(f"design.arms.{name}"):
+                arm.policy.check(model, arm.regimen, measured)
 
 
 def check_trial(
