@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
+from scipy import stats
 
 from tests.helpers import run_cli, theophylline
 from vtrial.design import Arm, Crossover, Parallel, revealed
@@ -70,63 +71,74 @@ def test_a_baseline_measurement_moves_it():
     assert low < unknown < high
 
 
-def adjusted(score, benefit=0.0, analysis=None):
-    """Trials of two arms of 50 whose outcomes are half explained by x; the analysis knows `score` of x and noise."""
-    arm = jnp.asarray(np.arange(100) % 2)
-    analysis = analysis or Ancova("a", ["prognosis"])
-
-    def one(key):
-        x, noise, other = jax.random.normal(key, (3, 100))
-        outcome = x + noise + benefit * arm
-        return analysis.compare(revealed(arm, outcome, covariates={"prognosis": score(x, other)}), 2, 0)
-
-    found = jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(8), TRIALS))
-    return np.asarray(found.difference[:, 1]), np.asarray(found.p[:, 1])
+HALVES = jnp.asarray(np.arange(100) % 2)
 
 
-SCORES = {"twin": (lambda x, other: 3 + 2 * x, 0.5), "drifted": (lambda x, other: x + 1.5 * other, 0.5 / 3.25)}
-SCORES |= {"useless": (lambda x, other: other, 0.0)}
-"""Score, and the share of the outcome's variance that it explains (R^2)."""
+def trial(key, of_x, of_noise, benefit):
+    """One of two arms of 50 whose outcomes x explains by half, compared with and without a score of x and of noise."""
+    x, noise, other = jax.random.normal(key, (3, 100))
+    known = {"prognosis": 3 + of_x * x + of_noise * other}
+    seen = revealed(HALVES, x + noise + benefit * HALVES, covariates=known)
+    return Ancova("a", ["prognosis"]).compare(seen, 2, 0), Means("a").compare(seen, 2, 0)
+
+
+@pytest.fixture(scope="module")
+def conducted():
+    many = jax.jit(jax.vmap(trial, in_axes=(0, None, None, None)))
+    keys = jax.random.split(jax.random.key(8), TRIALS)
+    return lambda score, benefit: many(keys, *score, benefit)
+
+
+SCORES = {"twin": (2.0, 0.0), "drifted": (1.0, 1.5), "useless": (0.0, 1.0)}
+"""What the score is made of: of what explains half the outcome's variance, and of what has nothing to do with it."""
 
 
 @pytest.mark.parametrize("name", SCORES)
-def test_a_score_takes_its_share_of_the_variance_and_keeps_the_level(name):
-    score, explained = SCORES[name]
-    (plain, _), (estimate, p) = adjusted(score, analysis=Means("a")), adjusted(score)
-    assert abs((p < 0.05).mean() - 0.05) < 4 * math.sqrt(0.05 * 0.95 / TRIALS)
+def test_a_score_takes_its_share_of_the_variance_and_keeps_the_level(conducted, name):
+    found, plain = conducted(SCORES[name], 0.0)
+    assert abs(float((found.p[:, 1] < 0.05).mean()) - 0.05) < 4 * math.sqrt(0.05 * 0.95 / TRIALS)
+    signal, noise = np.square(SCORES[name])
+    explained = 0.5 * signal / (signal + noise)  # R^2
     # Two variances of estimates whose squared correlation is 1 - R^2; the slope costs one of 97 degrees of freedom.
-    ratio, wanted = estimate.var() / plain.var(), (1 - explained) * 97 / 96
+    ratio, wanted = float(found.difference[:, 1].var() / plain.difference[:, 1].var()), (1 - explained) * 97 / 96
     assert abs(ratio / wanted - 1) < 4 * math.sqrt(4 * max(explained, 1 / 97) / TRIALS)
     assert adjusted_size(100, math.sqrt(explained)) == pytest.approx(100 * (1 - explained))
 
 
-def test_power_falls_with_the_twin_and_no_lower_than_without_it():
-    power = {name: (adjusted(score, benefit=0.7)[1] < 0.05).mean() for name, (score, _) in SCORES.items()}
-    without = (adjusted(SCORES["twin"][0], benefit=0.7, analysis=Means("a"))[1] < 0.05).mean()
-    error = math.sqrt(2 * 0.25 / TRIALS)
+def test_power_falls_with_the_twin_and_no_lower_than_without_it(conducted):
+    each = {name: conducted(score, 0.7) for name, score in SCORES.items()}
+    power = {name: float((found.p[:, 1] < 0.05).mean()) for name, (found, _) in each.items()}
+    without = float((each["twin"][1].p[:, 1] < 0.05).mean())
+    error = math.sqrt(0.5 / TRIALS)
     assert power["twin"] > power["drifted"] + 2 * error
     assert power["drifted"] > power["useless"] + error
     assert abs(power["useless"] - without) < 4 * error
 
 
+@pytest.mark.slow
 def test_an_external_control_that_has_drifted_is_let_go():
     """A robust MAP prior at 0: the error rate rises where drift is hard to see, and comes back where it is plain."""
     arm, analysis = jnp.asarray(np.repeat([0, 1], [20, 40])), BorrowedMeans("a", [0.0, 0.1, -0.1], [0.1] * 3, 1.0)
 
-    def rejected(drift, benefit, analysis):
-        def one(key):
-            outcome = jax.random.normal(key, (60,)) + drift + benefit * arm
-            return analysis.compare(revealed(arm, outcome), 2, 0).p[1] < 0.05
+    def one(key, drift, benefit):
+        seen = revealed(arm, jax.random.normal(key, (60,)) + drift + benefit * arm)
+        return analysis.compare(seen, 2, 0).p[1] < 0.05, Means("a").compare(seen, 2, 0).p[1] < 0.05
 
-        return float(jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(9), TRIALS)).mean())
+    many = jax.jit(jax.vmap(one, in_axes=(0, None, None)))
 
-    null = {drift: rejected(drift, 0.0, analysis) for drift in (0.0, 0.5, 3.0)}
-    error = math.sqrt(0.05 * 0.95 / TRIALS)
+    def rejected(drift, benefit):
+        return tuple(float(x.mean()) for x in many(jax.random.split(jax.random.key(9), TRIALS), drift, benefit))
+
+    null, error = {drift: rejected(drift, 0.0)[0] for drift in (0.0, 0.5, 3.0)}, math.sqrt(0.09 * 0.91 / TRIALS)
     assert null[0.0] < 0.05 + 4 * error
-    assert null[0.5] > 0.05 + 4 * error  # the price of borrowing
-    assert null[3.0] < null[0.5]
-    assert abs(null[3.0] - 0.05) < 0.02  # the vague part is worth one patient of 20
-    assert rejected(0.0, 0.7, analysis) > rejected(0.0, 0.7, Means("a")) + 0.05
+    assert null[0.5] > null[3.0] + 2 * error > 0.05  # the price of borrowing
+    # Far off the vague part is left, N(0, 1) and worth one of 21 patients: it moves the control's mean of 3 by 1/21.
+    moved = 3 / 21 / math.sqrt(1 / 40 + 1 / 21)
+    known = stats.norm.sf(1.96 - moved) + stats.norm.cdf(-1.96 - moved)
+    estimated = stats.nct.sf(1.96, 19, moved) + stats.nct.cdf(-1.96, 19, moved)  # variances are, of 20 and 40
+    assert known - 4 * error < null[3.0] < estimated + 4 * error
+    borrowed, alone = rejected(0.0, 0.7)
+    assert borrowed > alone + 0.05
 
 
 @pytest.mark.parametrize(
