@@ -65,7 +65,7 @@ class ConcentrationQtc(AbstractExposureAnalysis):
 
     @property
     def null(self) -> AbstractNull:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """An effect of the limit at the concentration of interest."""
+        """An effect of the limit at the concentration of interest, the greatest if arms have their own."""
         return Prolonging(self.limit, self.concentration)
 
     def covariates(self) -> tuple[str, ...]:
@@ -142,7 +142,10 @@ class ConcentrationQtc(AbstractExposureAnalysis):
 
 
 class Prolonging(AbstractNull):
-    """An arm prolongs QTc by the limit at its concentration of interest, in proportion to concentration.
+    """The drug prolongs QTc in proportion to concentration, by the limit at the concentration of interest.
+
+    If each arm has one of its own, it is that of the arm of greatest concentration: the others' effects are then below
+    the limit, and to claim them is no error.
 
     Args:
         limit: the effect to be excluded.
@@ -159,7 +162,8 @@ class Prolonging(AbstractNull):
         concentration = table[:, :, 1:, 1]
         peak = jnp.max(concentration, axis=2)
         interest, _ = _interest(self.concentration, peak, jnp.isfinite(peak) & (peak > 0))
-        slope = jnp.where(jnp.arange(table.shape[1]) == reference, 0.0, self.limit / interest)
+        other = jnp.arange(table.shape[1]) != reference
+        slope = jnp.where(other, self.limit / jnp.max(jnp.where(other, interest, 0.0)), 0.0)
         own = jnp.broadcast_to(table[:, reference, :, 0][:, None], table.shape[:3])
         return table.at[..., 0].set(own.at[:, :, 1:].add(slope[None, :, None] * concentration))
 
