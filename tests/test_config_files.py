@@ -26,6 +26,7 @@ FILL = {
     "control": "low",
     "effect": 0.1,
     "dose": "1 mg",
+    "to": "low",
     "spacing": "7 day",
     "horizon": 12.0,
     "doses": {"low": 0.0, "middle": 1.0, "high": 2.0},

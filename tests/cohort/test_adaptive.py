@@ -9,10 +9,19 @@ from vtrial.models.iv_1cpt import OneCompartmentBolus
 from tests.cohort.test_outcomes import ENDPOINTS, KEY, posterior
 from tests.cohort.test_recruit import draws
 from tests.helpers import bateman
-from vtrial.cohort import Adherence, Bootstrap, Event, Recruitment, Treatment, recruit, replay, simulate
-from vtrial.cohort.course import given_only
+from vtrial.cohort import Adherence, Bootstrap, Event, Leave, Recruitment, Treatment, recruit, replay, simulate
 from vtrial.design import Arm
-from vtrial.dosing import Above, Adjustable, Below, Consecutive, Monitor, Proportional, Regimen, RoundNearest
+from vtrial.dosing import (
+    Above,
+    Adjustable,
+    Below,
+    Consecutive,
+    Monitor,
+    Proportional,
+    Regimen,
+    RoundNearest,
+    given_only,
+)
 from vtrial.dosing import StepTitration as Steps
 from vtrial.solve import Linear
 
@@ -31,7 +40,7 @@ ARMS = (
 PLAIN, NEVER, LADDER, PROPORTIONAL, LATER = range(5)
 COURSE = Treatment(
     Adherence(0.8, 0.6),
-    {"stop": Event("0.02 1/h"), "leave": Event("0.01 1/h", treatment=False, observation=True)},
+    {"stop": Event("0.02 1/h"), "leave": Event("0.01 1/h", then=Leave())},
 )
 
 

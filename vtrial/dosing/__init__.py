@@ -11,6 +11,7 @@ from vtrial.dosing.amount import (
     Scaled,
 )
 from vtrial.dosing.body import BodyMassIndex, FatFreeMass, IdealBodyWeight, PostmenstrualAge
+from vtrial.dosing.changed import divided, given_only, joined, moved, sampled
 from vtrial.dosing.kidney import CreatinineClearance, FiltrationRate, FiltrationRateChild
 from vtrial.dosing.measure import AbstractMeasure, Calvert, DuBois, Mosteller, PerCovariate
 from vtrial.dosing.policy import (
@@ -82,9 +83,14 @@ __all__ = [
     "Weekly",
     "at_span",
     "at_time",
+    "divided",
     "event_table",
+    "given_only",
+    "joined",
+    "moved",
     "resolve",
     "rounded",
+    "sampled",
     "stack",
     "varies",
 ]

@@ -11,8 +11,7 @@ from jaxtyping import Array, Float, Key
 
 from vtrial import keys, schema
 from vtrial.cohort import Recruitment, recruit
-from vtrial.cohort.course import given_only
-from vtrial.dosing import After, EventTable
+from vtrial.dosing import After, EventTable, given_only
 from vtrial.dosing.table import Kind
 from vtrial.errors import UserError
 from vtrial.optimise.base import AbstractSearch, Ground, Optimum, maximise

@@ -6,7 +6,7 @@ import jinja2
 import xarray as xr
 
 from vtrial import schema
-from vtrial.report import checks, etas, figures, goodness, individual, tables
+from vtrial.report import checks, etas, figures, goodness, happenings, individual, tables
 from vtrial.report.numbers import interval, known, percent, significant, with_error
 
 
@@ -39,6 +39,7 @@ def render(tree: xr.DataTree) -> str:
         accepted=_accepted(tree),
         characteristics=tables.characteristics(tree),
         course=tables.course_of_trials(tree),
+        events=happenings.events(tree),
         estimands=tables.estimands(tree),
         prognosis=tables.prognosis(tree),
         provenance=tables.provenance(tree),
@@ -52,6 +53,7 @@ def render(tree: xr.DataTree) -> str:
             "parameters": figures.parameters(tree),
             "courses": figures.courses(tree),
             "decision": figures.decision(tree),
+            "fates": happenings.fates(tree),
         },
     )
 

@@ -158,7 +158,8 @@ def without_effect(potential: Potential, reference: int, null: AbstractNull | No
     else:
         edge = jax.jit(jax.vmap(lambda table: null.edge(table, reference)))
         value, target = (np.asarray(edge(jnp.asarray(table))) for table in (potential.value, potential.target))
-    return Potential(value, same(potential.until), target, potential.covariates)
+    time = None if potential.time is None else same(potential.time)
+    return Potential(value, same(potential.until), target, potential.covariates, time)
 
 
 def _one(key: Key[Array, ""], rules: Rules, given: Potential) -> dict[str, Any]:
