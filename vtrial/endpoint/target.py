@@ -90,7 +90,7 @@ class AverageInside(AbstractEndpoint):
 
     def value(self, course: Course, model: AbstractModel) -> Float[Array, ""]:
         """Compare the average, by the trapezoidal rule, with the limits."""
-        low, high = _limits(self.lower, self.upper, self.window, model)
+        low, high = limits(self.lower, self.upper, self.window, model)
         average = trapezoid(course.true, jnp.asarray(course.time)) / (course.time[-1] - course.time[0])
         return jnp.where(jnp.isfinite(average), ((average >= low) & (average <= high)).astype(float), jnp.nan)
 
@@ -105,7 +105,7 @@ class AverageInside(AbstractEndpoint):
     def describe(self) -> str:
         """Say range and window."""
         return (
-            f"share of patients whose average {self.window.output} is {_words(self.lower, self.upper)} "
+            f"share of patients whose average {self.window.output} is {words(self.lower, self.upper)} "
             f"{self.window.describe()}"
         )
 
