@@ -140,6 +140,8 @@ class AbstractDesign(eqx.Module):
     """When the looks happen."""
     analysed: ClassVar[bool] = True
     """Whether decisions are made by the analysis; if not, it is done once, at the end."""
+    toxicity: ClassVar[bool] = False
+    """Whether the primary endpoint is a toxicity, and arms are doses in ascending order."""
 
     @abstractmethod
     def init(self) -> DesignState:

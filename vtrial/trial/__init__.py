@@ -37,6 +37,7 @@ from vtrial.trial.analyses import (
 )
 from vtrial.trial.conduct import Rules, Trials, check_enrolment, conduct, conductor, without_effect
 from vtrial.trial.consistency import check_endpoints, check_known, check_policies, check_trial, known_before
+from vtrial.trial.contribution import Contribution, Judged, contributions, information, judge
 from vtrial.trial.decision import AbstractDecision, PickBest
 from vtrial.trial.enrolment import AbstractEnrolment, AtOnce, Sites
 from vtrial.trial.estimand import (
@@ -51,7 +52,14 @@ from vtrial.trial.estimand import (
 )
 from vtrial.trial.mixture import mix
 from vtrial.trial.objective import AbstractObjective, Closest, Greatest, Least, SmallestEffective
-from vtrial.trial.operating import add_estimands, add_prognosis, judge, operating_characteristics
+from vtrial.trial.operating import (
+    add_estimands,
+    add_prognosis,
+    average,
+    estimand_truths,
+    operating_characteristics,
+    share,
+)
 from vtrial.trial.potential import Clock, Potential
 from vtrial.trial.prognosis import SCORE, Prognosis, prognostic_score
 from vtrial.trial.variance import Variance, decompose
@@ -78,6 +86,7 @@ __all__ = [
     "Comparison",
     "Composite",
     "ConcentrationQtc",
+    "Contribution",
     "Cox",
     "EmaxShape",
     "Equivalence",
@@ -85,6 +94,7 @@ __all__ = [
     "ExponentialShape",
     "Greatest",
     "Hypothetical",
+    "Judged",
     "Least",
     "LinearShape",
     "Lived",
@@ -116,6 +126,7 @@ __all__ = [
     "WhileOnTreatment",
     "add_estimands",
     "add_prognosis",
+    "average",
     "check_endpoints",
     "check_enrolment",
     "check_known",
@@ -123,12 +134,16 @@ __all__ = [
     "check_trial",
     "conduct",
     "conductor",
+    "contributions",
     "decompose",
+    "estimand_truths",
     "exposure_of",
+    "information",
     "judge",
     "known_before",
     "mix",
     "operating_characteristics",
     "prognostic_score",
+    "share",
     "without_effect",
 ]

@@ -27,6 +27,7 @@ from vtrial.trial.analyses.mcp_mod import McpMod
 from vtrial.trial.analyses.means import Means
 from vtrial.trial.analyses.mmrm import Mmrm
 from vtrial.trial.analyses.multiple_imputation import MultipleImputation
+from vtrial.trial.analyses.null import AbstractNull, Alike
 from vtrial.trial.analyses.proportions import Proportions
 from vtrial.trial.analyses.reference_based import ReferenceBased
 from vtrial.trial.analyses.restricted_mean import RestrictedMean
@@ -36,7 +37,9 @@ __all__ = [
     "AbstractAnalysis",
     "AbstractDoseShape",
     "AbstractExposureAnalysis",
+    "AbstractNull",
     "Adjusted",
+    "Alike",
     "Ancova",
     "BayesianMeans",
     "BayesianProportions",

@@ -1,6 +1,7 @@
 """The analysis interface."""
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -11,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 from vtrial.design import Comparison, Seen, judged
 from vtrial.errors import UserError
 from vtrial.statistics import student
+from vtrial.trial.analyses.null import AbstractNull, Alike
 
 FEW, ALIKE, UNCONVERGED, INFINITE, SHORT = 1, 2, 3, 4, 5
 """Codes of a `Comparison`; `vtrial.schema.ANALYSIS_CODES` has them in words."""
@@ -28,6 +30,8 @@ class AbstractAnalysis(eqx.Module):
     two endpoints at the same visits."""
     binary: eqx.AbstractClassVar[bool]
     """Whether it is for endpoints that are 0 or 1, and for no others."""
+    null: ClassVar[AbstractNull] = Alike()
+    """What it rejects where it claims an arm."""
 
     @abstractmethod
     def covariates(self) -> tuple[str, ...]:
