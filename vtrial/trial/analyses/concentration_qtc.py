@@ -51,7 +51,6 @@ class ConcentrationQtc(AbstractExposureAnalysis):
     concentration: float | None = eqx.field(static=True, default=None)
     layouts: ClassVar[tuple[str, ...]] = ("pairs",)
     binary: ClassVar[bool] = False
-    null: ClassVar[AbstractNull] = Present()
 
     def __check_init__(self):
         """Refuse a level that is no probability, and what is no effect or concentration."""
