@@ -1,5 +1,6 @@
 """Virtual patients: drawn from the posterior, then simulated under every arm."""
 
+from vtrial.cohort.adaptive import HYPOTHETICAL, LEDGER, ledger_names
 from vtrial.cohort.course import Adherence, Event, Treatment
 from vtrial.cohort.covariates import (
     AbstractCovariates,
@@ -25,10 +26,12 @@ from vtrial.cohort.covariates import (
     preview,
 )
 from vtrial.cohort.levels import Levels
-from vtrial.cohort.outcomes import Outcomes, block_size, fates, simulate, simulator
+from vtrial.cohort.outcomes import Outcomes, Simulator, block_size, fates, replay, simulate, simulator
 from vtrial.cohort.recruit import Cohort, Recruitment, needed, recruit, recruiter
 
 __all__ = [
+    "HYPOTHETICAL",
+    "LEDGER",
     "AbstractCovariates",
     "AbstractMargin",
     "Adherence",
@@ -49,6 +52,7 @@ __all__ = [
     "LogNormalMargin",
     "Outcomes",
     "Recruitment",
+    "Simulator",
     "Table",
     "Treatment",
     "TruncatedNormalMargin",
@@ -58,10 +62,12 @@ __all__ = [
     "draw_kept",
     "fates",
     "kept_units",
+    "ledger_names",
     "needed",
     "preview",
     "recruit",
     "recruiter",
+    "replay",
     "simulate",
     "simulator",
 ]

@@ -178,11 +178,15 @@ def doses_of(table: EventTable) -> tuple[np.ndarray, int]:
 
 
 def given_only(table: EventTable, part: Float[Array, " record"]) -> EventTable:
-    """Return the table with each entry's dose times `part`: 0 for a dose that is not taken."""
+    """Return the table with each entry's dose times `part`: 0 for a dose that is not taken.
+
+    Infusions keep their duration: those of given rate have it times `part` too.
+    """
+    rate = jnp.where(jnp.asarray(table.given_rate) > 0, table.given_rate * part, table.given_rate)
     return eqx.tree_at(
-        lambda t: (t.amount, t.rate, t.given_amount),
+        lambda t: (t.amount, t.rate, t.given_amount, t.given_rate),
         table,
-        (table.amount * part, table.rate * part, table.given_amount * part),
+        (table.amount * part, table.rate * part, table.given_amount * part, rate),
     )
 
 

@@ -11,14 +11,15 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from vtrial import keys
+from vtrial.cohort.adaptive import HYPOTHETICAL, follow, ledger_names, padded, prescription
 from vtrial.cohort.course import Treatment, doses_of, given_only
 from vtrial.cohort.levels import Levels
+from vtrial.cohort.plan import Plan, planned
 from vtrial.cohort.recruit import Cohort
 from vtrial.design import Arm
-from vtrial.dosing import After, EventTable, rounded
+from vtrial.dosing import EventTable
 from vtrial.endpoint import AbstractEndpoint, Course
 from vtrial.likelihood import StatisticalModel
-from vtrial.model import AbstractModel
 from vtrial.solve import ResultCode
 
 QUANTILES = (0.05, 0.5, 0.95)
@@ -47,21 +48,8 @@ class Outcomes(eqx.Module):
     """By endpoint: `MOMENTS` of the patients of a replicate."""
     fate: Mapping[str, Float[np.ndarray, "replicate subject arm *rest"]]
     """Where something may happen during treatment, by the names that `fates` says; else empty."""
-
-
-class _Plan(eqx.Module):
-    """The times at which everything is solved, and where each endpoint finds its own among them."""
-
-    time: Float[np.ndarray, " time"]
-    index: Mapping[str, Int[np.ndarray, " point"]]
-    rows: tuple[After | float, ...] = eqx.field(static=True)
-    """The same times as the samples of an event table."""
-    measured: Mapping[str, Int[np.ndarray, " sample"]]
-    """By output: which of the times an endpoint measures it at."""
-    hazard: Int[np.ndarray, " evaluation"]
-    """Which of the times hazards are evaluated at."""
-    shown: Int[np.ndarray, " shown"]
-    """Which of the times an endpoint asked for: those of the courses."""
+    ledger: Mapping[str, Float[np.ndarray, "replicate subject arm *decision"]]
+    """Where doses adapt, by the names that `ledger_names` says, of each decision; else empty."""
 
 
 def fates(endpoints: Iterable[str], events: Iterable[str]) -> dict[str, str]:
@@ -75,30 +63,6 @@ def fates(endpoints: Iterable[str], events: Iterable[str]) -> dict[str, str]:
         found[f"hypothetical_{name}"] = f"{name} if nothing happened that ends treatment or observation"
         found[f"on_treatment_{name}"] = f"{name} from the course up to the first event, its last value carried on"
     return found
-
-
-def _plan(endpoints: Mapping[str, AbstractEndpoint], statistical: StatisticalModel, course: Treatment) -> _Plan:
-    model = statistical.model
-    wanted = {name: _samples(e, model) for name, e in endpoints.items()}
-    grid = [(rounded(t), False) for t in course.grid(max(float(e.delay(model).max()) for e in endpoints.values()))]
-    every = sorted({sample for samples in [*wanted.values(), grid] for sample in samples})
-    index = {name: np.array([every.index(sample) for sample in samples]) for name, samples in wanted.items()}
-    rows = tuple(After(time) if after else time for time, after in every)
-    by_output: dict[str, list[np.ndarray]] = {}
-    for name, endpoint in endpoints.items():
-        if endpoint.measured:
-            by_output.setdefault(endpoint.window.output, []).append(index[name])
-    measured = {output: np.unique(np.concatenate(parts)) for output, parts in by_output.items()}
-    hazard = np.array([every.index(sample) for sample in grid], int)
-    shown = np.unique(np.concatenate(list(index.values())))
-    return _Plan(np.array([time for time, _ in every]), index, rows, measured, hazard, shown)
-
-
-def _samples(endpoint: AbstractEndpoint, model: AbstractModel) -> list[tuple[float, bool]]:
-    """Return an endpoint's sample times, and which comes after the doses of its hour: a stretch's start."""
-    times = [rounded(time) for time in endpoint.window.times(model).tolist()]
-    stretch = len(times) > 1 and endpoint.layout != "visits" and endpoint.window.after_dose
-    return [(time, i == 0 and stretch) for i, time in enumerate(times)]
 
 
 type Simulator = Callable[[int, Cohort], Outcomes]
@@ -125,6 +89,7 @@ def simulator(
     statistical: StatisticalModel,
     levels: Levels | None = None,
     course: Treatment | None = None,
+    ledger: Mapping[str, np.ndarray] | None = None,
 ) -> Simulator:
     """Return what simulates patients once under every arm, block by block of replicates.
 
@@ -140,9 +105,10 @@ def simulator(
         statistical: the fitted model.
         levels: which levels vary; left out, all.
         course: what may happen during treatment; left out, nothing.
+        ledger: that of earlier outcomes, whose doses are then repeated as they were, and nothing is decided.
     """
     course, levels = course or Treatment(), levels or Levels()
-    plan = _plan(endpoints, statistical, course)
+    plan = planned(arms, endpoints, statistical.model, course)
     known = levels.posterior(posterior, statistical)
     rule = _Rule(arms, plan, endpoints, statistical, course, levels.residual)
     block = jax.jit(jax.vmap(partial(_replicate, rule)))
@@ -150,7 +116,8 @@ def simulator(
     def simulates(start: int, cohort: Cohort) -> Outcomes:
         count, subjects, *_ = next(iter(cohort.parameters.values())).shape
         noise = {n: jnp.asarray(known[n])[cohort.draw] for n in statistical.noise_priors()}
-        given = (keys.numbered(key, count, start), cohort.parameters, cohort.covariates, noise)
+        repeated = {n: value[start : start + count] for n, value in (ledger or {}).items()}
+        given = (keys.numbered(key, count, start), cohort.parameters, cohort.covariates, noise, repeated)
         size, parts = _together(replicates, subjects, len(arms)), []
         for first in range(0, count, size):
             # The last call is filled up with the last replicate, so that all calls share one compilation.
@@ -158,8 +125,8 @@ def simulator(
             found = block(*jax.tree.map(lambda x, r=rows: x[r], given))
             kept = min(size, count - first)
             parts.append(jax.tree.map(lambda x, n=kept: np.asarray(x)[:n], found))
-        values, code, courses, moments, fate = jax.tree.map(lambda *p: np.concatenate(p), *parts)
-        return Outcomes(values, code, plan.time[plan.shown], courses, moments, fate)
+        values, code, courses, moments, fate, decided = jax.tree.map(lambda *p: np.concatenate(p), *parts)
+        return Outcomes(values, code, plan.time[plan.shown], courses, moments, fate, decided)
 
     return simulates
 
@@ -178,11 +145,31 @@ def simulate(
     return simulator(key, len(cohort.draw), arms, endpoints, posterior, statistical, levels, course)(0, cohort)
 
 
+def replay(
+    key: Key[Array, ""],
+    cohort: Cohort,
+    arms: tuple[Arm, ...],
+    endpoints: Mapping[str, AbstractEndpoint],
+    posterior: Mapping[str, np.ndarray],
+    statistical: StatisticalModel,
+    ledger: Mapping[str, np.ndarray],
+    levels: Levels | None = None,
+    course: Treatment | None = None,
+) -> Outcomes:
+    """Give every patient the doses of a ledger as a fixed table, and return the outcomes: those it is of, bit for bit.
+
+    No policy is asked; the ledger returned is the one given. Of a patient in whom a solve failed on the way the result
+    may differ.
+    """
+    count, rest = len(cohort.draw), (levels, course, ledger)
+    return simulator(key, count, arms, endpoints, posterior, statistical, *rest)(0, cohort)
+
+
 class _Rule(eqx.Module):
     """What is the same for all patients."""
 
     arms: tuple[Arm, ...]
-    plan: _Plan
+    plan: Plan
     endpoints: Mapping[str, AbstractEndpoint]
     statistical: StatisticalModel
     course: Treatment
@@ -196,8 +183,9 @@ def _replicate(
     parameters: Mapping[str, Float[Array, "subject *occasion"]],
     covariates: Mapping[str, Float[Array, " subject"]],
     noise: Mapping[str, Array],
+    ledger: Mapping[str, Float[Array, "subject arm *rest"]],
 ):
-    """Return endpoints [subject arm *rest], codes [subject arm], course quantiles [arm time quantile], moments, fates.
+    """Return endpoints [subject arm *rest], codes, course quantiles [arm time quantile], moments, fates and ledger.
 
     Several occasions are the periods of a trial: each is simulated from its start, with the washout before it complete;
     the course is that of the first.
@@ -205,15 +193,17 @@ def _replicate(
     first = next(iter(parameters.values()))
     if first.ndim == 1:
         own = keys.numbered(key, len(first))
-        return _occasion(rule, own, parameters, covariates, noise)
+        return _occasion(rule, own, parameters, covariates, noise, ledger)
     each = []
     for i in range(first.shape[1]):
         own = keys.numbered(keys.named(key, f"period {i}"), len(first))
         now = {name: value[:, i] for name, value in parameters.items()}
-        each.append(_occasion(rule, own, now, covariates, noise))
-    values, code, course, moments, fate = zip(*each, strict=True)
-    stacked, summed, fated = (jax.tree.map(lambda *p: jnp.stack(p, 2), *of) for of in (values, moments, fate))
-    return stacked, jnp.stack(code).max(0), course[0], summed, fated
+        repeated = {name: value[:, :, i] for name, value in ledger.items()}
+        each.append(_occasion(rule, own, now, covariates, noise, repeated))
+    values, code, course, moments, fate, decided = zip(*each, strict=True)
+    stacked, fated, kept = (jax.tree.map(lambda *p: jnp.stack(p, 2), *of) for of in (values, fate, decided))
+    summed = jax.tree.map(lambda *p: jnp.stack(p, 1), *moments)
+    return stacked, jnp.stack(code).max(0), course[0], summed, fated, kept
 
 
 def _occasion(
@@ -222,15 +212,21 @@ def _occasion(
     parameters: Mapping[str, Float[Array, " subject"]],
     covariates: Mapping[str, Float[Array, " subject"]],
     noise: Mapping[str, Array],
+    ledger: Mapping[str, Float[Array, "subject arm decision"]],
 ):
-    """Return endpoints [subject arm *rest], codes [subject arm], course quantiles, moments, fates of an occasion."""
-    patients = (patient_keys, dict(parameters), dict(covariates))
-    by_arm = [_each(partial(_patient, rule, arm, noise), patients, _PROFILES // len(rule.arms)) for arm in rule.arms]
-    values, again, fate = (jax.tree.map(lambda *a: jnp.stack(a, 1), *(found[i] for found in by_arm)) for i in (0, 1, 4))
+    """Return what `_replicate` does of one occasion."""
+    by_arm = []
+    for number in range(len(rule.arms)):
+        own = {name: value[:, number] for name, value in ledger.items()}
+        patients = (patient_keys, dict(parameters), dict(covariates), own)
+        by_arm.append(_each(partial(_patient, rule, number, noise), patients, _PROFILES // len(rule.arms)))
+    joined = (jax.tree.map(lambda *a: jnp.stack(a, 1), *(found[i] for found in by_arm)) for i in (0, 1, 4, 5))
+    values, again, fate, decided = joined
     code, true = (jax.tree.map(lambda *a: jnp.stack(a, -1), *(found[i] for found in by_arm)) for i in (2, 3))
     quantiles, shown = jnp.asarray(QUANTILES), rule.plan.shown
     course = {o: jnp.nanquantile(y[:, shown], quantiles, axis=0).T for o, y in true.items()}
-    return values, code, course, {name: _moments(value, again[name]) for name, value in values.items()}, fate
+    moments = {name: _moments(value, again[name]) for name, value in values.items()}
+    return values, code, course, moments, fate, decided
 
 
 def _each(one: Callable[..., Any], patients: tuple[Any, ...], limit: int) -> Any:
@@ -242,16 +238,20 @@ def _each(one: Callable[..., Any], patients: tuple[Any, ...], limit: int) -> Any
 
 def _patient(
     rule: _Rule,
-    arm: Arm,
+    number: int,
     noise: Mapping[str, Array],
     key: Key[Array, ""],
     parameters: Mapping[str, Array],
     covariates: Mapping[str, Array],
+    ledger: Mapping[str, Array],
 ):
-    """Return endpoints, the same with other measurement errors, code, true outputs and fates of a patient in an arm."""
-    statistical, plan, course = rule.statistical, rule.plan, rule.course
+    """Return endpoints, the same measured again, code, true outputs, fates and ledger of a patient in an arm.
+
+    Given a ledger, its doses are repeated.
+    """
+    statistical, plan, course, arm = rule.statistical, rule.plan, rule.course, rule.arms[number]
     p = {name: value * arm.factors.get(name, 1.0) for name, value in parameters.items()}
-    events = arm.regimen.records(statistical.model, plan.rows, covariates)
+    regimen = events = arm.regimen.records(statistical.model, plan.rows, covariates)
     if course.adherence is not None:
         which, doses = doses_of(events)
         taken = course.adherence.taken(keys.named(key, "adherence"), doses)
@@ -262,21 +262,39 @@ def _patient(
         known = profile.code == ResultCode.SOLVED
         return profile.code, {o: jnp.where(known, y, jnp.nan) for o, y in profile.outputs.items()}
 
-    code, true = solved(events)
+    def followed(table: EventTable, prefix: str, ends: Array | float = np.inf):
+        if arm.policy is None:
+            return *solved(table), {}
+        given = prescription(arm.policy, statistical.model, arm.regimen, regimen)
+        return follow(given, table, solved, partial(_seen, rule, number, key, noise), ends, ledger, prefix)
+
+    code, true, decided = followed(events, HYPOTHETICAL if course.events else "")
     measure = partial(_endpoints, rule, noise)
     fate = {}
     if course.events:
         unhindered = true
         times = _happening(rule, key, unhindered, covariates)
         stop = _earliest(times, course, treatment=True)
-        changed, true = solved(given_only(events, (jnp.asarray(events.start) < stop).astype(float)))
-        code = jnp.maximum(code, changed)
         first = jnp.min(jnp.stack(list(times.values())))
+        kept = given_only(events, (jnp.asarray(events.start) < stop).astype(float))
+        changed, true, really = followed(kept, "", first)
+        code, decided = jnp.maximum(code, changed), decided | really
         fate = {f"event_{name}": time for name, time in times.items()}
         fate["until"] = _earliest(times, course, treatment=False)
         for prefix, path in (("hypothetical", unhindered), ("on_treatment", _carried(plan.time, unhindered, first))):
             fate |= {f"{prefix}_{name}": value for name, value in measure(key, path).items()}
-    return measure(key, true), measure(keys.named(key, "again"), true), code, true, fate
+    filled = padded(decided, ledger_names(rule.arms, course), max(len(at) for at in plan.decided))
+    return measure(key, true), measure(keys.named(key, "again"), true), code, true, fate, filled
+
+
+def _seen(
+    rule: _Rule, number: int, key: Key[Array, ""], noise: Mapping[str, Array], true: Mapping[str, Float[Array, " time"]]
+) -> Float[Array, " decision"]:
+    """Return what the policy of an arm sees on a path at the times of its decisions."""
+    policy, at = rule.arms[number].policy, rule.plan.decided[number]
+    assert policy is not None
+    monitor = policy.monitor
+    return (_measured(rule, key, true, noise) if monitor.measured else true)[monitor.output][at]
 
 
 def _endpoints(
