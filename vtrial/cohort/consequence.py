@@ -176,7 +176,7 @@ class Die(AbstractConsequence):
 
     def describe(self) -> str:
         """Say it."""
-        return "is death"
+        return "ends life"
 
 
 class Rescue(AbstractConsequence):
@@ -226,7 +226,7 @@ class Rescue(AbstractConsequence):
         """Say it."""
         given = [] if self.regimen is None else [self.regimen.describe()]
         given += [f"{name} times {factor:g}" for name, factor in self.factors.items()]
-        return f"is rescued ({', '.join(given)})"
+        return f"adds rescue ({', '.join(given)})"
 
 
 class Switch(AbstractConsequence):

@@ -259,7 +259,7 @@ def add_events(oc: xr.Dataset, outcomes: xr.Dataset) -> None:
         oc: the operating characteristics.
         outcomes: the table of potential outcomes; it is left alone where nothing may happen.
     """
-    events = [str(name) for name in outcomes if str(name).startswith("event_")]
+    events = sorted(str(name) for name in outcomes if str(name).startswith("event_"))
     if not events:
         return
     shares = [average(np.isfinite(outcomes[name].to_numpy()).mean(1)) for name in events]
