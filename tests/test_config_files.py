@@ -37,7 +37,13 @@ ARM = {
 }
 
 
-GROUPS = {"data": "AbstractData", "population": "Population", "cohort": "Recruitment", "course": "Treatment"}
+GROUPS = {
+    "data": "AbstractData",
+    "population": "Population",
+    "cohort": "Recruitment",
+    "course": "Treatment",
+    "prognosis": "Prognosis",
+}
 PEOPLE = str(Path(__file__).parent / "cohort" / "data" / "people.csv")
 
 
@@ -60,9 +66,13 @@ def test_every_choice_instantiates_as_its_group(file):
     filled(node)
     if node.get("arms") == {}:
         node["arms"] = {"test": ARM, "reference": ARM} if node.get("sequences") else {"low": ARM, "high": ARM}
-    group = {"data": "AbstractData", "population": "Population", "cohort": "Recruitment", "course": "Treatment"}.get(
-        file.parent.name
-    )
+    group = {
+        "data": "AbstractData",
+        "population": "Population",
+        "cohort": "Recruitment",
+        "course": "Treatment",
+        "prognosis": "Prognosis",
+    }.get(file.parent.name)
     group = group or f"Abstract{file.parent.name.capitalize()}"
     (interface,) = {c for c in classes() if c.__name__ == group}
     check(node, interface)

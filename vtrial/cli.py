@@ -34,6 +34,7 @@ vtrial: from real patient data to a virtual trial and a decision
   vtrial -cn STUDY --cfg job           show the composed configuration and stop
   vtrial sbc -cn STUDY ...             check its inference on data simulated from its prior, e.g. sbc.replicates=500
   vtrial recover -cn STUDY ...         find known parameters again in simulated data, e.g. recover.at='{CL: 3}'
+  vtrial optimise -cn STUDY optimise=dose ... find doses, or sampling times, by gradients (conf/optimise)
   vtrial compare RUN RUN ...           compare models of the same data, fitted in these directories, by leave-one-out
   vtrial compare RUN RUN directory=DIR ... and keep the table in DIR, as a page and CSV
   vtrial average RUN RUN directory=DIR ... and conduct their trials over all models, by stacking weight
@@ -42,7 +43,9 @@ Every key and its default is in conf/ and studies/. HYDRA_FULL_ERROR=1 shows tra
 """
 _REHEARSALS = ("sbc", "recover")
 """Subcommands that take a study and its settings under a key of their own name."""
-_RUNTIME = ("runtime", "directory", *_REHEARSALS)
+_OPTIMISE = "optimise"
+"""Subcommand and key of a search."""
+_RUNTIME = ("runtime", "directory", *_REHEARSALS, _OPTIMISE)
 """Keys that say how and where to run, not what: no part of a study's identity."""
 
 
@@ -56,7 +59,9 @@ def main() -> None:
     elif arguments[0] in ("compare", "average"):
         sys.exit(_several(arguments[0], arguments[1:]))
     else:
-        _task.command = sys.argv.pop(1) if arguments[0] in _REHEARSALS else ""  # Hydra reads the rest from there
+        _task.command = (
+            sys.argv.pop(1) if arguments[0] in (*_REHEARSALS, _OPTIMISE) else ""
+        )  # Hydra reads the rest from there
         sys.exit(_hydra(sys.argv[1:]))
 
 
@@ -226,6 +231,9 @@ class _Task:
         text = OmegaConf.to_yaml(OmegaConf.create(described))
         name = job.job.config_name or "study"
         log.info("study %s in %s", name, self.directory)
+        if self.command == _OPTIMISE:
+            print(_search(plain.get(_OPTIMISE), folder, study, self.directory, {"study": name, "config": text}))
+            return
         if self.command:
             from vtrial.rehearsal import SETTINGS, rehearse
 
@@ -269,6 +277,17 @@ def build(config: "DictConfig", folder: Path | None = None) -> Any:
     locate(plain["data"], folder, "data.path")
     locate(plain["cohort"], folder, "cohort.covariates, path")
     return _built(plain)
+
+
+def _search(node: Any, folder: Path | None, study: Any, place: Path, about: dict[str, str]) -> str:
+    """Search for what the study, or the command line, says; return what to tell."""
+    from vtrial.optimise import AbstractSearch
+    from vtrial.optimum import optimise
+
+    if node is None:
+        known = ", ".join(sorted(f"optimise={f.stem}" for f in (directory("conf") / _OPTIMISE).glob("*.yaml")))
+        raise UserError(f"What is to be optimised? Say {known}, or give the study a key `optimise`.")
+    return optimise(_part(_OPTIMISE, node, AbstractSearch, folder), study, place, about)
 
 
 def _part(key: str, node: Any, kind: type, folder: Path | None) -> Any:

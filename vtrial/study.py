@@ -21,13 +21,14 @@ from vtrial.design import AbstractDesign
 from vtrial.dosing import AbstractRegimen
 from vtrial.endpoint import AbstractEndpoint
 from vtrial.errors import UserError, nearest, within
-from vtrial.inference import AbstractInference
+from vtrial.inference import AbstractInference, Prior
 from vtrial.likelihood import StatisticalModel
 from vtrial.model import AbstractModel, check_equations
 from vtrial.noise import AbstractNoise, check_outputs, with_floor
-from vtrial.population import Population
+from vtrial.population import Population, check_observed, check_virtual
 from vtrial.solve import AbstractSolver
 from vtrial.trial import (
+    SCORE,
     AbstractAnalysis,
     AbstractDecision,
     AbstractEnrolment,
@@ -36,12 +37,15 @@ from vtrial.trial import (
     AtOnce,
     Clock,
     Greatest,
+    Prognosis,
     Rules,
     TreatmentPolicy,
     check_course,
     check_endpoints,
     check_known,
+    check_policies,
     check_trial,
+    exposure_of,
 )
 
 
@@ -78,6 +82,8 @@ class Study(eqx.Module):
     """What may happen to patients during treatment."""
     estimand: AbstractEstimand = eqx.field(default_factory=TreatmentPolicy)
     """How the estimand takes it."""
+    prognosis: Prognosis | None = None
+    """The twin's prognostic score, which trials know of each patient as covariate `prognosis`; left out, none."""
     loo: diagnose.LeaveOneOut = eqx.field(default_factory=diagnose.LeaveOneOut)
     """Leave-one-out, by subject and by observation."""
     vpc: diagnose.VisualCheck = eqx.field(default_factory=diagnose.VisualCheck)
@@ -101,7 +107,12 @@ class Study(eqx.Module):
             )
         names = self.population.for_model(self.model).names
         check_endpoints(self.endpoints, self.noise, self.model)
+        check_policies(self.design, self.noise, self.model)
         check_trial(self.design, self.analysis, self.endpoints, self.primary, self.model, self.cohort.subjects, names)
+        if self.prognosis is not None:
+            self.prognosis.check(self.design, self.endpoints, self.model, names)
+        elif SCORE in self.analysis.covariates():
+            raise UserError(f"The analysis reads '{SCORE}', the twin's score, but there is none; add +prognosis=twin.")
         check_course(self.course, self.estimand, self.design, self.endpoints, self.primary, self.model, names)
         if (draws := self.inference.count()) is not None:
             self.cohort.refuse_beyond(draws)
@@ -112,16 +123,21 @@ class Study(eqx.Module):
         Raises:
             UserError: a covariate or an observed output is missing, or somebody cannot be given a dose.
         """
-        population = self.population.for_model(self.model)
-        population.check_covariates(data.covariate_units, data.every_covariate, data.subjects)
-        source = self.cohort.covariates
+        population, source = self.population.for_model(self.model), self.cohort.covariates
+        if data.empty and not isinstance(self.inference, Prior):
+            raise UserError("The study has no data, so there is nothing to fit; choose inference=prior, or give data.")
+        if not data.empty:
+            check_observed(population, data.covariate_units, data.every_covariate, data.subjects)
         check_source(source, data, needed(population))
+        if data.empty:
+            check_virtual(population, kept_units(source, data), preview(source, data))
         for key, regimen in self._regimens().items():
             with within(key):
                 regimen.check_covariates(self.model, kept_units(source, data))
         self.check_doses(preview(source, data))
         self.course.check_covariates(kept_units(source, data))
-        check_known(self.design, self.analysis, self.endpoints, kept_units(source, data))
+        score = () if self.prognosis is None else (SCORE,)
+        check_known(self.design, self.analysis, self.endpoints, (*kept_units(source, data), *score))
         self.vpc.check(data)
         for output in data.observations:
             if output not in self.noise:
@@ -129,13 +145,15 @@ class Study(eqx.Module):
                     f"The data observe '{output}', but noise has no residual error for it; add noise.{output}."
                 )
         for output in self.noise:
+            if data.empty:
+                continue
             if output not in data.observations:
                 raise UserError(
                     f"noise has '{output}', which the data do not observe; remove it, or add it to data.outputs."
                 )
             self.noise[output].check(output, data)
-        noise = {output: with_floor(one, data.observations[output]) for output, one in self.noise.items()}
-        return StatisticalModel(self.model, population, self.solver, noise)
+        noise = {o: with_floor(one, data.observations[o]) for o, one in self.noise.items() if o in data.observations}
+        return StatisticalModel(self.model, population, self.solver, {**self.noise, **noise})
 
     def check_doses(self, covariates: Values) -> None:
         """Check that every patient of these covariates can be given the doses of every arm.
@@ -158,6 +176,8 @@ class Study(eqx.Module):
         if self.design.periods > 1:
             spacing = units.quantity(self.design.spacing, self.model.time, where="design.spacing")
             delay = delay + spacing * np.arange(self.design.periods)
+        if exposure_of(self.analysis) is not None:
+            delay = np.asarray(delay)[:, None]  # of a visit both endpoints are known at once
         clock = Clock(np.asarray(delay, float), read.layout)
         return Rules(self.design, self.analysis, self.objective, self.enrolment, clock, self.model.time)
 
@@ -171,7 +191,7 @@ class Study(eqx.Module):
             "cohort": self.cohort.describe(),
             "design": self.design.describe(),
             "arms": {n: arm.describe() for n, arm in zip(self.design.names, self.design.arms, strict=True)},
-            "regimens": {n: arm.regimen.describe() for n, arm in zip(self.design.names, self.design.arms, strict=True)},
+            "regimens": {n: arm.dosing() for n, arm in zip(self.design.names, self.design.arms, strict=True)},
             "endpoints": {n: e.describe() for n, e in self.endpoints.items()},
             "primary": self.primary,
             "analysis": self.analysis.describe(),
@@ -179,4 +199,5 @@ class Study(eqx.Module):
             "enrolment": self.enrolment.describe(),
             "course": self.course.describe(),
             "estimand": self.estimand.describe(),
+            "prognosis": "none" if self.prognosis is None else self.prognosis.describe(),
         }

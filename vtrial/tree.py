@@ -8,13 +8,13 @@ import numpy as np
 import xarray as xr
 
 from vtrial import schema
-from vtrial.cohort import Cohort, Outcomes, Treatment, fates
+from vtrial.cohort import HYPOTHETICAL, LEDGER, Cohort, Outcomes, Treatment, fates
 from vtrial.cohort.outcomes import MOMENTS, QUANTILES
 from vtrial.data import Dataset
 from vtrial.design import AbstractDesign
 from vtrial.endpoint import AbstractEndpoint
 from vtrial.model import AbstractModel, parameter_units
-from vtrial.trial import AbstractAnalysis, AbstractEstimand, Lived, Potential, Trials, decompose, known_before
+from vtrial.trial import SCORE, AbstractAnalysis, AbstractEstimand, Lived, Potential, Trials, decompose, known_before
 from vtrial.trial.variance import LEVELS
 
 
@@ -154,9 +154,9 @@ def outcomes(
         f"baseline_{n}": (dims[:2], np.asarray(v), _attrs(f"Covariate {n}, known before allocation"))
         for n, v in patients.covariates.items()
     }
-    fate = _fate(found, design, endpoints, course, model)
+    fate, decisions = _fate(found, design, endpoints, course, model), _decisions(found, design, model, dims)
     group = xr.Dataset(
-        values | code | courses | fate | baseline | moments,
+        values | code | courses | fate | decisions | baseline | moments,
         visits
         | {
             schema.REPLICATE: np.arange(found.code.shape[0]),
@@ -170,6 +170,14 @@ def outcomes(
     )
     group[schema.TIME].attrs |= _attrs("Time since the first dose", model.time)
     return group
+
+
+def with_score(table: xr.Dataset, score: np.ndarray) -> xr.Dataset:
+    """Return the outcomes with the twin's score [replicate patient] of those who may enrol; of the others it is NaN."""
+    whole = np.full((table.sizes[schema.REPLICATE], table.sizes[schema.SUBJECT]), np.nan)
+    whole[:, : score.shape[1]] = score
+    about = _attrs("The twin's prediction of the primary endpoint under the reference, known before allocation")
+    return table.assign({f"baseline_{SCORE}": ((schema.REPLICATE, schema.SUBJECT), whole, about)})
 
 
 _FATES = ("hypothetical_", "on_treatment_", "alive_", "visited_")
@@ -199,20 +207,55 @@ def _fate(
     return entries
 
 
-def lived(table: xr.Dataset, primary: str, *, timed: bool) -> Lived:
-    """Return the primary endpoint with and without what happened, from the stored table; `timed` if of an event."""
-    actual, arms = table[primary].to_numpy(), tuple(str(a) for a in table[schema.ARM].to_numpy())
+def _decisions(found: Outcomes, design: AbstractDesign, model: AbstractModel, dims: tuple[str, ...]) -> dict[str, Any]:
+    """Return the ledger of the decisions that adapted doses, and when each was made, as variables."""
+    if not found.ledger:
+        return {}
+    policies = [arm.policy for arm in design.arms]
+    count, monitors = next(iter(found.ledger.values())).shape[-1], [p.monitor for p in policies if p is not None]
+    seen = {monitor.unit(model) for monitor in monitors}
+    units = {"observed": seen.pop() if len(seen) == 1 else ""}
+    rest = ((schema.PERIOD,) if design.periods > 1 else ()) + (schema.DECISION,)
+    entries = {}
+    for name, value in found.ledger.items():
+        own = name.removeprefix(HYPOTHETICAL)
+        said = LEDGER[own] + ("" if own == name else "; if nothing happened that ends treatment")
+        entries[f"decision_{name}"] = ((*dims, *rest), value, _attrs(said, units.get(own, "")))
+    for name, what in (("time", "Time of the sample of a decision"), ("effective", "Time from which doses follow it")):
+        times = np.full((len(policies), count), np.nan)
+        for row, policy in zip(times, policies, strict=True):
+            if policy is not None:
+                own = policy.monitor.times(model) if name == "time" else policy.monitor.effective(model)
+                row[: len(own)] = own
+        entries[f"decision_{name}"] = ((schema.ARM, schema.DECISION), times, _attrs(what, model.time))
+    outputs = ["" if policy is None else policy.monitor.output for policy in policies]
+    return entries | {"decision_output": (schema.ARM, outputs, _attrs("Output that the policy of the arm sees"))}
+
+
+def lived(table: xr.Dataset, primary: str, exposure: str | None = None, *, timed: bool = False) -> Lived:
+    """Return the primary endpoint with and without what happened, from the stored table.
+
+    Args:
+        table: the outcomes.
+        primary: name of the endpoint.
+        exposure: name of another at the same visits, which is then beside it on an axis of two; left out, none.
+        timed: whether the endpoint is the time of an event.
+    """
+    names = (primary,) if exposure is None else (primary, exposure)
+
+    def read(prefix: str = "") -> np.ndarray:
+        found = [table[f"{prefix}{name}"].to_numpy() for name in names]
+        return found[0] if exposure is None else np.stack(found, axis=-1)
+
+    actual, arms = read(), tuple(str(a) for a in table[schema.ARM].to_numpy())
     if "until" not in table:
         return Lived(actual, actual, actual, actual, np.full(actual.shape[:3], np.inf), arms=arms, timed=timed)
     events = {str(n).removeprefix("event_"): v for n, v in table.items() if str(n).startswith("event_")}
-    hypothetical, on_treatment = (
-        table[f"{prefix}_{primary}"].to_numpy() for prefix in ("hypothetical", "on_treatment")
-    )
     return Lived(
         actual,
-        hypothetical,
-        on_treatment,
-        table[f"alive_{primary}"].to_numpy() if f"alive_{primary}" in table else actual,
+        read("hypothetical_"),
+        read("on_treatment_"),
+        read("alive_") if f"alive_{primary}" in table else actual,
         table["until"].to_numpy(),
         {name: v.to_numpy() for name, v in events.items() if v.attrs["intercurrent"]},
         tuple(name for name, v in events.items() if v.attrs["dies"]),
@@ -270,11 +313,11 @@ def trial(found: Trials, names: tuple[str, ...], units: Mapping[str, str]) -> xr
     result, level, effect = found.comparison, units["level"], units["effect"]
     codes = "; ".join(f"{c}: {s}" for c, s in schema.ANALYSIS_CODES.items())
     reasons = "; ".join(f"{c}: {s}" for c, s in schema.STOP_REASONS.items())
-    rest = ("period",) if found.arm.ndim == 3 else ("visit",) if found.outcome.ndim == 3 else ()
+    rest = ("period",) if found.arm.ndim == 3 else ("visit", "pair")[: found.outcome.ndim - 2]
     periods = rest if found.arm.ndim == 3 else ()
     entries = {
         "allocated": (people + periods, found.arm, _attrs("Arm number given to the patient; -1: never enrolled")),
-        "outcome": (people + rest, found.outcome, _attrs("Primary endpoint seen", level)),
+        "outcome": (people + rest, found.outcome, _attrs("Primary endpoint seen; of a pair, then exposure", level)),
         "event": (people + rest, found.event, _attrs("Whether the outcome is the time of an event; others: is known")),
         "entered": (people, found.entered, _attrs("Calendar time of enrolment", units["time"])),
         "selected": (each, found.selected, _attrs("Arm number selected; -1: none")),

@@ -179,9 +179,9 @@ def told(events, before, after, count=4000):
         zero = jnp.asarray(0)
         setting = Setting(
             Treatment(events=events), MODEL, ARMS, "low", grid, np.arange(len(grid)), {},
-            lambda regimen: regimen.records(MODEL, ()), lambda therapy, at: (zero, changed),
+            lambda regimen: regimen.records(MODEL, ()), lambda therapy, at, ends: (zero, changed, {}),
         )  # fmt: skip
-        return tell(key, setting, LOW.regimen.records(MODEL, (100.0,)), path, zero).times
+        return tell(key, setting, LOW.regimen.records(MODEL, (100.0,)), path, zero, {}).times
 
     return {n: np.asarray(t) for n, t in jax.vmap(one)(jax.random.split(KEY, count)).items()}
 

@@ -11,6 +11,7 @@ from tests.helpers import finished
 from vtrial.endpoint import (
     AbstractEndpoint,
     Average,
+    AverageInside,
     Course,
     Inside,
     Maximum,
@@ -41,6 +42,8 @@ def course(values, measured=None):
         (Minimum(WINDOW), np.linspace(2, 8, 101), 2.0),
         (Average(WINDOW), np.linspace(2, 8, 101), 5.0),  # of a straight line: its middle
         (Inside(WINDOW, **RANGE), np.linspace(5, 15, 101), 1.0),
+        (AverageInside(WINDOW, **RANGE), np.linspace(1, 11, 101), 1.0),  # on average 6
+        (AverageInside(WINDOW, **RANGE), np.linspace(0, 9, 101), 0.0),
         (Inside(WINDOW, **RANGE), np.linspace(4.9, 15, 101), 0.0),
         (Inside(WINDOW, **RANGE), np.linspace(5, 15.1, 101), 0.0),
         (TimeInside(WINDOW, **RANGE), np.linspace(0, 20, 101), 50.0),  # inside from 2.5 to 7.5 h

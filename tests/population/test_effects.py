@@ -21,6 +21,7 @@ from vtrial.population import (
     Parameter,
     Population,
     PowerEffect,
+    check_observed,
 )
 from vtrial.population import effects as random_effects
 
@@ -218,12 +219,12 @@ def test_estimated_coefficients_replace_numbers():
             "Student-t eta, which cannot be correlated",
         ),
         (
-            lambda: population().check_covariates({"WT": "kg"}, {"WT": WT}, ("A", "B", "C")),
+            lambda: check_observed(population(), {"WT": "kg"}, {"WT": WT}, ("A", "B", "C")),
             "has iov, which needs covariate OCC",
         ),
         (
-            lambda: population().check_covariates(
-                {"WT": "kg"}, COVARIATES | {"WT": np.array([70, np.nan, 80])}, tuple("ABC")
+            lambda: check_observed(
+                population(), {"WT": "kg"}, COVARIATES | {"WT": np.array([70, np.nan, 80])}, tuple("ABC")
             ),
             "WT of ID B is missing; give its distribution",
         ),

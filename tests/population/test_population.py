@@ -19,6 +19,7 @@ from vtrial.population import (
     Population,
     PowerEffect,
     SigmoidEffect,
+    check_observed,
 )
 
 MODEL = OneCompartmentOral()
@@ -134,9 +135,9 @@ def test_mistakes(make, said):
         ({"WT": "kg"}, {"WT": np.array([0.0, 70.0])}, "of ID A is 0"),
         ({"WT": "lb"}, {"WT": np.array([150.0, 170.0])}, "is in 'lb' in the data, but its effect on CL takes 'kg'"),
         ({"WT": "h"}, {"WT": np.array([70.0, 70.0])}, "cannot be converted to 'kg'"),
-        ({"AGE": "yr"}, {"AGE": np.array([30.0, 40.0])}, "uses covariate WT, which the dataset does not have"),
+        ({"AGE": "yr"}, {"AGE": np.array([30.0, 40.0])}, "uses covariate WT, which is not in the data"),
     ],
 )
 def test_covariates_that_cannot_be_used(units, values, said):
     with pytest.raises(UserError, match=said):
-        population().check_covariates(units, values, ("A", "B"))
+        check_observed(population(), units, values, ("A", "B"))

@@ -27,6 +27,7 @@ from vtrial.trial import (
     WhileOnTreatment,
     add_estimands,
     add_events,
+    estimand_truths,
 )
 from vtrial.trial.estimand import check_estimand
 
@@ -165,7 +166,7 @@ def test_what_has_no_value_is_reported_as_that():
     design = Parallel({"a": ARM, "b": ARM}, 10)
     rules = Rules(design, Means("a"), Greatest(), AtOnce(), Clock(np.asarray(10.0), "value"), "h")
     oc = xr.Dataset(coords={"arm": ["a", "b"]})
-    add_estimands(oc, deaths(), rules, Composite(7.0), "mg")
+    add_estimands(oc, estimand_truths(deaths(), rules, Composite(7.0)), rules, Composite(7.0), "mg")
     known = np.isfinite(oc["estimand"].to_numpy()).all(1)
     assert dict(zip(oc["strategy"].to_numpy().tolist(), known.tolist(), strict=True)) == {
         type(s).__name__: not isinstance(s, TreatmentPolicy) for s in STRATEGIES
@@ -186,7 +187,7 @@ def test_the_studys_own_composite_is_the_one_reported():
     design = Parallel({"a": ARM, "b": ARM}, 10)
     rules = Rules(design, Means("a"), Greatest(), AtOnce(), Clock(np.asarray(10.0), "value"), "h")
     found, oc = lived(0.4), xr.Dataset(coords={"arm": ["a", "b"]})
-    add_estimands(oc, found, rules, Composite(7.0), "mg")
+    add_estimands(oc, estimand_truths(found, rules, Composite(7.0)), rules, Composite(7.0), "mg")
     expected = Composite(7.0).target(found)[:, 20:].mean((0, 1))
     np.testing.assert_allclose(oc["estimand"].sel(strategy="Composite"), expected, rtol=1e-12)
     assert oc["estimand"].attrs["units"] == "mg"

@@ -1,5 +1,6 @@
 """Virtual patients: drawn from the posterior, then simulated under every arm."""
 
+from vtrial.cohort.adaptive import HYPOTHETICAL, LEDGER, ledger_names
 from vtrial.cohort.consequence import AbstractConsequence, Die, Leave, Rescue, Stop, Switch
 from vtrial.cohort.course import Adherence, Event, Treatment
 from vtrial.cohort.covariates import (
@@ -27,11 +28,13 @@ from vtrial.cohort.covariates import (
 )
 from vtrial.cohort.fate import fates
 from vtrial.cohort.levels import Levels
-from vtrial.cohort.outcomes import Outcomes, block_size, simulate, simulator
+from vtrial.cohort.outcomes import Outcomes, Simulator, block_size, replay, simulate, simulator
 from vtrial.cohort.recruit import Cohort, Recruitment, needed, recruit, recruiter
 from vtrial.cohort.timing import AbstractDeviation, DoseTiming, NormalDeviation, UniformDeviation
 
 __all__ = [
+    "HYPOTHETICAL",
+    "LEDGER",
     "AbstractConsequence",
     "AbstractCovariates",
     "AbstractDeviation",
@@ -59,6 +62,7 @@ __all__ = [
     "Outcomes",
     "Recruitment",
     "Rescue",
+    "Simulator",
     "Stop",
     "Switch",
     "Table",
@@ -71,10 +75,12 @@ __all__ = [
     "draw_kept",
     "fates",
     "kept_units",
+    "ledger_names",
     "needed",
     "preview",
     "recruit",
     "recruiter",
+    "replay",
     "simulate",
     "simulator",
 ]

@@ -22,6 +22,10 @@ class Therapy(eqx.Module):
     added: tuple[EventTable, ...] = ()
     factors: Mapping[str, Float[Array, ""]] = eqx.field(default_factory=dict)
 
+    def giving(self, own: EventTable) -> "Therapy":
+        """Return it with other doses of the arm."""
+        return Therapy(own, self.added, self.factors)
+
     def times(self, factors: Mapping[str, float], happens: Bool[Array, ""]) -> dict[str, Float[Array, ""]]:
         """Return the factors with further ones, if that happens."""
         found = dict(self.factors)
@@ -68,6 +72,8 @@ class AbstractConsequence(eqx.Module):
 
     changes: eqx.AbstractClassVar[bool]
     """Whether it changes the treatment: the later path is then another one, and is solved again."""
+    ends: eqx.AbstractClassVar[bool]
+    """Whether the arm's own doses end."""
     intercurrent: eqx.AbstractClassVar[bool]
     """Whether it is an intercurrent event in the sense of ICH E9(R1); what is merely not observed is none."""
     leaves: eqx.AbstractClassVar[bool]
@@ -99,6 +105,7 @@ class Stop(AbstractConsequence):
     """No dose is taken any more."""
 
     changes: ClassVar[bool] = True
+    ends: ClassVar[bool] = True
     intercurrent: ClassVar[bool] = True
     leaves: ClassVar[bool] = False
     dies: ClassVar[bool] = False
@@ -127,6 +134,7 @@ class Leave(AbstractConsequence):
     """Nothing is observed any more; what goes on goes on unseen."""
 
     changes: ClassVar[bool] = False
+    ends: ClassVar[bool] = False
     intercurrent: ClassVar[bool] = False
     leaves: ClassVar[bool] = True
     dies: ClassVar[bool] = False
@@ -155,6 +163,7 @@ class Die(AbstractConsequence):
     """Death: later endpoints do not exist, which is another thing than not to be seen."""
 
     changes: ClassVar[bool] = False
+    ends: ClassVar[bool] = False
     intercurrent: ClassVar[bool] = True
     leaves: ClassVar[bool] = False
     dies: ClassVar[bool] = True
@@ -190,6 +199,7 @@ class Rescue(AbstractConsequence):
     regimen: AbstractRegimen | None = None
     factors: Mapping[str, float] = eqx.field(static=True, default_factory=dict)
     changes: ClassVar[bool] = True
+    ends: ClassVar[bool] = False
     intercurrent: ClassVar[bool] = True
     leaves: ClassVar[bool] = False
     dies: ClassVar[bool] = False
@@ -241,6 +251,7 @@ class Switch(AbstractConsequence):
     to: str = eqx.field(static=True)
     afresh: bool = eqx.field(static=True, default=False)
     changes: ClassVar[bool] = True
+    ends: ClassVar[bool] = True
     intercurrent: ClassVar[bool] = True
     leaves: ClassVar[bool] = False
     dies: ClassVar[bool] = False

@@ -101,6 +101,11 @@ class Event(eqx.Module):
         return any(c.changes for c in self.then)
 
     @property
+    def ends(self) -> bool:
+        """Whether the arm's own doses end."""
+        return any(c.ends for c in self.then)
+
+    @property
     def intercurrent(self) -> bool:
         """Whether it is an intercurrent event, and not only an end of observation."""
         return any(c.intercurrent for c in self.then)

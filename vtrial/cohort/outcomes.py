@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -11,17 +11,18 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from vtrial import keys
+from vtrial.cohort.adaptive import HYPOTHETICAL, follow, ledger_names, padded, prescription
 from vtrial.cohort.consequence import Therapy
 from vtrial.cohort.course import Treatment
 from vtrial.cohort.fate import existing, off_time, told
 from vtrial.cohort.levels import Levels
+from vtrial.cohort.plan import Plan, planned
 from vtrial.cohort.recruit import Cohort
 from vtrial.cohort.story import Path, Setting, tell
 from vtrial.design import Arm
-from vtrial.dosing import AbstractRegimen, After, EventTable, rounded, sampled
+from vtrial.dosing import AbstractRegimen, EventTable, sampled
 from vtrial.endpoint import AbstractEndpoint, Course
 from vtrial.likelihood import StatisticalModel
-from vtrial.model import AbstractModel
 from vtrial.solve import ResultCode
 
 QUANTILES = (0.05, 0.5, 0.95)
@@ -50,64 +51,8 @@ class Outcomes(eqx.Module):
     """By endpoint: `MOMENTS` of the patients of a replicate."""
     fate: Mapping[str, Float[np.ndarray, "replicate subject arm ..."]]
     """What may happen during treatment, by the names that `fates` says; empty where nothing may."""
-
-
-class _Plan(eqx.Module):
-    """The times at which everything is solved, and where each endpoint finds its own among them."""
-
-    time: Float[np.ndarray, " time"]
-    index: Mapping[str, Int[np.ndarray, " point"]]
-    rows: tuple[After | float, ...] = eqx.field(static=True)
-    """The same times as the samples of an event table."""
-    measured: tuple[tuple[str, Int[np.ndarray, " _"]], ...]
-    """Outputs, and at which of the times an endpoint measures them."""
-    hazard: Int[np.ndarray, " evaluation"]
-    """Which of the times hazards are evaluated at."""
-    shown: Int[np.ndarray, " shown"]
-    """Which of the times an endpoint asked for: those of the courses."""
-    visit: Int[np.ndarray, " visit"]
-    """Which of the times are visits that may be off time."""
-    end: Mapping[str, float] = eqx.field(static=True)
-    """When each endpoint is over."""
-
-
-def _plan(endpoints: Mapping[str, AbstractEndpoint], statistical: StatisticalModel, course: Treatment) -> _Plan:
-    model = statistical.model
-    wanted = {n: _samples(e, model, moving=course.visits is not None) for n, e in endpoints.items()}
-    end = {name: float(e.delay(model).max()) for name, e in endpoints.items()}
-    grid = [_Sample(rounded(t)) for t in course.grid(max(end.values()))]
-    every = sorted({sample for samples in [*wanted.values(), grid] for sample in samples})
-    index = {name: np.array([every.index(sample) for sample in samples]) for name, samples in wanted.items()}
-    rows = tuple(After(sample.time) if sample.after else sample.time for sample in every)
-    by_output: dict[tuple[str, bool], list[np.ndarray]] = {}
-    for name, endpoint in endpoints.items():
-        if endpoint.measured:
-            by_output.setdefault((endpoint.window.output, wanted[name][0].visit), []).append(index[name])
-    measured = tuple((output, np.unique(np.concatenate(parts))) for (output, _), parts in by_output.items())
-    hazard = np.array([every.index(sample) for sample in grid], int)
-    asked = np.unique(np.concatenate(list(index.values())))
-    moving = np.array([sample.visit for sample in every])
-    time = np.array([sample.time for sample in every])
-    shown = asked[~moving[asked]] if (~moving[asked]).any() else asked
-    return _Plan(time, index, rows, measured, hazard, shown, np.flatnonzero(moving), end)
-
-
-class _Sample(NamedTuple):
-    """A time at which outputs are asked for."""
-
-    time: float
-    after: bool = False
-    """Whether it comes after the doses of its hour: a stretch's start."""
-    visit: bool = False
-    """Whether it is a visit that may be off time."""
-
-
-def _samples(endpoint: AbstractEndpoint, model: AbstractModel, *, moving: bool) -> list[_Sample]:
-    """Return an endpoint's samples; visits may be `moving`."""
-    times = [rounded(time) for time in endpoint.window.times(model).tolist()]
-    visits = endpoint.layout == "visits"
-    stretch = len(times) > 1 and not visits and endpoint.window.after_dose
-    return [_Sample(time, i == 0 and stretch, visits and moving) for i, time in enumerate(times)]
+    ledger: Mapping[str, Float[np.ndarray, "replicate subject arm *decision"]]
+    """Where doses adapt, by the names that `ledger_names` says, of each decision; else empty."""
 
 
 type Simulator = Callable[[int, Cohort], Outcomes]
@@ -135,6 +80,7 @@ def simulator(
     levels: Levels | None = None,
     course: Treatment | None = None,
     names: tuple[str, ...] = (),
+    ledger: Mapping[str, np.ndarray] | None = None,
 ) -> Simulator:
     """Return what simulates patients once under every arm, block by block of replicates.
 
@@ -151,18 +97,20 @@ def simulator(
         levels: which levels vary; left out, all.
         course: what may happen during treatment; left out, nothing.
         names: the arms' names, by which patients switch to them.
+        ledger: that of earlier outcomes, whose doses are then repeated as they were, and nothing is decided.
     """
     course, levels = course or Treatment(), levels or Levels()
-    plan = _plan(endpoints, statistical, course)
     known = levels.posterior(posterior, statistical)
     named = dict(zip(names or map(str, range(len(arms))), arms, strict=True))
+    plan = planned(named, endpoints, statistical.model, course)
     rule = _Rule(named, plan, endpoints, statistical, course, levels.residual)
     block = jax.jit(jax.vmap(partial(_replicate, rule)))
 
     def simulates(start: int, cohort: Cohort) -> Outcomes:
         count, subjects, *_ = next(iter(cohort.parameters.values())).shape
         noise = {n: jnp.asarray(known[n])[cohort.draw] for n in statistical.noise_priors()}
-        given = (keys.numbered(key, count, start), cohort.parameters, cohort.covariates, noise)
+        repeated = {n: value[start : start + count] for n, value in (ledger or {}).items()}
+        given = (keys.numbered(key, count, start), cohort.parameters, cohort.covariates, noise, repeated)
         size, parts = _together(replicates, subjects, len(arms)), []
         for first in range(0, count, size):
             # The last call is filled up with the last replicate, so that all calls share one compilation.
@@ -170,8 +118,8 @@ def simulator(
             found = block(*jax.tree.map(lambda x, r=rows: x[r], given))
             kept = min(size, count - first)
             parts.append(jax.tree.map(lambda x, n=kept: np.asarray(x)[:n], found))
-        values, code, courses, moments, fate = jax.tree.map(lambda *p: np.concatenate(p), *parts)
-        return Outcomes(values, code, plan.time[plan.shown], courses, moments, fate)
+        values, code, courses, moments, fate, decided = jax.tree.map(lambda *p: np.concatenate(p), *parts)
+        return Outcomes(values, code, plan.time[plan.shown], courses, moments, fate, decided)
 
     return simulates
 
@@ -191,11 +139,32 @@ def simulate(
     return simulator(key, len(cohort.draw), arms, endpoints, posterior, statistical, levels, course, names)(0, cohort)
 
 
+def replay(
+    key: Key[Array, ""],
+    cohort: Cohort,
+    arms: tuple[Arm, ...],
+    endpoints: Mapping[str, AbstractEndpoint],
+    posterior: Mapping[str, np.ndarray],
+    statistical: StatisticalModel,
+    ledger: Mapping[str, np.ndarray],
+    levels: Levels | None = None,
+    course: Treatment | None = None,
+    names: tuple[str, ...] = (),
+) -> Outcomes:
+    """Give every patient the doses of a ledger as a fixed table, and return the outcomes: those it is of, bit for bit.
+
+    No policy is asked; the ledger returned is the one given. Of a patient in whom a solve failed on the way the result
+    may differ.
+    """
+    count, rest = len(cohort.draw), (levels, course, names, ledger)
+    return simulator(key, count, arms, endpoints, posterior, statistical, *rest)(0, cohort)
+
+
 class _Rule(eqx.Module):
     """What is the same for all patients."""
 
     arms: Mapping[str, Arm]
-    plan: _Plan
+    plan: Plan
     endpoints: Mapping[str, AbstractEndpoint]
     statistical: StatisticalModel
     course: Treatment
@@ -209,8 +178,9 @@ def _replicate(
     parameters: Mapping[str, Float[Array, "subject *occasion"]],
     covariates: Mapping[str, Float[Array, " subject"]],
     noise: Mapping[str, Array],
+    ledger: Mapping[str, Float[Array, "subject arm *rest"]],
 ):
-    """Return endpoints [subject arm *rest], codes [subject arm], course quantiles [arm time quantile], moments, fates.
+    """Return endpoints [subject arm *rest], codes, course quantiles [arm time quantile], moments, fates and ledger.
 
     Several occasions are the periods of a trial: each is simulated from its start, with the washout before it complete;
     the course is that of the first.
@@ -218,15 +188,17 @@ def _replicate(
     first = next(iter(parameters.values()))
     if first.ndim == 1:
         own = keys.numbered(key, len(first))
-        return _occasion(rule, own, parameters, covariates, noise)
+        return _occasion(rule, own, parameters, covariates, noise, ledger)
     each = []
     for i in range(first.shape[1]):
         own = keys.numbered(keys.named(key, f"period {i}"), len(first))
         now = {name: value[:, i] for name, value in parameters.items()}
-        each.append(_occasion(rule, own, now, covariates, noise))
-    values, code, course, moments, fate = zip(*each, strict=True)
-    stacked, summed, fated = (jax.tree.map(lambda *p: jnp.stack(p, 2), *of) for of in (values, moments, fate))
-    return stacked, jnp.stack(code).max(0), course[0], summed, fated
+        repeated = {name: value[:, :, i] for name, value in ledger.items()}
+        each.append(_occasion(rule, own, now, covariates, noise, repeated))
+    values, code, course, moments, fate, decided = zip(*each, strict=True)
+    stacked, fated, kept = (jax.tree.map(lambda *p: jnp.stack(p, 2), *of) for of in (values, fate, decided))
+    summed = jax.tree.map(lambda *p: jnp.stack(p, 1), *moments)
+    return stacked, jnp.stack(code).max(0), course[0], summed, fated, kept
 
 
 def _occasion(
@@ -235,15 +207,21 @@ def _occasion(
     parameters: Mapping[str, Float[Array, " subject"]],
     covariates: Mapping[str, Float[Array, " subject"]],
     noise: Mapping[str, Array],
+    ledger: Mapping[str, Float[Array, "subject arm decision"]],
 ):
-    """Return endpoints [subject arm *rest], codes [subject arm], course quantiles, moments, fates of an occasion."""
-    patients = (patient_keys, dict(parameters), dict(covariates))
-    by_arm = [_each(partial(_patient, rule, arm, noise), patients, _PROFILES // len(rule.arms)) for arm in rule.arms]
-    values, again, fate = (jax.tree.map(lambda *a: jnp.stack(a, 1), *(found[i] for found in by_arm)) for i in (0, 1, 4))
+    """Return what `_replicate` does of one occasion."""
+    by_arm = []
+    for number, name in enumerate(rule.arms):
+        own = {n: value[:, number] for n, value in ledger.items()}
+        patients = (patient_keys, dict(parameters), dict(covariates), own)
+        by_arm.append(_each(partial(_patient, rule, name, noise), patients, _PROFILES // len(rule.arms)))
+    joined = (jax.tree.map(lambda *a: jnp.stack(a, 1), *(found[i] for found in by_arm)) for i in (0, 1, 4, 5))
+    values, again, fate, decided = joined
     code, true = (jax.tree.map(lambda *a: jnp.stack(a, -1), *(found[i] for found in by_arm)) for i in (2, 3))
     quantiles, shown = jnp.asarray(QUANTILES), rule.plan.shown
     course = {o: jnp.nanquantile(y[:, shown], quantiles, axis=0).T for o, y in true.items()}
-    return values, code, course, {name: _moments(value, again[name]) for name, value in values.items()}, fate
+    moments = {name: _moments(value, again[name]) for name, value in values.items()}
+    return values, code, course, moments, fate, decided
 
 
 def _each(one: Callable[..., Any], patients: tuple[Any, ...], limit: int) -> Any:
@@ -260,8 +238,12 @@ def _patient(
     key: Key[Array, ""],
     parameters: Mapping[str, Array],
     covariates: Mapping[str, Array],
+    ledger: Mapping[str, Array],
 ):
-    """Return endpoints, the same with other measurement errors, code, true outputs and fates of a patient in an arm."""
+    """Return endpoints, the same measured again, code, true outputs, fates and ledger of a patient in an arm.
+
+    Given a ledger, its doses are repeated.
+    """
     statistical, plan, course, arm = rule.statistical, rule.plan, rule.course, rule.arms[name]
     model, time = statistical.model, jnp.asarray(plan.time)
     p = {name: value * arm.factors.get(name, 1.0) for name, value in parameters.items()}
@@ -277,26 +259,49 @@ def _patient(
         known = profile.code == ResultCode.SOLVED
         return profile.code, {o: jnp.where(known, y[place], jnp.nan) for o, y in profile.outputs.items()}
 
-    events = course.taken(key, arm.regimen.records(model, plan.rows, covariates), model)
-    code, unhindered = solve(Therapy(events), jnp.asarray(0.0))
-    never, measure = jnp.asarray(jnp.inf), partial(_endpoints, rule, noise, time)
+    def followed(
+        therapy: Therapy, at: Float[Array, ""], ends: Float[Array, ""], prefix: str = ""
+    ) -> tuple[Array, dict[str, Array], dict[str, Array]]:
+        if arm.policy is None:
+            return *solve(therapy, at), {}
+        given = prescription(arm.policy, model, arm.regimen, prescribed)
+        solved, seen = lambda own: solve(therapy.giving(own), at), partial(_seen, rule, name, key, noise)
+        return follow(given, therapy.own, solved, seen, ends, ledger, prefix)
+
+    never = jnp.asarray(jnp.inf)
+    prescribed = arm.regimen.records(model, plan.rows, covariates)
+    events, hypothetical = course.taken(key, prescribed, model), HYPOTHETICAL if course.events else ""
+    code, unhindered, decided = followed(Therapy(events), jnp.asarray(0.0), never, hypothetical)
+    measure = partial(_endpoints, rule, noise, time)
+    filled = partial(padded, names=ledger_names(rule.arms.values(), course), count=plan.decisions)
     fate = {f"visited_{n}": time[plan.index[n]] for n, e in rule.endpoints.items() if off_time(e, course)}
     if not course.events:
         again = measure(keys.named(key, "again"), unhindered, never)
-        return measure(key, unhindered, never), again, code, unhindered, fate
+        return measure(key, unhindered, never), again, code, unhindered, fate, filled(decided)
 
     def plain(regimen: AbstractRegimen) -> EventTable:
         return regimen.records(model, (), covariates)
 
-    setting = Setting(course, model, rule.arms, name, time, plan.hazard, covariates, plain, solve)
-    story = tell(key, setting, events, unhindered, code)
+    setting = Setting(course, model, rule.arms, name, time, plan.hazard, covariates, plain, followed)
+    kept = {n.removeprefix(HYPOTHETICAL): value for n, value in decided.items()}
+    story = tell(key, setting, events, unhindered, code, kept)
     death, happened = told(course, story, partial(measure, key), unhindered, time)
     known = {n: time[plan.index[n]] if e.layout == "visits" else plan.end[n] for n, e in rule.endpoints.items()}
     actual, again = (
         existing(rule.endpoints, measure(k, story.true, death), known, death) for k in (key, keys.named(key, "again"))
     )
     true = {o: jnp.where(time <= death, y, jnp.nan) for o, y in story.true.items()}
-    return actual, again, story.code, true, fate | happened
+    return actual, again, story.code, true, fate | happened, filled(decided | dict(story.ledger))
+
+
+def _seen(
+    rule: _Rule, name: str, key: Key[Array, ""], noise: Mapping[str, Array], true: Mapping[str, Float[Array, " time"]]
+) -> Float[Array, " decision"]:
+    """Return what the policy of an arm sees on a path at the times of its decisions."""
+    policy, at = rule.arms[name].policy, rule.plan.decided[name]
+    assert policy is not None
+    monitor = policy.monitor
+    return (_measured(rule, key, true, noise) if monitor.measured else true)[monitor.output][at]
 
 
 def _endpoints(

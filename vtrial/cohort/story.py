@@ -32,8 +32,8 @@ class Setting(eqx.Module):
     covariates: Mapping[str, Array]
     prescribed: Callable[[AbstractRegimen], EventTable]
     """Returns the doses of a regimen, without samples."""
-    solve: Callable[[Therapy, Float[Array, ""]], tuple[Array, Path]]
-    """Returns the result code and the path under a treatment with its change at a time."""
+    solve: Callable[[Therapy, Float[Array, ""], Float[Array, ""]], tuple[Array, Path, Mapping[str, Array]]]
+    """Returns result code, path and ledger under a treatment, given when it changes and when own doses end."""
 
 
 class Story(eqx.Module):
@@ -44,6 +44,8 @@ class Story(eqx.Module):
     true: Path
     """The path that follows from it; after death that of who had lived on."""
     code: Int[Array, ""]
+    ledger: Mapping[str, Array]
+    """Of the decisions that adapted doses."""
 
     def first(self, events: Mapping[str, Event], kind: Callable[[Event], bool]) -> Float[Array, ""]:
         """Return when the first event of a kind happened; infinity if none did."""
@@ -55,7 +57,14 @@ def earliest(times: list[Float[Array, ""]]) -> Float[Array, ""]:
     return jnp.min(jnp.stack([*times, jnp.asarray(jnp.inf)]))
 
 
-def tell(key: Key[Array, ""], setting: Setting, own: EventTable, unhindered: Path, code: Int[Array, ""]) -> Story:
+def tell(
+    key: Key[Array, ""],
+    setting: Setting,
+    own: EventTable,
+    unhindered: Path,
+    code: Int[Array, ""],
+    ledger: Mapping[str, Array],
+) -> Story:
     """Return what happens to a patient.
 
     First the events that change the treatment, of which the first happens: they read the path on which nothing happens,
@@ -68,6 +77,7 @@ def tell(key: Key[Array, ""], setting: Setting, own: EventTable, unhindered: Pat
         own: the doses of the arm, as the patient takes them, with the samples.
         unhindered: the path on which nothing happens.
         code: its result code.
+        ledger: its decisions.
     """
     events = setting.course.events
     changing = {name: event for name, event in events.items() if event.changes}
@@ -75,9 +85,12 @@ def tell(key: Key[Array, ""], setting: Setting, own: EventTable, unhindered: Pat
     true = unhindered
     if changing:
         at = earliest(list(times.values()))
-        again, changed = setting.solve(_therapy(key, setting, own, times, at), _no_later(setting, at))
+        ends = earliest([time for name, time in times.items() if changing[name].ends])
+        therapy = _therapy(key, setting, own, times, at)
+        again, changed, decided = setting.solve(therapy, _no_later(setting, at), ends)
         # Where nothing happens it is the same path to the last bit, and so it is until something does.
         code = jnp.where(jnp.isfinite(at), jnp.maximum(code, again), code)
+        ledger = {name: jnp.where(jnp.isfinite(at), decided[name], value) for name, value in ledger.items()}
         true = {o: jnp.where(jnp.asarray(setting.time) > at, changed[o], y) for o, y in unhindered.items()}
     dying = {name: event for name, event in events.items() if event.dies}
     leaving = {name: event for name, event in events.items() if not (event.dies or event.changes)}
@@ -85,7 +98,7 @@ def tell(key: Key[Array, ""], setting: Setting, own: EventTable, unhindered: Pat
     left = _only_first(_times(key, setting, leaving, true))
     death = earliest(list(deaths.values()))
     before = {name: jnp.where(time < death, time, jnp.inf) for name, time in (times | left).items()}
-    return Story({name: (before | deaths)[name] for name in events}, true, code)
+    return Story({name: (before | deaths)[name] for name in events}, true, code, ledger)
 
 
 def _times(

@@ -91,6 +91,11 @@ class Dataset(eqx.Module):
     """Hash of its bytes."""
 
     @property
+    def empty(self) -> bool:
+        """Whether nobody was observed."""
+        return not self.subjects
+
+    @property
     def every_covariate(self) -> dict[str, np.ndarray]:
         """Covariates as parameters take them: [subject span] where they vary, else [subject]."""
         return dict(self.covariates) | dict(self.varying)
@@ -120,7 +125,8 @@ class Dataset(eqx.Module):
 
     def long(self, by_output: Values) -> np.ndarray:
         """Join values [..., obs of the output] of all outputs along one long axis, in the order of `observations`."""
-        return np.concatenate([np.asarray(by_output[o]) for o in self.observations], axis=-1)
+        parts = [np.asarray(by_output[o]) for o in self.observations]
+        return np.concatenate(parts, axis=-1) if parts else np.zeros(0)
 
     def coordinates(self) -> dict[str, np.ndarray]:
         """Return what each entry of that axis is: its subject's ID, time, output and unit."""

@@ -60,7 +60,7 @@ def check_fit(
         prediction=prediction,
         individual=individual,
     )
-    curves = survival(keys.named(key, "survival"), posterior, statistical, data, count)
+    curves = survival(keys.named(key, "survival"), posterior, statistical, data, count, visual.layers(data))
     bands = predictive_bands(before, simulated, check, data)
     group = xr.merge([check, bands, *curves], combine_attrs="override")
     return {schema.VPC: group, schema.GOODNESS_OF_FIT: table}

@@ -141,6 +141,8 @@ def _subjects(loo: xr.Dataset | None) -> list[str]:
 def data_notes(statistical: StatisticalModel, data: Dataset) -> list[str]:
     """Return what the data cannot teach, before anything is fitted: covariates that do not differ between subjects."""
     population, notes = statistical.population, []
+    if data.empty:
+        return notes
     for name, parameter in zip(population.names, population.parameters, strict=True):
         for effect in parameter.covariates.values():
             values = np.asarray(data.every_covariate[effect.covariate])

@@ -121,14 +121,17 @@ class VisualCheck(eqx.Module):
     def _edges(self, unit: str) -> np.ndarray:
         return np.array([units.quantity(e, unit, where="vpc.edges") for e in self.edges])
 
+    def layers(self, data: Dataset) -> tuple[Int[np.ndarray, " subject"], list[str]]:
+        """Return each subject's stratum, and what each stratum is, in words: one of no words without strata."""
+        if self.stratify is None:
+            return np.zeros(len(data.subjects), int), [""]
+        value, unit = np.asarray(data.covariates[self.stratify]), data.covariate_units[self.stratify]
+        return strata(value, self.strata, self.stratify, unit)
+
     def members(self, output: str, time: Float[np.ndarray, " obs"], data: Dataset) -> tuple[np.ndarray, list[str]]:
         """Return the bin of each observation, numbered through all strata, -1 for none; and each bin's stratum."""
-        who = data.observations[output].subject
-        layer, names = np.zeros(len(time), int), [""]
-        if self.stratify is not None:
-            value, unit = np.asarray(data.covariates[self.stratify]), data.covariate_units[self.stratify]
-            each, names = strata(value, self.strata, self.stratify, unit)
-            layer = each[who]
+        each, names = self.layers(data)
+        layer = each[data.observations[output].subject]
         known, edges = np.isfinite(time), self._edges(data.time_unit)
         result, said = np.full(len(time), -1), []
         for number in np.unique(layer[known]):

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import equinox as eqx
 import numpy as np
+from jaxtyping import Array
 
 from vtrial.dosing.table import EventTable, stack
 
@@ -24,7 +25,7 @@ class Batch(eqx.Module):
         """Padded cells, as a part of those that are used."""
         return sum(len(m) * sum(t.sizes[:2]) for t, m in zip(self.tables, self.members, strict=True)) / self.used - 1.0
 
-    def positions(self, subject: np.ndarray, sample: np.ndarray) -> np.ndarray:
+    def positions(self, subject: np.ndarray, sample: np.ndarray | Array) -> np.ndarray | Array:
         """Return where samples of persons lie in the buckets' values [member, sample], flattened and joined."""
         starts = np.zeros(sum(len(m) for m in self.members), int)
         start = 0
@@ -32,7 +33,7 @@ class Batch(eqx.Module):
             width = table.sizes[1]
             starts[members] = start + width * np.arange(len(members))
             start += width * len(members)
-        return starts[np.asarray(subject)] + np.asarray(sample)
+        return starts[np.asarray(subject)] + sample
 
 
 def batch(tables: Sequence[EventTable], waste: float = 0.2) -> Batch:

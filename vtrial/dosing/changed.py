@@ -19,10 +19,17 @@ _STATES = ("dosed", "infused", "rated", "timed")
 
 
 def given_only(table: EventTable, part: Float[Array, " record"]) -> EventTable:
-    """Return the table with each entry's dose times `part`: 0 for a dose that is not taken."""
+    """Return the table with each entry's dose times `part`: 0 for a dose that is not taken.
+
+    Infusions keep their duration: those of given rate have it times `part` too.
+    """
     return replace(
-        table, amount=table.amount * part, rate=table.rate * part, given_amount=table.given_amount * part
-    )  # fmt: skip
+        table,
+        amount=table.amount * part,
+        rate=table.rate * part,
+        given_amount=table.given_amount * part,
+        given_rate=jnp.where(jnp.asarray(table.given_rate) > 0, table.given_rate * part, table.given_rate),
+    )
 
 
 def moved(table: EventTable, by: Float[Array, " record"]) -> EventTable:

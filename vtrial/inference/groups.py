@@ -58,7 +58,7 @@ def posterior(key: Key[Array, ""], samples: Values, statistical: StatisticalMode
 
 def _with_classes(key: Key[Array, ""], samples: Values, statistical: StatisticalModel, data: Dataset) -> Values:
     """Return samples together with a class of each subject, and the subjects' own parameters in it."""
-    if not statistical.population.mixture:
+    if not statistical.population.mixture or data.empty:
         return samples
     flat = {name: jnp.asarray(x).reshape(-1, *np.shape(x)[2:]) for name, x in samples.items()}
     drawn = jax.random.categorical(key, jnp.log(flat[PROBABILITY]), axis=-1)

@@ -11,7 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from vtrial._types import Values
 from vtrial.data import Dataset
@@ -25,9 +25,11 @@ log = logging.getLogger(__name__)
 
 CURVATURES = ("interaction", "laplace")
 """How the curvature at a mode is found: see `Inner`."""
-_ITERATIONS, _HALVINGS = 60, 12
+_ITERATIONS = 60
 _CLOSE = 1e-9
 """A mode is found where a Newton step changes the log density by less than this."""
+_TELLS = 1e-8
+"""Cosine of step and unexplained gradient from which the step tells of the curvature."""
 
 
 class Modes(NamedTuple):
@@ -40,6 +42,23 @@ class Modes(NamedTuple):
     """Log density there."""
     found: Bool[Array, " row"]
     """Whether the search ended at a mode."""
+    lacking: Float[Array, "row latent latent"]
+    """What the curvature lacks of the second derivative, as far as the search learnt it: a start for the next one."""
+
+
+class _Climb(NamedTuple):
+    """Where the search for the modes is; rows as in `Inner`."""
+
+    latent: Float[Array, "row latent"]
+    height: Float[Array, " row"]
+    damping: Float[Array, " row"]
+    found: Bool[Array, " row"]
+    before: Float[Array, "row latent"]
+    """Where the iteration before began, and the gradient there."""
+    gradient: Float[Array, "row latent"]
+    lacking: Float[Array, "row latent latent"]
+    """What the curvature seems to lack."""
+    count: Int[Array, ""]
 
 
 class Inner:
@@ -180,39 +199,71 @@ class Inner:
         (_, scale), (location_slope, scale_slope) = jax.jvp(parts, (prediction,), (jnp.ones_like(prediction),))
         return (location_slope / scale) ** 2 + 2.0 * (scale_slope / scale) ** 2
 
-    def modes(self, draw: Values, start: Float[Array, "row latent"]) -> Modes:
-        """Climb to the mode of each row by Newton's steps, damped where they do not climb."""
-        eye = jnp.eye(self.size)
+    def modes(
+        self, draw: Values, start: Float[Array, "row latent"], lacking: Float[Array, "row latent latent"] | None = None
+    ) -> Modes:
+        """Climb to the mode of each row by Newton's steps, damped where they do not climb.
 
-        def search(carry):
-            latent, height, damping, found, count = carry
-            gradient, curvature = self.shape(draw, latent)
-            usable = jnp.where(jnp.isfinite(curvature), curvature, 0.0) + damping[:, None, None] * eye
-            factor = jnp.linalg.cholesky(usable)
-            step = jax.vmap(lambda c, g: jax.scipy.linalg.cho_solve((c, True), g))(factor, gradient)
-            positive = jnp.isfinite(step).all(-1)
-            step = jnp.where(positive[:, None], step, gradient / (1.0 + jnp.abs(gradient).max(-1, keepdims=True)))
-            there = latent + step
+        The curvature of predictions leaves out how they bend, with which its steps may take hundreds of iterations: what
+        it lacks is learnt from the gradients along the way (symmetric rank one, as in Conn, Gould and Toint 1991,
+        doi:10.1007/BF01594934).
+        """
+
+        def step(at: _Climb) -> _Climb:
+            gradient, curvature = self.shape(draw, at.latent)
+            curvature = jnp.where(jnp.isfinite(curvature), curvature, 0.0)
+            lacking = _learnt(at, gradient, curvature)
+            move, sure = _newton(gradient, curvature, lacking, at.damping)
+            there = at.latent + move
             new = self.log_density(draw, there)
-            up = new >= height - 1e-12 * jnp.abs(height)
-            gain = jnp.einsum("ij,ij->i", gradient, step)
-            small = (gain < _CLOSE) & positive & (damping < 1e-3)
-            ok = up & ~found & jnp.isfinite(new)
-            latent = jnp.where(ok[:, None], there, latent)
-            height = jnp.where(ok, new, height)
-            damping = jnp.where(ok, jnp.where(damping < 1e-6, 0.0, damping / 10.0), jnp.maximum(4.0 * damping, 0.1))
-            return latent, height, damping, found | small, count + 1
+            up = new >= at.height - 1e-12 * jnp.abs(at.height)
+            gain = jnp.einsum("ij,ij->i", gradient, move)
+            small = (gain < _CLOSE) & sure & (at.damping < 1e-3)
+            ok = up & ~at.found & jnp.isfinite(new)
+            less = jnp.where(at.damping < 1e-6, 0.0, at.damping / 10.0)
+            return _Climb(
+                latent=jnp.where(ok[:, None], there, at.latent),
+                height=jnp.where(ok, new, at.height),
+                damping=jnp.where(ok, less, jnp.maximum(4.0 * at.damping, 0.1)),
+                found=at.found | small,
+                before=at.latent,
+                gradient=gradient,
+                lacking=lacking,
+                count=at.count + 1,
+            )
 
-        def going(carry):
-            *_, found, count = carry
-            return (count < _ITERATIONS) & ~found.all()
-
-        height = self.log_density(draw, start)
-        first = (start, height, jnp.zeros(self.rows), jnp.zeros(self.rows, bool), 0)
-        latent, height, _, found, _ = jax.lax.while_loop(going, search, first)
-        latent = jax.lax.stop_gradient(latent)
+        zero, height = jnp.zeros(self.rows), self.log_density(draw, start)
+        flat = jnp.zeros((self.rows, self.size, self.size)) if lacking is None else lacking
+        first = _Climb(start, height, zero, zero > 0, start, jnp.zeros_like(start), flat, jnp.zeros((), int))
+        last = jax.lax.while_loop(lambda at: (at.count < _ITERATIONS) & ~at.found.all(), step, first)
+        latent = jax.lax.stop_gradient(last.latent)
         _, curvature = self.shape(draw, latent)
-        return Modes(latent, curvature, height, found & jnp.isfinite(height))
+        return Modes(latent, curvature, last.height, last.found & jnp.isfinite(last.height), last.lacking)
+
+
+def _learnt(at: _Climb, gradient: Array, curvature: Array) -> Float[Array, "row latent latent"]:
+    """Return what the curvature lacks, corrected so that it explains the change of the gradient over the last step."""
+    move = at.latent - at.before
+    rest = at.gradient - gradient - jnp.einsum("ijk,ik->ij", curvature + at.lacking, move)
+    along = jnp.einsum("ij,ij->i", rest, move)
+    sizes = jnp.linalg.norm(rest, axis=-1) * jnp.linalg.norm(move, axis=-1)
+    tells = (jnp.abs(along) > _TELLS * sizes) & jnp.isfinite(sizes)
+    update = jnp.einsum("ij,ik->ijk", rest, rest) / jnp.where(tells, along, 1.0)[:, None, None]
+    return jnp.where(tells[:, None, None], at.lacking + update, at.lacking)
+
+
+def _newton(
+    gradient: Array, curvature: Array, lacking: Array, damping: Array
+) -> tuple[Float[Array, "row latent"], Bool[Array, " row"]]:
+    """Return a Newton step uphill by the best curvature that is one, and whether there is any; else a short step."""
+    short = gradient / (1.0 + jnp.abs(gradient).max(-1, keepdims=True))
+    found, sure = short, jnp.zeros(len(damping), bool)
+    for known in (curvature, curvature + lacking):
+        factor = jnp.linalg.cholesky(known + damping[:, None, None] * jnp.eye(gradient.shape[-1]))
+        step = jax.vmap(lambda c, g: jax.scipy.linalg.cho_solve((c, True), g))(factor, gradient)
+        good = jnp.isfinite(step).all(-1)
+        found, sure = jnp.where(good[:, None], step, found), sure | good
+    return found, sure
 
 
 def differentiable(statistical: StatisticalModel, data: Dataset) -> StatisticalModel | None:

@@ -133,7 +133,7 @@ class Marginal:
             return self._prior(vector) - (weight * (self.inner.log_density(draw, modes.latent) + shares)).sum()
 
         def size(vector: Float[Array, " coordinate"]) -> Float[Array, ""]:
-            curvature = self.modes(vector, modes.latent).curvature
+            curvature = self.inner.modes(self.draw(vector), modes.latent, modes.lacking).curvature
             return 0.5 * (weight * jnp.linalg.slogdet(curvature)[1]).sum()
 
         sides = _STEP * jnp.concatenate([jnp.eye(len(vector)), -jnp.eye(len(vector))])

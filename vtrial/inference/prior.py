@@ -1,6 +1,7 @@
 """No data: draws from the prior, to see what a study would say before it is calibrated."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -43,13 +44,13 @@ class Prior(AbstractInference):
         checkpoint: Checkpoint | None = None,
     ) -> Mapping[str, xr.Dataset]:
         """Draw; nothing worth saving on the way."""
-        sampled = Predictive(statistical.joint(data), num_samples=_CHAINS * self.draws)(key)
+        sampled = Predictive(_numbers(statistical, data), num_samples=_CHAINS * self.draws)(key)
         samples = {
             name: np.asarray(value).reshape(_CHAINS, self.draws, *value.shape[1:])
             for name, value in sampled.items()
             if name != LIKELIHOOD
         }
-        if mixture := statistical.population.mixture:
+        if (mixture := statistical.population.mixture) and not data.empty:
             flat = {site: jnp.asarray(samples[site]).reshape(-1) for site in mixture.priors()}
             share = np.exp(np.asarray(jax.vmap(mixture.log_shares)(flat))).reshape(_CHAINS, self.draws, 1, -1)
             samples[PROBABILITY] = np.broadcast_to(share, samples[PROBABILITY].shape)
@@ -69,3 +70,8 @@ class Prior(AbstractInference):
     def describe(self) -> str:
         """Say that no data were used."""
         return f"{_CHAINS * self.draws} independent draws from the prior (the data were not used)"
+
+
+def _numbers(statistical: StatisticalModel, data: Dataset) -> Callable[[], Any]:
+    """Return what is drawn: where nobody was observed, the population level alone."""
+    return statistical.population_level(data) if data.empty else statistical.joint(data)

@@ -20,12 +20,13 @@ from vtrial.errors import UserError, nearest
 from vtrial.inference import groups
 from vtrial.inference.base import AbstractInference
 from vtrial.inference.density import Point, UnconstrainedDensity
+from vtrial.inference.event_times import event_times, seen_event, watch
 from vtrial.inference.mcmc import AbstractMarkovChain
 from vtrial.inference.prior import Prior
 from vtrial.inference.saved import Saved
 from vtrial.inference.walk import Kernel, strong
 from vtrial.likelihood import StatisticalModel
-from vtrial.noise import RepeatedEvents, TimeToEvent
+from vtrial.noise import AbstractNoise, RepeatedEvents, TimeToEvent
 from vtrial.population import effects as random_effects
 from vtrial.population.mixture import CLASS
 from vtrial.population.population import CHOLESKY, CORRELATION
@@ -38,7 +39,7 @@ _REDRAWS = 50
 """Data sets that cannot be solved are drawn again so often."""
 
 type Measured = Mapping[str, Float[Array, "*replicate obs"]]
-"""Measured values by output."""
+"""Measured values by output; of one that is the time of an event, that time of each subject."""
 
 
 class Simulated(NamedTuple):
@@ -47,7 +48,7 @@ class Simulated(NamedTuple):
     truth: np.ndarray
     """Quantities [replicate quantity], in the order of `Repeated.quantities`."""
     values: dict[str, np.ndarray]
-    """What is measured [replicate obs], by output."""
+    """What is measured [replicate obs], by output; the time of an event is [replicate subject]."""
     redrawn: np.ndarray
     """How often a data set that could not be solved was drawn again."""
     valid: np.ndarray
@@ -80,6 +81,7 @@ class Repeated:
         """
         _check(inference, statistical, data)
         self.inference, self.statistical, self.data = inference, statistical, data
+        self._watched = {o: watch(data, o) for o, n in statistical.noise.items() if isinstance(n, TimeToEvent)}
         population = statistical.population
         pairs = population.correlated_pairs()
         self._pairs = [(population.effects.index(a), population.effects.index(b)) for a, b in pairs]
@@ -167,13 +169,21 @@ class Repeated:
         p = statistical.same_subjects(draw, data)
         predicted, code = statistical.predict(p, data)
         values = statistical.observe(keys.named(key, "observe"), predicted, draw, data)
+        for output, watched in self._watched.items():
+            values[output] = event_times(keys.named(key, output), statistical, p, output, data, watched)
         finite = jnp.stack([jnp.isfinite(value).all() for value in values.values()])
         return self._quantities(draw, values), values, finite.all() & (code == 0).all()
 
     def _observed(self, values: Measured) -> Dataset:
         """Return the data with other measured values; those within the limits of censored ones are censored."""
-        outputs = {o: _measured(seen, values[o]) for o, seen in self.data.observations.items()}
-        return eqx.tree_at(lambda d: d.observations, self.data, outputs)
+        outputs = {
+            o: seen if o in self._watched else _measured(seen, values[o], self.statistical.noise[o])
+            for o, seen in self.data.observations.items()
+        }
+        found = eqx.tree_at(lambda d: d.observations, self.data, outputs)
+        for output, watched in self._watched.items():
+            found = seen_event(found, output, watched, values[output])
+        return found
 
     def _quantities(self, draw: Values, values: Measured) -> Float[Array, " quantity"]:
         """Return what is ranked, of one draw of all sites."""
@@ -215,8 +225,15 @@ class Repeated:
         return found, (good[:-1] | good[-1]).all()
 
 
-def _measured(seen: Observations, value: Array) -> Observations:
-    """Return observations with other values, censored by the limits of those that were."""
+def _measured(seen: Observations, value: Array, noise: AbstractNoise) -> Observations:
+    """Return observations with other values, censored by the limits of those that were.
+
+    Of repeated events each value is a number of events since the row before: of unknown times, so that all are
+    censored.
+    """
+    if isinstance(noise, RepeatedEvents):
+        nothing = np.full(len(seen.value), -np.inf)
+        return eqx.tree_at(lambda o: (o.value, o.lower, o.upper), seen, (value, nothing, -nothing))
     if not seen.censored.any():
         return eqx.tree_at(lambda o: o.value, seen, value)
     first = int(np.flatnonzero(seen.censored)[0])
@@ -299,12 +316,20 @@ def _check(inference: AbstractInference, statistical: StatisticalModel, data: Da
     if not statistical.priors():
         raise UserError("Every parameter of the study is fixed: there is no prior to draw from and nothing to recover.")
     for output, noise in statistical.noise.items():
-        if isinstance(noise, RepeatedEvents | TimeToEvent):
-            raise UserError(
-                f"noise.{output}: times of events decide how long people are observed, so that other data of the same "
-                "design cannot be simulated."
-            )
         seen = data.observations[output]
+        happened = np.asarray(seen.value) > 0
+        if isinstance(noise, RepeatedEvents) and not (happened & seen.censored).any():
+            raise UserError(
+                f"noise.{output}: each event that comes back has a row of its own, so that other data of the same "
+                "design have another number of rows; give numbers of events since the row before (CENS 1) instead."
+            )
+        if isinstance(noise, RepeatedEvents | TimeToEvent):
+            if seen.censored.any() and (happened & ~seen.censored).any():
+                raise UserError(
+                    f"Output '{output}' has events of known times and events between two rows; data of the same design "
+                    "can be simulated where all are known, or none."
+                )
+            continue
         limits = {(low, high) for low, high in zip(seen.lower, seen.upper, strict=True) if not np.isnan(low)}
         if len(limits) > 1:
             raise UserError(

@@ -1,5 +1,6 @@
 """Parameters of people: typical values with priors, covariate effects, variability between subjects and occasions."""
 
+from vtrial.population.checks import check_observed, check_virtual
 from vtrial.population.covariates import (
     AbstractCovariateEffect,
     CappedPowerEffect,
@@ -60,5 +61,7 @@ __all__ = [
     "SigmoidEffect",
     "StudentTPrior",
     "UniformPrior",
+    "check_observed",
+    "check_virtual",
     "sampled",
 ]

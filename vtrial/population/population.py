@@ -11,7 +11,6 @@ import numpyro.distributions as dist
 from jaxtyping import Array, Float, Int, Key
 
 from vtrial import keys
-from vtrial import units as units_of
 from vtrial._types import Values
 from vtrial.errors import UserError, nearest
 from vtrial.model import AbstractModel, parameter_units
@@ -169,60 +168,6 @@ class Population(eqx.Module):
         named = zip(self.names, self.parameters, strict=True)
         found = {site: unit for name, parameter in named for site, unit in parameter.units(name).items()}
         return found | dict.fromkeys(self.mixture.priors() if self.mixture else (), "")
-
-    def check_covariates(
-        self, units: Mapping[str, str], values: Mapping[str, np.ndarray], who: tuple[str, ...]
-    ) -> None:
-        """Check that every covariate effect can act on the covariates [subject], or [subject span], of subjects `who`.
-
-        Raises:
-            UserError: a covariate is missing or in another unit, or makes a parameter 0, negative or not a number.
-        """
-        centre = {site: np.asarray(value) for site, value in self.centre().items()}
-        for name, parameter in zip(self.names, self.parameters, strict=True):
-            for key, effect in parameter.covariates.items():
-                covariate = effect.covariate
-                if covariate not in values:
-                    raise UserError(
-                        f"The population uses covariate {covariate}, which the dataset does not have; add it to "
-                        f"data.covariates. {nearest(covariate, values)}"
-                    )
-                where = f"Covariate {covariate} of the data"
-                if units_of.factor(units[covariate], effect.unit, where=where) != 1.0:
-                    raise UserError(
-                        f"Covariate {covariate} is in '{units[covariate]}' in the data, but its effect on {name} takes "
-                        f"'{effect.unit}'; bring the two to one unit."
-                    )
-                self._check_known(covariate, values[covariate], who)
-                known = {covariate: self._filled(covariate, values[covariate])}
-                factor = np.asarray(parameter.factor(name, key, centre, known))
-                wrong = np.argwhere(~(np.isfinite(factor) & (factor > 0)))
-                if len(wrong):
-                    first = tuple(wrong[0])
-                    raise UserError(
-                        f"Covariate {covariate} of ID {who[first[0]]} is {values[covariate][first]:g}, which makes "
-                        f"its {name} {factor[first]:g} times the typical value; correct the covariate or the effect."
-                    )
-        for level, covariate in (("iov", self.occasion), ("study", self.study)):
-            if self._with(level) and covariate not in values:
-                raise UserError(
-                    f"{self._with(level)[0]} has {level}, which needs covariate {covariate} in the data; add it to "
-                    f"data.covariates, or name another by population.{'occasion' if level == 'iov' else 'study'}."
-                )
-
-    def _check_known(self, covariate: str, value: np.ndarray, who: tuple[str, ...]) -> None:
-        """Refuse a covariate that is missing and has no distribution."""
-        missing = np.argwhere(np.isnan(value))
-        if len(missing) and covariate not in self.missing:
-            raise UserError(
-                f"Covariate {covariate} of ID {who[missing[0][0]]} is missing; give its distribution over subjects as "
-                f"population.missing.{covariate} to estimate it, or fill it in."
-            )
-
-    def _filled(self, covariate: str, value: np.ndarray) -> np.ndarray:
-        return (
-            np.where(np.isnan(value), self.missing[covariate].centre(), value) if covariate in self.missing else value
-        )
 
     def correlated_blocks(self) -> tuple[tuple[str, ...], ...]:
         """Return the groups of parameters whose etas have a correlation to estimate."""

@@ -86,22 +86,25 @@ def _category(axes: Axes, group: xr.Dataset, output: str, mine: np.ndarray, numb
 
 
 def survival(tree: xr.DataTree, output: str) -> str:
-    """Draw the Kaplan-Meier curve over the interval of those of replicates; "" if the output is no time of an event."""
+    """Draw the Kaplan-Meier curve over the interval of replicated ones, a panel a stratum; "" if it is no event."""
     group = tree[schema.VPC].dataset
     if f"{output}_survival_observed" not in group:
         return ""
     time = group[f"survival_time_{output}"]
+    strata = [str(words) for words in group[f"survival_stratum_{output}"].to_numpy()]
 
     def draw() -> Figure:
-        figure, (axes,) = grid(1, 1, WIDTH, 3.2)
-        low, middle, high = 100 * group[f"{output}_survival_simulated"].to_numpy()
+        figure, panels = grid(len(strata), min(2, len(strata)), WIDTH, 3.2, sharey=True)
         at = time.to_numpy()
-        axes.fill_between(at, low, high, step="post", color=COLOURS[0], alpha=0.25, lw=0, label="replicated, 95 %")
-        axes.step(at, middle, "--", where="post", lw=0.9, color=COLOURS[0])
-        observed = 100 * group[f"{output}_survival_observed"].to_numpy()
-        axes.step(at, observed, where="post", lw=1.5, color=DARK, label="observed")
-        axes.set(xlabel=label("time", str(time.attrs["units"])), ylabel="free of the event [%]", ylim=(0, 102))
-        axes.legend(fontsize=8)
+        for i, (axes, words) in enumerate(zip(panels, strata, strict=True)):
+            low, middle, high = 100 * group[f"{output}_survival_simulated"].to_numpy()[:, i]
+            axes.fill_between(at, low, high, step="post", color=COLOURS[0], alpha=0.25, lw=0, label="replicated, 95 %")
+            axes.step(at, middle, "--", where="post", lw=0.9, color=COLOURS[0])
+            observed = 100 * group[f"{output}_survival_observed"].to_numpy()[i]
+            axes.step(at, observed, where="post", lw=1.5, color=DARK, label="observed")
+            axes.set(xlabel=label("time", str(time.attrs["units"])), title=words, ylim=(0, 102))
+        panels[0].set_ylabel("free of the event [%]")
+        panels[0].legend(fontsize=8)
         return figure
 
     return svg(draw, f"Kaplan-Meier visual predictive check of {output}.")

@@ -19,6 +19,7 @@ def render(tree: xr.DataTree) -> str:
         trim_blocks=True,
     )
     outcomes, fit = tree[schema.OUTCOMES].dataset, tree[schema.FIT_HEALTH]
+    observed = bool(tree[schema.CONSTANT_DATA].sizes[schema.SUBJECT])
     return environment.get_template("template.html").render(
         study=tree.attrs,
         used=bool(tree[schema.SAMPLE_STATS].attrs.get("observations_used", 1)),
@@ -41,13 +42,13 @@ def render(tree: xr.DataTree) -> str:
         events=happenings.events(tree),
         estimands=tables.estimands(tree),
         provenance=tables.provenance(tree),
-        npde=tables.npde(tree),
+        npde=tables.npde(tree) if observed else None,
         fits=[_fit(tree, output) for output in figures.outputs(tree)],
         etas=_etas(tree),
         vpc=tree[schema.VPC].attrs,
-        percentiles=[f"{100 * q:g}" for q in tree[schema.VPC][schema.QUANTILE].to_numpy()],
+        percentiles=[f"{100 * q:g}" for q in tree[schema.VPC][schema.QUANTILE].to_numpy()] if observed else [],
         figures={
-            "data": figures.data(tree),
+            "data": figures.data(tree) if observed else "",
             "parameters": figures.parameters(tree),
             "courses": figures.courses(tree),
             "decision": figures.decision(tree),

@@ -26,6 +26,19 @@ class AbstractObjective(eqx.Module):
         """
 
     @abstractmethod
+    def worth(self, level: Float[Array, " arm"], effect: Float[Array, " arm"]) -> Float[Array, " arm"]:
+        """Return what choosing each arm is worth, a finite number: what the value of information is counted in.
+
+        Args:
+            level: as of `merit`.
+            effect: as of `merit`.
+        """
+
+    @abstractmethod
+    def unit(self, unit: str) -> str:
+        """Return the unit of the worth, given the endpoint's; "" where it is the chance of the right arm."""
+
+    @abstractmethod
     def describe(self) -> str:
         """Say it in words."""
 
@@ -38,6 +51,14 @@ class Greatest(AbstractObjective):
     def merit(self, level: Float[Array, " arm"], effect: Float[Array, " arm"]) -> Float[Array, " arm"]:
         """Return the level."""
         return _known(level, level)
+
+    def worth(self, level: Float[Array, " arm"], effect: Float[Array, " arm"]) -> Float[Array, " arm"]:
+        """Return the level."""
+        return level
+
+    def unit(self, unit: str) -> str:
+        """Return the endpoint's."""
+        return unit
 
     def describe(self) -> str:
         """Say it."""
@@ -52,6 +73,14 @@ class Least(AbstractObjective):
     def merit(self, level: Float[Array, " arm"], effect: Float[Array, " arm"]) -> Float[Array, " arm"]:
         """Return the level, turned around."""
         return _known(level, -level)
+
+    def worth(self, level: Float[Array, " arm"], effect: Float[Array, " arm"]) -> Float[Array, " arm"]:
+        """Return the level, turned around."""
+        return -level
+
+    def unit(self, unit: str) -> str:
+        """Return the endpoint's."""
+        return unit
 
     def describe(self) -> str:
         """Say it."""
@@ -74,6 +103,14 @@ class Closest(AbstractObjective):
         """Return the distance from the target, turned around."""
         allowed = jnp.ones_like(level, bool) if self.limit is None else level <= self.limit
         return _known(level, jnp.where(allowed, -jnp.abs(level - self.target), -jnp.inf))
+
+    def worth(self, level: Float[Array, " arm"], effect: Float[Array, " arm"]) -> Float[Array, " arm"]:
+        """Return 1 for the arm that is to be found, which a limit may forbid to come close; else 0."""
+        return _right(self.merit(level, effect))
+
+    def unit(self, unit: str) -> str:
+        """Return none: the worth is the chance of the right arm."""
+        return ""
 
     def describe(self) -> str:
         """Say it."""
@@ -107,6 +144,14 @@ class SmallestEffective(AbstractObjective):
         place = jnp.arange(len(level), dtype=float)
         return _known(effect, jnp.where(self.sign * effect >= self.effect, -place, -jnp.inf))
 
+    def worth(self, level: Float[Array, " arm"], effect: Float[Array, " arm"]) -> Float[Array, " arm"]:
+        """Return 1 for the first arm that has the effect, else 0."""
+        return _right(self.merit(level, effect))
+
+    def unit(self, unit: str) -> str:
+        """Return none: the worth is the chance of the right arm."""
+        return ""
+
     def describe(self) -> str:
         """Say it."""
         way = "above" if self.greater else "below"
@@ -116,3 +161,9 @@ class SmallestEffective(AbstractObjective):
 def _known(value: Float[Array, " arm"], merit: Float[Array, " arm"]) -> Float[Array, " arm"]:
     """Return the merit where it can be known."""
     return jnp.where(jnp.isnan(value), -jnp.inf, merit)
+
+
+def _right(merit: Float[Array, " arm"]) -> Float[Array, " arm"]:
+    """Return 1 for the arm of greatest merit, divided among equals; 0 for all if none can be chosen."""
+    top = (merit == jnp.max(merit)) & jnp.isfinite(merit)
+    return top / jnp.maximum(top.sum(), 1)
