@@ -207,7 +207,10 @@ def _known_average(value: Float[np.ndarray, "replicate arm"]) -> WithError:
 
 
 def _target(strategy: AbstractEstimand, lived: Lived) -> np.ndarray:
-    """Return what is true by a strategy; not a number of anybody where it has no value for who dies."""
+    """Return what is true by a strategy; not a number of anybody where it has no value for those who may die.
+
+    Whether somebody does in these replicates does not matter: others are judged beside them.
+    """
     undefined = not lived.timed and strategy.beyond(lived.deadly)
     return np.full_like(lived.actual, np.nan) if undefined else strategy.target(lived)
 
