@@ -245,11 +245,8 @@ def _patient(
     Given a ledger, its doses are repeated.
     """
     statistical, plan, course, arm = rule.statistical, rule.plan, rule.course, rule.arms[name]
-    model, time = statistical.model, jnp.asarray(plan.time)
+    model, time = statistical.model, _times(rule, key)
     p = {name: value * arm.factors.get(name, 1.0) for name, value in parameters.items()}
-    if course.visits is not None:
-        visits = course.visits.times(keys.named(key, "visits"), plan.time[plan.visit], model)
-        time = time.at[plan.visit].set(visits)
 
     def solve(therapy: Therapy, at: Float[Array, ""]) -> tuple[Array, dict[str, Array]]:
         table, place = therapy.events(at), jnp.arange(len(plan.time))
@@ -292,6 +289,15 @@ def _patient(
     )
     true = {o: jnp.where(time <= death, y, jnp.nan) for o, y in story.true.items()}
     return actual, again, story.code, true, fate | happened, filled(decided | dict(story.ledger))
+
+
+def _times(rule: _Rule, key: Key[Array, ""]) -> Float[Array, " time"]:
+    """Return the times at which a patient is solved: those of visits are the patient's own, where they may be off."""
+    plan, visits, time = rule.plan, rule.course.visits, jnp.asarray(rule.plan.time)
+    if visits is None:
+        return time
+    own = visits.times(keys.named(key, "visits"), plan.time[plan.visit], rule.statistical.model)
+    return time.at[plan.visit].set(own)
 
 
 def _seen(
