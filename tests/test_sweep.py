@@ -30,7 +30,9 @@ PLAIN = {
 
 
 def cell(**changed) -> Cell:
-    study: Any = SimpleNamespace(design=SimpleNamespace(periods=changed.pop("periods", 1)))
+    study: Any = SimpleNamespace(
+        design=SimpleNamespace(periods=changed.pop("periods", 1)), prognosis=changed.get("prognosis")
+    )
     return Cell({}, study, PLAIN | changed)
 
 
@@ -39,7 +41,8 @@ def cell(**changed) -> Cell:
     [
         ({"design": PLAIN["design"] | {"per_arm": 9}}, ["fit", "patients", "outcomes"]),
         ({"analysis": "ancova"}, ["fit", "patients", "outcomes"]),
-        ({"design": PLAIN["design"] | {"arms": {"low": 1}}}, ["fit", "patients"]),
+        ({"design": PLAIN["design"] | {"arms": {"low": 1}}}, ["fit"]),
+        ({"course": {"events": 1}}, ["fit"]),
         ({"endpoints": {"trough": 1}}, ["fit", "patients"]),
         ({"periods": 2}, ["fit"]),
         ({"cohort": {"subjects": 80}}, ["fit"]),
@@ -54,6 +57,12 @@ def test_cells_share_the_stages_that_do_not_read_what_they_differ_in(changed, sh
     assert [stage for stage in same if stage != "trials"] == shared
     if "periods" not in changed:
         assert part("trials", cell()) != part("trials", cell(**changed))
+
+
+def test_a_prognostic_score_is_of_the_patients_a_design_enrols():
+    other = PLAIN["design"] | {"per_arm": 9}
+    assert part("outcomes", cell(prognosis=1)) != part("outcomes", cell(prognosis=1, design=other))
+    assert part("patients", cell(prognosis=1)) == part("patients", cell(prognosis=1, design=other))
 
 
 def test_the_grid_is_the_product_of_the_lists():
