@@ -43,6 +43,7 @@ def render(tree: xr.DataTree) -> str:
         events=happenings.events(tree),
         information=tables.information(tree),
         estimands=tables.estimands(tree),
+        prognosis=tables.prognosis(tree),
         provenance=tables.provenance(tree),
         npde=tables.npde(tree) if observed else None,
         fits=[_fit(tree, output) for output in figures.outputs(tree)],

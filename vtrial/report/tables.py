@@ -308,6 +308,20 @@ def estimands(tree: xr.DataTree) -> Table | None:
     return Table(["Strategy", *(str(x) for x in outcomes["label"].to_numpy())], rows)
 
 
+def prognosis(tree: xr.DataTree) -> Table | None:
+    """Return what the twin's score is worth in each arm; None if trials know none."""
+    oc = tree[schema.OPERATING_CHARACTERISTICS].dataset
+    if "prognosis_correlation" not in oc:
+        return None
+    rows = []
+    for a, name in enumerate(str(x) for x in tree[schema.OUTCOMES]["label"].to_numpy()):
+        pairs = [(float(oc[n][a]), float(oc[f"{n}_mcse"][a])) for n in ("prognosis_correlation", "effective_patients")]
+        rows.append(
+            [name, *(with_error(value, error, "") for value, error in pairs), f"{float(oc['patients'][a]):.3g}"]
+        )
+    return Table(["Arm", "Correlation with the outcome", "Effective patients", "Patients"], rows)
+
+
 def _words(name: str) -> str:
     """Return the name of a class as words."""
     return "".join(f" {c.lower()}" if c.isupper() else c for c in name).strip()
