@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from tests.helpers import run_cli
 from vtrial import cli, keys, run, schema
 from vtrial.cells import UNREAD, Cell, part
+from vtrial.errors import UserError
 from vtrial.hashes import digest
 from vtrial.overrides import grid
 from vtrial.sweep import stacked
@@ -73,6 +74,14 @@ def test_the_grid_is_the_product_of_the_lists():
     assert found.first() == ["-cn", "s", "c=[3,4]", "directory=z", "a.b=1", "+d=x"]
 
 
+@pytest.mark.parametrize(
+    ("said", "why"), [("directory=a,b", "how to run"), ("x=interval(0,1)", "write the values out")]
+)
+def test_what_cannot_be_swept(said, why):
+    with pytest.raises(UserError, match=why):
+        grid(["-cn", "s", said], ("directory",))
+
+
 def test_cells_of_other_shapes_are_filled_up():
     sizes = enumerate((2, 3, 2, 3))
     cells = [xr.Dataset({"p": ("arm", np.arange(n) + 10.0 * i)}, {"arm": list("abc")[:n]}) for i, n in sizes]
@@ -90,8 +99,6 @@ TARGET = ("calibrate.vary=design.per_arm", "calibrate.between=[4,19]")
     ("arguments", "said"),
     [
         (("sweep", *T), "Nothing is swept; give a key several values"),
-        (("sweep", *T, "directory=a,b"), "directory says how to run, not what"),
-        (("sweep", *T, "design.per_arms=5,10"), "There is no key 'design.per_arms' to override"),
         (("sweep", *T, "design.per_arm=5,many"), "design.per_arm=many: design.per_arm must be an integer, not 'many'"),
         (("calibrate", *T), "calibrate.vary names the key"),
         (("calibrate", *T, *TARGET, "calibrate.vary=design.per_arms", "calibrate.target={power: 0.5}"),
@@ -106,6 +113,7 @@ def test_a_mistake_is_one_sentence(arguments, said, tmp_path, monkeypatch):
     assert len(err.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_cell_has_the_numbers_of_a_run_and_a_sweep_goes_on(quick, tmp_path):
     place = tmp_path / "sweep"
     saved = ("inference=saved", f"inference.path={quick}/result.zarr", "loo.draws=0", f"directory={place}")
@@ -147,6 +155,7 @@ def test_a_size_is_found_for_a_study(quick, tmp_path):
     assert "<svg" in (place / "calibrate.html").read_text()
 
 
+@pytest.mark.slow
 def test_trials_in_blocks_are_the_same_trials(quick, monkeypatch):
     """Seven replicates at once, of twenty: the last block is filled up."""
     tree = xr.open_datatree(quick / "result.zarr")
