@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from tests.helpers import run_cli
 from vtrial import cli, keys, run, schema
 from vtrial.cells import UNREAD, Cell, part
+from vtrial.errors import UserError
 from vtrial.hashes import digest
 from vtrial.overrides import grid
 from vtrial.sweep import stacked
@@ -30,7 +31,9 @@ PLAIN = {
 
 
 def cell(**changed) -> Cell:
-    study: Any = SimpleNamespace(design=SimpleNamespace(periods=changed.pop("periods", 1)))
+    study: Any = SimpleNamespace(
+        design=SimpleNamespace(periods=changed.pop("periods", 1)), prognosis=changed.get("prognosis")
+    )
     return Cell({}, study, PLAIN | changed)
 
 
@@ -39,7 +42,8 @@ def cell(**changed) -> Cell:
     [
         ({"design": PLAIN["design"] | {"per_arm": 9}}, ["fit", "patients", "outcomes"]),
         ({"analysis": "ancova"}, ["fit", "patients", "outcomes"]),
-        ({"design": PLAIN["design"] | {"arms": {"low": 1}}}, ["fit", "patients"]),
+        ({"design": PLAIN["design"] | {"arms": {"low": 1}}}, ["fit"]),
+        ({"course": {"events": 1}}, ["fit"]),
         ({"endpoints": {"trough": 1}}, ["fit", "patients"]),
         ({"periods": 2}, ["fit"]),
         ({"cohort": {"subjects": 80}}, ["fit"]),
@@ -56,12 +60,26 @@ def test_cells_share_the_stages_that_do_not_read_what_they_differ_in(changed, sh
         assert part("trials", cell()) != part("trials", cell(**changed))
 
 
+def test_a_prognostic_score_is_of_the_patients_a_design_enrols():
+    other = PLAIN["design"] | {"per_arm": 9}
+    assert part("outcomes", cell(prognosis=1)) != part("outcomes", cell(prognosis=1, design=other))
+    assert part("patients", cell(prognosis=1)) == part("patients", cell(prognosis=1, design=other))
+
+
 def test_the_grid_is_the_product_of_the_lists():
     found = grid(["-cn", "s", "a.b=1,2", "c=[3,4]", "+d=x,y", "directory=z"], ("directory",))
     assert (found.options, found.fixed) == (["-cn", "s"], ["c=[3,4]", "directory=z"])
     said = [list(c.values()) for c in found.cells()]
     assert said == [["a.b=1", "+d=x"], ["a.b=1", "+d=y"], ["a.b=2", "+d=x"], ["a.b=2", "+d=y"]]
     assert found.first() == ["-cn", "s", "c=[3,4]", "directory=z", "a.b=1", "+d=x"]
+
+
+@pytest.mark.parametrize(
+    ("said", "why"), [("directory=a,b", "how to run"), ("x=interval(0,1)", "write the values out")]
+)
+def test_what_cannot_be_swept(said, why):
+    with pytest.raises(UserError, match=why):
+        grid(["-cn", "s", said], ("directory",))
 
 
 def test_cells_of_other_shapes_are_filled_up():
@@ -81,8 +99,6 @@ TARGET = ("calibrate.vary=design.per_arm", "calibrate.between=[4,19]")
     ("arguments", "said"),
     [
         (("sweep", *T), "Nothing is swept; give a key several values"),
-        (("sweep", *T, "directory=a,b"), "directory says how to run, not what"),
-        (("sweep", *T, "design.per_arms=5,10"), "There is no key 'design.per_arms' to override"),
         (("sweep", *T, "design.per_arm=5,many"), "design.per_arm=many: design.per_arm must be an integer, not 'many'"),
         (("calibrate", *T), "calibrate.vary names the key"),
         (("calibrate", *T, *TARGET, "calibrate.vary=design.per_arms", "calibrate.target={power: 0.5}"),
@@ -97,6 +113,7 @@ def test_a_mistake_is_one_sentence(arguments, said, tmp_path, monkeypatch):
     assert len(err.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_cell_has_the_numbers_of_a_run_and_a_sweep_goes_on(quick, tmp_path):
     place = tmp_path / "sweep"
     saved = ("inference=saved", f"inference.path={quick}/result.zarr", "loo.draws=0", f"directory={place}")
@@ -138,6 +155,7 @@ def test_a_size_is_found_for_a_study(quick, tmp_path):
     assert "<svg" in (place / "calibrate.html").read_text()
 
 
+@pytest.mark.slow
 def test_trials_in_blocks_are_the_same_trials(quick, monkeypatch):
     """Seven replicates at once, of twenty: the last block is filled up."""
     tree = xr.open_datatree(quick / "result.zarr")

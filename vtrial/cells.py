@@ -30,11 +30,12 @@ log = logging.getLogger(__name__)
 _TRIAL = ("question", "context_of_use", "primary", "analysis", "objective", "decision", "enrolment", "estimand")
 UNREAD: Mapping[str, tuple[str, ...]] = {
     "fit": ("vpc", *_TRIAL, "design", "endpoints", "course", "cohort"),
-    "patients": ("vpc", *_TRIAL, "design", "endpoints", "course"),
+    "patients": ("vpc", *_TRIAL, "design", "endpoints"),
     "outcomes": ("vpc", *_TRIAL, "design"),
     "trials": ("vpc",),
 }
-"""Keys of a study that a stage does not read. Of the design, patients need its periods, and outcomes its arms too."""
+"""Keys of a study that a stage does not read. Of the design, patients need its periods, and its arms: everybody's doses
+are checked. Where outcomes have a prognostic score, they are read with the trial in mind."""
 
 
 class Cell(NamedTuple):
@@ -61,11 +62,11 @@ class Found(NamedTuple):
 
 def part(stage: str, cell: Cell) -> Mapping[str, Any]:
     """Return the part of a cell's configuration that a stage depends on."""
-    kept: dict[str, Any] = {key: value for key, value in cell.plain.items() if key not in UNREAD[stage]}
+    scored = stage == "outcomes" and cell.study.prognosis is not None
+    unread = () if scored else UNREAD[stage]
+    kept: dict[str, Any] = {key: value for key, value in cell.plain.items() if key not in unread}
     if stage in ("patients", "outcomes"):
-        kept["periods"] = cell.study.design.periods
-    if stage == "outcomes":
-        kept["arms"] = cell.plain["design"]["arms"]
+        kept |= {"periods": cell.study.design.periods, "arms": cell.plain["design"]["arms"]}
     return kept
 
 
