@@ -63,6 +63,12 @@ GROUPS: Final[dict[str, str]] = {
     OPERATING_CHARACTERISTICS: "What the trials say together, with Monte-Carlo errors",
 }
 
+EACH_TRIAL: Final = "each_trial"
+SWEEP_GROUPS: Final[dict[str, str]] = {
+    EACH_TRIAL: "What each trial of a variant adds to the operating characteristics, which are means over trials",
+}
+"""Groups that sweeps have beside operating characteristics."""
+
 CHAIN: Final = "chain"
 DRAW: Final = "draw"
 KEPT: Final = "kept"

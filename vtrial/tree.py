@@ -166,7 +166,8 @@ def outcomes(
             schema.TIME: found.time,
             schema.QUANTILE: list(QUANTILES),
             schema.MOMENT: list(MOMENTS),
-        },
+        }
+        | _decision_times(found, design, model),
     )
     group[schema.TIME].attrs |= _attrs("Time since the first dose", model.time)
     return group
@@ -208,12 +209,10 @@ def _fate(
 
 
 def _decisions(found: Outcomes, design: AbstractDesign, model: AbstractModel, dims: tuple[str, ...]) -> dict[str, Any]:
-    """Return the ledger of the decisions that adapted doses, and when each was made, as variables."""
+    """Return the ledger of the decisions that adapted doses, as variables."""
     if not found.ledger:
         return {}
-    policies = [arm.policy for arm in design.arms]
-    count, monitors = next(iter(found.ledger.values())).shape[-1], [p.monitor for p in policies if p is not None]
-    seen = {monitor.unit(model) for monitor in monitors}
+    seen = {arm.policy.monitor.unit(model) for arm in design.arms if arm.policy is not None}
     units = {"observed": seen.pop() if len(seen) == 1 else ""}
     rest = ((schema.PERIOD,) if design.periods > 1 else ()) + (schema.DECISION,)
     entries = {}
@@ -221,6 +220,15 @@ def _decisions(found: Outcomes, design: AbstractDesign, model: AbstractModel, di
         own = name.removeprefix(HYPOTHETICAL)
         said = LEDGER[own] + ("" if own == name else "; if nothing happened that ends treatment")
         entries[f"decision_{name}"] = ((*dims, *rest), value, _attrs(said, units.get(own, "")))
+    return entries
+
+
+def _decision_times(found: Outcomes, design: AbstractDesign, model: AbstractModel) -> dict[str, Any]:
+    """Return when each decision was made in each arm, and by which output, as coordinates."""
+    if not found.ledger:
+        return {}
+    policies, count = [arm.policy for arm in design.arms], next(iter(found.ledger.values())).shape[-1]
+    entries: dict[str, Any] = {schema.DECISION: np.arange(1, count + 1)}
     for name, what in (("time", "Time of the sample of a decision"), ("effective", "Time from which doses follow it")):
         times = np.full((len(policies), count), np.nan)
         for row, policy in zip(times, policies, strict=True):

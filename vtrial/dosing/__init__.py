@@ -13,7 +13,7 @@ from vtrial.dosing.amount import (
 from vtrial.dosing.body import BodyMassIndex, FatFreeMass, IdealBodyWeight, PostmenstrualAge
 from vtrial.dosing.changed import divided, given_only, joined, moved, sampled
 from vtrial.dosing.kidney import CreatinineClearance, FiltrationRate, FiltrationRateChild
-from vtrial.dosing.measure import AbstractMeasure, Calvert, DuBois, Mosteller, PerCovariate
+from vtrial.dosing.measure import AbstractMeasure, Calvert, DuBois, Mosteller, PerCategory, PerCovariate
 from vtrial.dosing.policy import (
     Above,
     AbstractPolicy,
@@ -25,6 +25,7 @@ from vtrial.dosing.policy import (
     Monitor,
     Nomogram,
     Past,
+    Phases,
     Proportional,
     StepTitration,
 )
@@ -68,7 +69,9 @@ __all__ = [
     "Nomogram",
     "Order",
     "Past",
+    "PerCategory",
     "PerCovariate",
+    "Phases",
     "PostmenstrualAge",
     "Proportional",
     "Regimen",

@@ -84,9 +84,13 @@ class DoseSearch(AbstractSearch):
         """Return the function to be averaged, and how many factors it takes.
 
         Raises:
-            UserError: the doses are not as many as `doses` says.
+            UserError: the doses are not as many as `doses` says, or adapt to the patient.
         """
         arm, statistical, model = ground.arm(self.arm), ground.statistical, ground.statistical.model
+        if arm.policy is not None:
+            raise UserError(
+                f"Doses of arm '{self.arm}' adapt to each patient; optimise those of an arm without a policy."
+            )
         who = Recruitment(self.replicates, self.subjects, ground.cohort.covariates, ground.cohort.levels)
         people = recruit(keys.named(key, "recruit"), who, ground.posterior, statistical, ground.data)
         times = self.utility.window.times(model).tolist()

@@ -271,6 +271,27 @@ def course_of_trials(tree: xr.DataTree) -> str:
     return said
 
 
+def information(tree: xr.DataTree) -> str:
+    """Say what the decision gains by the trial, and by knowing everything."""
+    oc, outcomes = tree[schema.OPERATING_CHARACTERISTICS].dataset, tree[schema.OUTCOMES].dataset
+    if "value_of_trial" not in oc or not np.isfinite(float(oc["value_of_trial"])):
+        return ""
+    unit = oc["value_of_trial"].attrs["units"]
+    chance = "chance of the right arm" in str(oc["value_of_trial"].attrs.get("worth", ""))
+    share = chance or bool(outcomes[oc.attrs["primary"]].attrs["binary"])
+
+    def gain(name: str) -> str:
+        value, error = float(oc[name]), float(oc[f"{name}_mcse"])
+        return with_error(100 * value, 100 * error, "percentage points") if share else with_error(value, error, unit)
+
+    what = "the chance of the right arm" if chance else f"the level of {oc.attrs['primary']}"
+    return (
+        f"Value of information, in {what}, against deciding now: perfect information would gain "
+        f"{gain('value_of_knowing')}; this trial, put together with what is known, {gain('value_of_trial')}; doing "
+        f"what it selects, {gain('value_of_selection')}."
+    )
+
+
 def estimands(tree: xr.DataTree) -> Table | None:
     """Return the true level of each arm by every strategy for what happens during treatment; None if nothing may."""
     oc, outcomes = tree[schema.OPERATING_CHARACTERISTICS].dataset, tree[schema.OUTCOMES].dataset
