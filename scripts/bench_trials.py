@@ -42,7 +42,7 @@ from vtrial.design import (
 from vtrial.dosing import Regimen
 from vtrial.statistics.boundaries import WangTsiatis
 from vtrial.statistics.log_rank import log_rank
-from vtrial.statistics.ordered import ascending
+from vtrial.statistics.ordered import nth
 from vtrial.trial import (
     AbstractAnalysis,
     Ancova,
@@ -237,10 +237,10 @@ def testing() -> Callable[[Key[Array, ""]], Array]:
     member = arm[:, None] == jnp.arange(2)[None]
 
     def trial(entered, time):
-        happened = ascending(entered + time)
+        happened = entered + time
 
         def beyond(number, bound):
-            since = happened[number - 1] - entered
+            since = nth(happened, jnp.asarray(number)) - entered
             found = log_rank(jnp.minimum(time, since), time <= since, member & (since >= 0)[:, None], reference=0)
             return -found.excess[1] > bound * jnp.sqrt(found.variance[1])
 

@@ -26,17 +26,36 @@ FILL = {
     "control": "low",
     "effect": 0.1,
     "dose": "1 mg",
+    "to": "low",
     "spacing": "7 day",
     "horizon": 12.0,
+    "monitor": {"_target_": "vtrial.dosing.Monitor", "output": "concentration", "at": ["12 h"]},
+    "up": {"_target_": "vtrial.dosing.Below", "limit": "5 mg/L"},
+    "down": {"_target_": "vtrial.dosing.Above", "limit": "15 mg/L"},
+    "target": "10 mg/L",
+    "limits": ["5 mg/L", "15 mg/L"],
+    "factors": [1.1, 1, 0.9],
+    "levels": [[2, 1, 0]],
+    "never_above": "15 mg/L",
     "doses": {"low": 0.0, "middle": 1.0, "high": 2.0},
 }
+FILL["parts"] = [
+    {"_target_": "vtrial.dosing.Proportional", "monitor": FILL["monitor"] | {"at": [at]}, "target": "10 mg/L"}
+    for at in ("12 h", "24 h")
+]
 ARM = {
     "_target_": "vtrial.design.Arm",
     "regimen": {"_target_": "vtrial.dosing.Regimen", "dose": "1 mg", "every": "1 h", "doses": 1, "into": "depot"},
 }
 
 
-GROUPS = {"data": "AbstractData", "population": "Population", "cohort": "Recruitment", "course": "Treatment"}
+GROUPS = {
+    "data": "AbstractData",
+    "population": "Population",
+    "cohort": "Recruitment",
+    "course": "Treatment",
+    "prognosis": "Prognosis",
+}
 PEOPLE = str(Path(__file__).parent / "cohort" / "data" / "people.csv")
 
 
@@ -59,9 +78,13 @@ def test_every_choice_instantiates_as_its_group(file):
     filled(node)
     if node.get("arms") == {}:
         node["arms"] = {"test": ARM, "reference": ARM} if node.get("sequences") else {"low": ARM, "high": ARM}
-    group = {"data": "AbstractData", "population": "Population", "cohort": "Recruitment", "course": "Treatment"}.get(
-        file.parent.name
-    )
+    group = {
+        "data": "AbstractData",
+        "population": "Population",
+        "cohort": "Recruitment",
+        "course": "Treatment",
+        "prognosis": "Prognosis",
+    }.get(file.parent.name)
     group = group or f"Abstract{file.parent.name.capitalize()}"
     (interface,) = {c for c in classes() if c.__name__ == group}
     check(node, interface)

@@ -7,12 +7,14 @@ from functools import cache
 from pathlib import Path
 
 import jax
+import numpy as np
 import xarray as xr
 from jaxtyping import Array, Key
 
 from vtrial import diagnose, keys, schema, tree
 from vtrial.blocks import Blocks, Groups
 from vtrial.cohort import (
+    Cohort,
     block_size,
     kept_units,
     recruiter,
@@ -26,8 +28,14 @@ from vtrial.provenance import identity
 from vtrial.store import Store, locked
 from vtrial.study import Study
 from vtrial.trial import (
+    SCORE,
+    Judged,
     add_estimands,
+    add_events,
+    add_prognosis,
     conductor,
+    estimand_truths,
+    exposure_of,
     judge,
     operating_characteristics,
     without_effect,
@@ -37,6 +45,8 @@ log = logging.getLogger(__name__)
 
 _PRIOR_DRAWS = 100
 """In each of four chains, for the prior predictive check."""
+_TOGETHER = 2_000_000
+"""Patients x arms whose trials are conducted in one call; bounds the memory."""
 
 
 def run(
@@ -105,18 +115,39 @@ def _account(seconds: Mapping[str, float]) -> str:
 def _stages(study: Study, statistical: StatisticalModel, data: Dataset, store: Store) -> None:
     """Run or skip each stage; what a stage needs of the ones before, it reads from the store."""
     key = jax.random.key(study.seed)
+    fit(study, statistical, data, store)
+    posterior = groups.draws(store.group(schema.POSTERIOR))
+    store.stage("check", lambda: _check(keys.named(key, "check"), study, statistical, data, store, posterior))
+    recruit(study, statistical, data, store, fitted=store)
+    simulate(study, statistical, store, fitted=store, recruited=store)
+    store.stage("trial", lambda: conducted(keys.named(key, "trial"), study, store.opened(schema.OUTCOMES)))
+    store.stage("store", lambda: _seal(store))
+    store.stage("report", lambda: _report(store))
+
+
+def fit(study: Study, statistical: StatisticalModel, data: Dataset, store: Store) -> None:
+    """Run or skip the stages up to a posterior that has passed the gate."""
+    key = jax.random.key(study.seed)
     observed = {schema.OBSERVED_DATA: tree.observed(data), schema.CONSTANT_DATA: tree.constant(data, study.model)}
     store.stage("data", lambda: observed)
     unfinished = Checkpoint(store.unfinished("calibrate"))
     store.stage("calibrate", lambda: _calibrate(keys.named(key, "calibrate"), study, statistical, data, unfinished))
     posterior = groups.draws(store.group(schema.POSTERIOR))
     store.stage("gate", lambda: _gate(keys.named(key, "gate"), study, statistical, data, store, posterior))
-    store.stage("check", lambda: _check(keys.named(key, "check"), study, statistical, data, store, posterior))
-    store.stream("recruit", _recruit(keys.named(key, "recruit"), study, statistical, data, store, posterior))
-    store.stream("simulate", _simulate(keys.named(key, "simulate"), study, statistical, store, posterior))
-    store.stage("trial", lambda: conducted(keys.named(key, "trial"), study, store.opened(schema.OUTCOMES)))
-    store.stage("store", lambda: _seal(store))
-    store.stage("report", lambda: _report(store))
+
+
+def recruit(study: Study, statistical: StatisticalModel, data: Dataset, store: Store, *, fitted: Store) -> None:
+    """Run or skip the drawing of patients into a store; the fit may be in another one."""
+    key = keys.named(jax.random.key(study.seed), "recruit")
+    posterior = groups.draws(fitted.group(schema.POSTERIOR))
+    store.stream("recruit", _recruit(key, study, statistical, data, fitted, posterior))
+
+
+def simulate(study: Study, statistical: StatisticalModel, store: Store, *, fitted: Store, recruited: Store) -> None:
+    """Run or skip the simulation of patients into a store; the fit and the patients may be in others."""
+    key = keys.named(jax.random.key(study.seed), "simulate")
+    posterior = groups.draws(fitted.group(schema.POSTERIOR))
+    store.stream("simulate", _simulate(key, study, statistical, recruited, posterior))
 
 
 def _calibrate(
@@ -189,13 +220,17 @@ def _recruit(key, study: Study, statistical: StatisticalModel, data: Dataset, st
 def _simulate(key, study: Study, statistical: StatisticalModel, store: Store, posterior) -> Blocks:
     """Return the blocks of outcomes; a block reads its own patients alone."""
     design, count, levels = study.design, study.cohort.replicates, study.cohort.levels
-    simulates = simulator(key, count, design.arms, study.endpoints, posterior, statistical, levels, study.course)
+    simulates = simulator(
+        key, count, design.arms, study.endpoints, posterior, statistical, levels, study.course, design.names
+    )
+    scores = _scorer(keys.named(key, "prognosis"), study, statistical, posterior)
 
     def compute(first: int, stop: int) -> dict[str, xr.Dataset]:
         rows = store.opened(schema.COHORT).isel({schema.REPLICATE: slice(first, stop)}).load()
         patients = tree.cohort_of(rows, study.model)
         found = simulates(first, patients)
-        return {schema.OUTCOMES: tree.outcomes(found, patients, design, study.endpoints, study.model)}
+        table = tree.outcomes(found, patients, design, study.endpoints, study.model, study.course)
+        return {schema.OUTCOMES: scores(first, patients, table)}
 
     def finish(filled: Groups) -> dict[str, xr.Dataset]:
         outcomes = filled[schema.OUTCOMES]
@@ -210,23 +245,66 @@ def _simulate(key, study: Study, statistical: StatisticalModel, store: Store, po
     return Blocks(count, size, (schema.OUTCOMES,), compute, finish)
 
 
+def _scorer(
+    key, study: Study, statistical: StatisticalModel, posterior
+) -> Callable[[int, Cohort, xr.Dataset], xr.Dataset]:
+    """Return what adds the twin's score of patients who may enrol to a block of outcomes; nothing if there is none."""
+    if (prognosis := study.prognosis) is None:
+        return lambda first, patients, table: table
+    rules = study.rules()
+    arm, needed = study.design.arms[rules.reference], rules.needed
+    score = prognosis.scorer(key, arm, study.endpoints, study.primary, posterior=posterior, statistical=statistical)
+
+    def scored(first: int, patients: Cohort, table: xr.Dataset) -> xr.Dataset:
+        known = {name: value[:, :needed].reshape(-1) for name, value in patients.covariates.items()}
+        seen = {n: table[n].to_numpy()[:, :needed, rules.reference].reshape(-1) for n in prognosis.baseline}
+        return tree.with_score(table, score(first * needed, known, seen).reshape(-1, needed))
+
+    return scored
+
+
 def conducted(key: Key[Array, ""], study: Study, table: xr.Dataset) -> dict[str, xr.Dataset]:
     """Conduct the trials on a table of potential outcomes, and decide; return what they and their sum are."""
+    judged, characteristics = trials_judged(key, study, table)
+    return {
+        schema.TRIAL: tree.trial(judged.trials, study.design.names, judged.units),
+        schema.OPERATING_CHARACTERISTICS: characteristics,
+    }
+
+
+def trials_judged(key: Key[Array, ""], study: Study, table: xr.Dataset) -> tuple[Judged, xr.Dataset]:
+    """Conduct the trials on a table of potential outcomes, and decide; return them and the operating characteristics.
+
+    Memory holds the primary endpoint of a block of replicates, then one endpoint of one arm at a time.
+    """
     unit, rules = {n: e.unit(study.model) for n, e in study.endpoints.items()}, study.rules()
-    found = tree.lived(table, study.primary)
-    potential = tree.potential(table, study.design, study.analysis, found, study.estimand)
-    run = conductor(rules)
-    trials, null = run(key, potential), run(key, without_effect(potential, rules.reference))
-    judged = judge(trials, null, rules, primary=study.primary, unit=unit[study.primary])
-    characteristics = operating_characteristics(judged, {n: table[n].to_numpy() for n in study.endpoints}, unit)
-    add_estimands(characteristics, found, rules, study.estimand, unit[study.primary])
+    run, count = conductor(rules), table.sizes[schema.REPLICATE]
+    size = max(1, min(count, _TOGETHER // (table.sizes[schema.SUBJECT] * table.sizes[schema.ARM])))
+    parts, scored = [], study.prognosis is not None
+    happens = any(event.intercurrent for event in study.course.events.values())
+    for start in range(0, count, size):
+        # The last block is filled up with the last replicate, so that all blocks share one compilation.
+        part = table.isel({schema.REPLICATE: np.minimum(np.arange(start, start + size), count - 1)})
+        found = tree.lived(part, study.primary, exposure_of(study.analysis), timed=rules.clock.timed)
+        potential = tree.potential(part, study.design, study.analysis, found, study.estimand, study.primary)
+        null = without_effect(potential, rules.reference, study.analysis.null)
+        truths = estimand_truths(found, rules, study.estimand) if happens else None
+        score = potential.covariates[SCORE] if scored else None
+        block = run(key, potential, start), run(key, null, start), truths, score
+        kept = min(size, count - start)
+        parts.append(jax.tree.map(lambda x, n=kept: np.asarray(x)[:n], block))
+    trials, none, truths, score = jax.tree.map(lambda *p: np.concatenate(p), *parts)
+    judged = judge(trials, none, rules, primary=study.primary, unit=unit[study.primary])
+    characteristics = operating_characteristics(judged, {n: table[n] for n in study.endpoints}, unit)
+    if truths is not None:
+        add_estimands(characteristics, truths, rules, study.estimand, unit[study.primary])
+    if score is not None:
+        add_prognosis(characteristics, trials, score, rules)
+    add_events(characteristics, table)
     recommended = study.decision.decide(characteristics) or ""
     characteristics.attrs["recommended"] = recommended
     log.info("           decision: %s", f"recommend {recommended}" if recommended else "recommend no arm")
-    return {
-        schema.TRIAL: tree.trial(trials, study.design.names, judged.units),
-        schema.OPERATING_CHARACTERISTICS: characteristics,
-    }
+    return judged, characteristics
 
 
 def _seal(store: Store) -> dict[str, xr.Dataset]:

@@ -18,6 +18,7 @@ from vtrial.cohort import (
 )
 from vtrial.data import AbstractData, Dataset
 from vtrial.design import AbstractDesign
+from vtrial.dosing import AbstractRegimen
 from vtrial.endpoint import AbstractEndpoint
 from vtrial.errors import UserError, nearest, within
 from vtrial.inference import AbstractInference, Prior
@@ -27,6 +28,7 @@ from vtrial.noise import AbstractNoise, check_outputs, with_floor
 from vtrial.population import Population, check_observed, check_virtual
 from vtrial.solve import AbstractSolver
 from vtrial.trial import (
+    SCORE,
     AbstractAnalysis,
     AbstractDecision,
     AbstractEnrolment,
@@ -35,11 +37,15 @@ from vtrial.trial import (
     AtOnce,
     Clock,
     Greatest,
+    Prognosis,
     Rules,
     TreatmentPolicy,
+    check_course,
     check_endpoints,
     check_known,
+    check_policies,
     check_trial,
+    exposure_of,
 )
 
 
@@ -76,6 +82,8 @@ class Study(eqx.Module):
     """What may happen to patients during treatment."""
     estimand: AbstractEstimand = eqx.field(default_factory=TreatmentPolicy)
     """How the estimand takes it."""
+    prognosis: Prognosis | None = None
+    """The twin's prognostic score, which trials know of each patient as covariate `prognosis`; left out, none."""
     loo: diagnose.LeaveOneOut = eqx.field(default_factory=diagnose.LeaveOneOut)
     """Leave-one-out, by subject and by observation."""
     vpc: diagnose.VisualCheck = eqx.field(default_factory=diagnose.VisualCheck)
@@ -97,10 +105,15 @@ class Study(eqx.Module):
             raise UserError(
                 f"primary is '{self.primary}', which is no endpoint. {nearest(self.primary, self.endpoints)}"
             )
-        self.course.check(self.model)
         names = self.population.for_model(self.model).names
         check_endpoints(self.endpoints, self.noise, self.model)
+        check_policies(self.design, self.noise, self.model)
         check_trial(self.design, self.analysis, self.endpoints, self.primary, self.model, self.cohort.subjects, names)
+        if self.prognosis is not None:
+            self.prognosis.check(self.design, self.endpoints, self.model, names)
+        elif SCORE in self.analysis.covariates():
+            raise UserError(f"The analysis reads '{SCORE}', the twin's score, but there is none; add +prognosis=twin.")
+        check_course(self.course, self.estimand, self.design, self.endpoints, self.primary, self.model, names)
         if (draws := self.inference.count()) is not None:
             self.cohort.refuse_beyond(draws)
 
@@ -118,11 +131,13 @@ class Study(eqx.Module):
         check_source(source, data, needed(population))
         if data.empty:
             check_virtual(population, kept_units(source, data), preview(source, data))
-        for name, arm in zip(self.design.names, self.design.arms, strict=True):
-            with within(f"design.arms.{name}"):
-                arm.regimen.check_covariates(self.model, kept_units(source, data))
+        for key, regimen in self._regimens().items():
+            with within(key):
+                regimen.check_covariates(self.model, kept_units(source, data))
         self.check_doses(preview(source, data))
-        check_known(self.design, self.analysis, self.endpoints, kept_units(source, data))
+        self.course.check_covariates(kept_units(source, data))
+        score = () if self.prognosis is None else (SCORE,)
+        check_known(self.design, self.analysis, self.endpoints, (*kept_units(source, data), *score))
         self.vpc.check(data)
         for output in data.observations:
             if output not in self.noise:
@@ -146,9 +161,14 @@ class Study(eqx.Module):
         Raises:
             UserError: somebody's dose is nothing, negative, or no number.
         """
-        for name, arm in zip(self.design.names, self.design.arms, strict=True):
-            with within(f"design.arms.{name}"):
-                arm.regimen.check_patients(self.model, covariates)
+        for key, regimen in self._regimens().items():
+            with within(key):
+                regimen.check_patients(self.model, covariates)
+
+    def _regimens(self) -> dict[str, AbstractRegimen]:
+        """Return all regimens that patients may be given, by key."""
+        arms = zip(self.design.names, self.design.arms, strict=True)
+        return {f"design.arms.{name}": arm.regimen for name, arm in arms} | self.course.regimens()
 
     def rules(self) -> Rules:
         """Return what every trial follows."""
@@ -156,6 +176,8 @@ class Study(eqx.Module):
         if self.design.periods > 1:
             spacing = units.quantity(self.design.spacing, self.model.time, where="design.spacing")
             delay = delay + spacing * np.arange(self.design.periods)
+        if exposure_of(self.analysis) is not None:
+            delay = np.asarray(delay)[:, None]  # of a visit both endpoints are known at once
         clock = Clock(np.asarray(delay, float), read.layout)
         return Rules(self.design, self.analysis, self.objective, self.enrolment, clock, self.model.time)
 
@@ -169,7 +191,7 @@ class Study(eqx.Module):
             "cohort": self.cohort.describe(),
             "design": self.design.describe(),
             "arms": {n: arm.describe() for n, arm in zip(self.design.names, self.design.arms, strict=True)},
-            "regimens": {n: arm.regimen.describe() for n, arm in zip(self.design.names, self.design.arms, strict=True)},
+            "regimens": {n: arm.dosing() for n, arm in zip(self.design.names, self.design.arms, strict=True)},
             "endpoints": {n: e.describe() for n, e in self.endpoints.items()},
             "primary": self.primary,
             "analysis": self.analysis.describe(),
@@ -177,4 +199,5 @@ class Study(eqx.Module):
             "enrolment": self.enrolment.describe(),
             "course": self.course.describe(),
             "estimand": self.estimand.describe(),
+            "prognosis": "none" if self.prognosis is None else self.prognosis.describe(),
         }

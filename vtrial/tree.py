@@ -8,13 +8,13 @@ import numpy as np
 import xarray as xr
 
 from vtrial import schema
-from vtrial.cohort import Cohort, Outcomes, fates
+from vtrial.cohort import HYPOTHETICAL, LEDGER, Cohort, Outcomes, Treatment, fates
 from vtrial.cohort.outcomes import MOMENTS, QUANTILES
 from vtrial.data import Dataset
 from vtrial.design import AbstractDesign
 from vtrial.endpoint import AbstractEndpoint
 from vtrial.model import AbstractModel, parameter_units
-from vtrial.trial import AbstractAnalysis, AbstractEstimand, Lived, Potential, Trials, decompose, known_before
+from vtrial.trial import SCORE, AbstractAnalysis, AbstractEstimand, Lived, Potential, Trials, decompose, known_before
 from vtrial.trial.variance import LEVELS
 
 
@@ -126,6 +126,7 @@ def outcomes(
     design: AbstractDesign,
     endpoints: Mapping[str, AbstractEndpoint],
     model: AbstractModel,
+    course: Treatment,
 ) -> xr.Dataset:
     """Return the potential outcomes; courses are named `course_` and the output, covariates `baseline_`."""
     dims = (schema.REPLICATE, schema.SUBJECT, schema.ARM)
@@ -153,9 +154,9 @@ def outcomes(
         f"baseline_{n}": (dims[:2], np.asarray(v), _attrs(f"Covariate {n}, known before allocation"))
         for n, v in patients.covariates.items()
     }
-    fate = _fate(found, design, endpoints, dims)
+    fate, decisions = _fate(found, design, endpoints, course, model), _decisions(found, design, model, dims)
     group = xr.Dataset(
-        values | code | courses | fate | baseline | moments,
+        values | code | courses | fate | decisions | baseline | moments,
         visits
         | {
             schema.REPLICATE: np.arange(found.code.shape[0]),
@@ -165,35 +166,110 @@ def outcomes(
             schema.TIME: found.time,
             schema.QUANTILE: list(QUANTILES),
             schema.MOMENT: list(MOMENTS),
-        },
+        }
+        | _decision_times(found, design, model),
     )
     group[schema.TIME].attrs |= _attrs("Time since the first dose", model.time)
     return group
 
 
+def with_score(table: xr.Dataset, score: np.ndarray) -> xr.Dataset:
+    """Return the outcomes with the twin's score [replicate patient] of those who may enrol; of the others it is NaN."""
+    whole = np.full((table.sizes[schema.REPLICATE], table.sizes[schema.SUBJECT]), np.nan)
+    whole[:, : score.shape[1]] = score
+    about = _attrs("The twin's prediction of the primary endpoint under the reference, known before allocation")
+    return table.assign({f"baseline_{SCORE}": ((schema.REPLICATE, schema.SUBJECT), whole, about)})
+
+
+_FATES = ("hypothetical_", "on_treatment_", "alive_", "visited_")
+"""How names begin of what there is of every endpoint."""
+
+
 def _fate(
-    found: Outcomes, design: AbstractDesign, endpoints: Mapping[str, AbstractEndpoint], dims: tuple[str, ...]
+    found: Outcomes,
+    design: AbstractDesign,
+    endpoints: Mapping[str, AbstractEndpoint],
+    course: Treatment,
+    model: AbstractModel,
 ) -> dict[str, Any]:
     """Return what happened to patients during treatment, as variables."""
-    events = [name.removeprefix("event_") for name in found.fate if name.startswith("event_")]
-    told = fates(endpoints, events)
-    entries = {}
+    told, entries = fates(endpoints, course), {}
     for name, value in found.fate.items():
-        endpoint = name.removeprefix("hypothetical_").removeprefix("on_treatment_")
-        rest = _rest(endpoint, endpoints[endpoint].layout, design.periods) if endpoint in endpoints else ()
-        entries[name] = ((*dims, *rest), value, _attrs(told[name]))
+        endpoint = next((name.removeprefix(p) for p in _FATES if name.startswith(p)), "")
+        rest, attrs = (), _attrs(told[name], model.time)
+        if endpoint in endpoints:
+            rest = _rest(endpoint, endpoints[endpoint].layout, design.periods)
+            if not name.startswith("visited_"):
+                attrs["units"] = endpoints[endpoint].unit(model)
+        if (event := course.events.get(name.removeprefix("event_"))) is not None:
+            kinds = {"changes": event.changes, "intercurrent": event.intercurrent, "leaves": event.leaves}
+            attrs |= {kind: int(so) for kind, so in (kinds | {"dies": event.dies}).items()}
+        entries[name] = ((schema.REPLICATE, schema.SUBJECT, schema.ARM, *rest), value, attrs)
     return entries
 
 
-def lived(table: xr.Dataset, primary: str) -> Lived:
-    """Return the primary endpoint with and without what happened, from the stored table."""
-    actual = table[primary].to_numpy()
+def _decisions(found: Outcomes, design: AbstractDesign, model: AbstractModel, dims: tuple[str, ...]) -> dict[str, Any]:
+    """Return the ledger of the decisions that adapted doses, as variables."""
+    if not found.ledger:
+        return {}
+    seen = {arm.policy.monitor.unit(model) for arm in design.arms if arm.policy is not None}
+    units = {"observed": seen.pop() if len(seen) == 1 else ""}
+    rest = ((schema.PERIOD,) if design.periods > 1 else ()) + (schema.DECISION,)
+    entries = {}
+    for name, value in found.ledger.items():
+        own = name.removeprefix(HYPOTHETICAL)
+        said = LEDGER[own] + ("" if own == name else "; if nothing happened that ends treatment")
+        entries[f"decision_{name}"] = ((*dims, *rest), value, _attrs(said, units.get(own, "")))
+    return entries
+
+
+def _decision_times(found: Outcomes, design: AbstractDesign, model: AbstractModel) -> dict[str, Any]:
+    """Return when each decision was made in each arm, and by which output, as coordinates."""
+    if not found.ledger:
+        return {}
+    policies, count = [arm.policy for arm in design.arms], next(iter(found.ledger.values())).shape[-1]
+    entries: dict[str, Any] = {schema.DECISION: np.arange(1, count + 1)}
+    for name, what in (("time", "Time of the sample of a decision"), ("effective", "Time from which doses follow it")):
+        times = np.full((len(policies), count), np.nan)
+        for row, policy in zip(times, policies, strict=True):
+            if policy is not None:
+                own = policy.monitor.times(model) if name == "time" else policy.monitor.effective(model)
+                row[: len(own)] = own
+        entries[f"decision_{name}"] = ((schema.ARM, schema.DECISION), times, _attrs(what, model.time))
+    outputs = ["" if policy is None else policy.monitor.output for policy in policies]
+    return entries | {"decision_output": (schema.ARM, outputs, _attrs("Output that the policy of the arm sees"))}
+
+
+def lived(table: xr.Dataset, primary: str, exposure: str | None = None, *, timed: bool = False) -> Lived:
+    """Return the primary endpoint with and without what happened, from the stored table.
+
+    Args:
+        table: the outcomes.
+        primary: name of the endpoint.
+        exposure: name of another at the same visits, which is then beside it on an axis of two; left out, none.
+        timed: whether the endpoint is the time of an event.
+    """
+    names = (primary,) if exposure is None else (primary, exposure)
+
+    def read(prefix: str = "") -> np.ndarray:
+        found = [table[f"{prefix}{name}"].to_numpy() for name in names]
+        return found[0] if exposure is None else np.stack(found, axis=-1)
+
+    actual, arms = read(), tuple(str(a) for a in table[schema.ARM].to_numpy())
     if "until" not in table:
-        never = np.full(actual.shape[:3], np.inf)
-        return Lived(actual, actual, actual, never, never)
-    times = [table[n].to_numpy() for n in table if str(n).startswith("event_")]
-    hypothetical, kept = (table[f"{prefix}_{primary}"].to_numpy() for prefix in ("hypothetical", "on_treatment"))
-    return Lived(actual, hypothetical, kept, np.min(times, axis=0), table["until"].to_numpy())
+        return Lived(actual, actual, actual, actual, np.full(actual.shape[:3], np.inf), arms=arms, timed=timed)
+    events = {str(n).removeprefix("event_"): v for n, v in table.items() if str(n).startswith("event_")}
+    return Lived(
+        actual,
+        read("hypothetical_"),
+        read("on_treatment_"),
+        read("alive_") if f"alive_{primary}" in table else actual,
+        table["until"].to_numpy(),
+        {name: v.to_numpy() for name, v in events.items() if v.attrs["intercurrent"]},
+        tuple(name for name, v in events.items() if v.attrs["dies"]),
+        arms,
+        timed,
+    )
 
 
 def variance(outcomes: xr.Dataset, names: Collection[str]) -> xr.Dataset:
@@ -218,7 +294,12 @@ def variance(outcomes: xr.Dataset, names: Collection[str]) -> xr.Dataset:
 
 
 def potential(
-    table: xr.Dataset, design: AbstractDesign, analysis: AbstractAnalysis, found: Lived, estimand: AbstractEstimand
+    table: xr.Dataset,
+    design: AbstractDesign,
+    analysis: AbstractAnalysis,
+    found: Lived,
+    estimand: AbstractEstimand,
+    primary: str,
 ) -> Potential:
     """Return the potential outcomes of the primary endpoint as the estimand has it, with what is known before."""
     covariates = {
@@ -228,7 +309,9 @@ def potential(
     for name in known_before(design, analysis):
         if name not in covariates:
             covariates[name] = table[name].to_numpy()[:, :, reference]
-    return Potential(estimand.observed(found), estimand.until(found), estimand.target(found), covariates)
+    visited = f"visited_{primary}"
+    time = table[visited].to_numpy() if visited in table else None
+    return Potential(estimand.observed(found), estimand.until(found), estimand.target(found), covariates, time)
 
 
 def trial(found: Trials, names: tuple[str, ...], units: Mapping[str, str]) -> xr.Dataset:
@@ -238,11 +321,11 @@ def trial(found: Trials, names: tuple[str, ...], units: Mapping[str, str]) -> xr
     result, level, effect = found.comparison, units["level"], units["effect"]
     codes = "; ".join(f"{c}: {s}" for c, s in schema.ANALYSIS_CODES.items())
     reasons = "; ".join(f"{c}: {s}" for c, s in schema.STOP_REASONS.items())
-    rest = ("period",) if found.arm.ndim == 3 else ("visit",) if found.outcome.ndim == 3 else ()
+    rest = ("period",) if found.arm.ndim == 3 else ("visit", "pair")[: found.outcome.ndim - 2]
     periods = rest if found.arm.ndim == 3 else ()
     entries = {
         "allocated": (people + periods, found.arm, _attrs("Arm number given to the patient; -1: never enrolled")),
-        "outcome": (people + rest, found.outcome, _attrs("Primary endpoint seen", level)),
+        "outcome": (people + rest, found.outcome, _attrs("Primary endpoint seen; of a pair, then exposure", level)),
         "event": (people + rest, found.event, _attrs("Whether the outcome is the time of an event; others: is known")),
         "entered": (people, found.entered, _attrs("Calendar time of enrolment", units["time"])),
         "selected": (each, found.selected, _attrs("Arm number selected; -1: none")),

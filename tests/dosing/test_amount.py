@@ -14,6 +14,7 @@ from vtrial.dosing import (
     AbstractMeasure,
     AbstractRounding,
     After,
+    Banded,
     Calvert,
     Combined,
     Consecutive,
@@ -21,6 +22,7 @@ from vtrial.dosing import (
     Dose,
     DuBois,
     Mosteller,
+    PerCategory,
     PerCovariate,
     Regimen,
     RoundDown,
@@ -55,7 +57,7 @@ def test_measures(measure, wanted):
 
 def test_every_measure_and_rounding_is_tested():
     formulas = {type(measure) for measure, _, _ in EXAMPLES}  # in test_formulas.py
-    assert set(finished(AbstractMeasure)) == {PerCovariate, DuBois, Mosteller, Calvert} | formulas
+    assert set(finished(AbstractMeasure)) == {PerCategory, PerCovariate, DuBois, Mosteller, Calvert} | formulas
     assert set(finished(AbstractRounding)) == {RoundNearest, RoundUp, RoundDown}
 
 
@@ -225,3 +227,28 @@ def test_words():
     assert amount.describe() == (
         "175 mg/m^2 by body surface (Mosteller, WT and HT) (at most 350 mg, rounded down to whole 10 mg)"
     )
+
+
+BANDS = Banded(WEIGHT, ["15 kg", "30 kg"], ["100 mg", "0.2 g", "400 mg"])
+
+
+@pytest.mark.parametrize(
+    ("weight", "dose"), [(14.9, 100.0), (15.0, 200.0), (29.9, 200.0), (30.0, 400.0), (0.0, np.nan)]
+)
+def test_a_band_gives_its_dose(weight, dose):
+    np.testing.assert_allclose(BANDS.value("mg", {"WT": weight}), dose)
+    table = Regimen(BANDS, "6 h", 4, "depot").records(MODEL, [], {"WT": jnp.asarray(weight)})
+    np.testing.assert_allclose(np.max(table.amount), dose)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "doses", "said"),
+    [
+        (["15 kg"], ["1 mg"], "one dose more"),
+        (["15 kg", "15 kg"], ["1 mg", "2 mg", "3 mg"], "must go up"),
+        (["15 kg"], ["0 mg", "2 mg"], "must be positive"),
+    ],
+)
+def test_bands_that_are_none(bounds, doses, said):
+    with pytest.raises(UserError, match=said):
+        Regimen(Banded(WEIGHT, bounds, doses), "6 h", 4, "depot").orders(MODEL)

@@ -16,7 +16,7 @@ from vtrial.statistics import kaplan_meier as curve
 from vtrial.statistics import log_rank as tests
 from vtrial.statistics.aalen_johansen import cumulative_incidence
 from vtrial.statistics.kaplan_meier import log_limits, log_log_limits, restricted_mean, time_to_share
-from vtrial.statistics.ordered import ascending, ordered
+from vtrial.statistics.ordered import nth, ordered
 
 # One compilation of each instead of one of each of their steps.
 cox = jax.jit(regression.cox)
@@ -159,9 +159,11 @@ def test_ties_survive_the_rounding_of_dates():
 
 
 @pytest.mark.parametrize("kind", [jnp.float32, jnp.float64])
-def test_bits_sort_as_their_values(kind):
-    time = jnp.asarray([3.5, 0.0, jnp.inf, 1e-300, -0.0, 2.0], kind)
-    np.testing.assert_array_equal(ascending(time), np.sort(time))
+def test_the_nth_time_is_that_of_sorting(kind):
+    ties = [0.0, -0.0, 1.0, 1.0, 1e-30, np.inf, np.inf]
+    time = np.concatenate([np.random.default_rng(2).exponential(size=40), ties]).astype(kind)
+    found = jax.vmap(lambda n: nth(jnp.asarray(time), n))(jnp.arange(1, len(time) + 1))
+    np.testing.assert_array_equal(found, np.sort(time))
 
 
 def test_single_precision_sorts_alike():

@@ -17,6 +17,7 @@ from vtrial.trial import (
     BayesianProportions,
     BorrowedMeans,
     BorrowedProportions,
+    ConcentrationQtc,
     LinearShape,
     Logistic,
     LogLinearShape,
@@ -35,6 +36,7 @@ EXAMPLES = {
     BayesianProportions: BayesianProportions("a"),
     BorrowedMeans: BorrowedMeans("a", [0.0, 0.3], [0.2, 0.3], 1.0),
     BorrowedProportions: BorrowedProportions("a", [12, 9], [25, 20], components=1),
+    ConcentrationQtc: ConcentrationQtc("a"),
     Logistic: Logistic("a", ["x"]),
     McpMod: McpMod("a", {"a": 0.0, "b": 5.0, "c": 10.0}, {"line": LinearShape(), "log": LogLinearShape(0.1)}),
     Means: Means("a"),
@@ -44,7 +46,7 @@ EXAMPLES = {
     ReferenceBased: ReferenceBased("a", ["x"]),
 }
 """One of each, with reference a."""
-SLOW = (Mmrm, MultipleImputation, ReferenceBased)
+SLOW = (ConcentrationQtc, Mmrm, MultipleImputation, ReferenceBased)
 KINDS = [
     pytest.param(k, marks=pytest.mark.slow) if k in SLOW else k
     for k in finished(AbstractAnalysis)
@@ -58,8 +60,11 @@ TABLES = ("whole", "other", "missing", "unknown", "infinite", "constant", "empty
 def trials(analysis):
     """Return trials by name: arms and outcomes, of the layout and kind the analysis reads."""
     draw = np.random.default_rng(5)
-    shape = (len(TABLES), PATIENTS, 3) if "visits" in analysis.layouts else (len(TABLES), PATIENTS)
+    rest = {"visits": (3,), "pairs": (3, 2)}.get(analysis.layouts[0], ())
+    shape = (len(TABLES), PATIENTS, *rest)
     outcome = draw.integers(0, 2, shape).astype(float) if analysis.binary else draw.normal(size=shape)
+    if rest == (3, 2):
+        outcome[..., 1] = np.exp(outcome[..., 1])  # concentrations
     arm = np.tile(np.arange(PATIENTS) % ARMS, (len(TABLES), 1))
     at = {name: i for i, name in enumerate(TABLES)}
     outcome[at["missing"]] = np.where(draw.random(shape[1:]) < 0.3, np.nan, outcome[at["missing"]])

@@ -1,6 +1,6 @@
 """Potential outcomes: every virtual patient under every arm."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -11,14 +11,18 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from vtrial import keys
-from vtrial.cohort.course import Treatment, doses_of, given_only
+from vtrial.cohort.adaptive import HYPOTHETICAL, follow, ledger_names, padded, prescription
+from vtrial.cohort.consequence import Therapy
+from vtrial.cohort.course import Treatment
+from vtrial.cohort.fate import existing, off_time, told
 from vtrial.cohort.levels import Levels
+from vtrial.cohort.plan import Plan, planned
 from vtrial.cohort.recruit import Cohort
+from vtrial.cohort.story import Path, Setting, tell
 from vtrial.design import Arm
-from vtrial.dosing import After, EventTable, rounded
+from vtrial.dosing import AbstractRegimen, EventTable, sampled
 from vtrial.endpoint import AbstractEndpoint, Course
 from vtrial.likelihood import StatisticalModel
-from vtrial.model import AbstractModel
 from vtrial.solve import ResultCode
 
 QUANTILES = (0.05, 0.5, 0.95)
@@ -40,65 +44,15 @@ class Outcomes(eqx.Module):
     code: Int[np.ndarray, "replicate subject arm"]
     """Result code of each solve."""
     time: Float[np.ndarray, " time"]
-    """Times of the courses: every time an endpoint asked for."""
+    """Times of the courses: every time an endpoint asked for, but for visits that are off time."""
     course: Mapping[str, Float[np.ndarray, "replicate arm time quantile"]]
-    """By output: quantiles over the patients of a replicate of the true output."""
+    """By output: quantiles over the patients of a replicate, who are alive, of the true output."""
     moments: Mapping[str, Float[np.ndarray, "replicate arm *rest moment"]]
     """By endpoint: `MOMENTS` of the patients of a replicate."""
-    fate: Mapping[str, Float[np.ndarray, "replicate subject arm *rest"]]
-    """Where something may happen during treatment, by the names that `fates` says; else empty."""
-
-
-class _Plan(eqx.Module):
-    """The times at which everything is solved, and where each endpoint finds its own among them."""
-
-    time: Float[np.ndarray, " time"]
-    index: Mapping[str, Int[np.ndarray, " point"]]
-    rows: tuple[After | float, ...] = eqx.field(static=True)
-    """The same times as the samples of an event table."""
-    measured: Mapping[str, Int[np.ndarray, " sample"]]
-    """By output: which of the times an endpoint measures it at."""
-    hazard: Int[np.ndarray, " evaluation"]
-    """Which of the times hazards are evaluated at."""
-    shown: Int[np.ndarray, " shown"]
-    """Which of the times an endpoint asked for: those of the courses."""
-
-
-def fates(endpoints: Iterable[str], events: Iterable[str]) -> dict[str, str]:
-    """Return what is told of what happens to a patient under an arm, by name, in words.
-
-    Endpoints themselves are as things happen: what an estimand of treatment policy is about.
-    """
-    found = {f"event_{name}": f"Time of {name} since entry; infinity: does not happen first" for name in events}
-    found["until"] = "Time since entry at which the patient's observation ends; infinity: not early"
-    for name in endpoints:
-        found[f"hypothetical_{name}"] = f"{name} if nothing happened that ends treatment or observation"
-        found[f"on_treatment_{name}"] = f"{name} from the course up to the first event, its last value carried on"
-    return found
-
-
-def _plan(endpoints: Mapping[str, AbstractEndpoint], statistical: StatisticalModel, course: Treatment) -> _Plan:
-    model = statistical.model
-    wanted = {name: _samples(e, model) for name, e in endpoints.items()}
-    grid = [(rounded(t), False) for t in course.grid(max(float(e.delay(model).max()) for e in endpoints.values()))]
-    every = sorted({sample for samples in [*wanted.values(), grid] for sample in samples})
-    index = {name: np.array([every.index(sample) for sample in samples]) for name, samples in wanted.items()}
-    rows = tuple(After(time) if after else time for time, after in every)
-    by_output: dict[str, list[np.ndarray]] = {}
-    for name, endpoint in endpoints.items():
-        if endpoint.measured:
-            by_output.setdefault(endpoint.window.output, []).append(index[name])
-    measured = {output: np.unique(np.concatenate(parts)) for output, parts in by_output.items()}
-    hazard = np.array([every.index(sample) for sample in grid], int)
-    shown = np.unique(np.concatenate(list(index.values())))
-    return _Plan(np.array([time for time, _ in every]), index, rows, measured, hazard, shown)
-
-
-def _samples(endpoint: AbstractEndpoint, model: AbstractModel) -> list[tuple[float, bool]]:
-    """Return an endpoint's sample times, and which comes after the doses of its hour: a stretch's start."""
-    times = [rounded(time) for time in endpoint.window.times(model).tolist()]
-    stretch = len(times) > 1 and endpoint.layout != "visits" and endpoint.window.after_dose
-    return [(time, i == 0 and stretch) for i, time in enumerate(times)]
+    fate: Mapping[str, Float[np.ndarray, "replicate subject arm ..."]]
+    """What may happen during treatment, by the names that `fates` says; empty where nothing may."""
+    ledger: Mapping[str, Float[np.ndarray, "replicate subject arm *decision"]]
+    """Where doses adapt, by the names that `ledger_names` says, of each decision; else empty."""
 
 
 type Simulator = Callable[[int, Cohort], Outcomes]
@@ -125,6 +79,8 @@ def simulator(
     statistical: StatisticalModel,
     levels: Levels | None = None,
     course: Treatment | None = None,
+    names: tuple[str, ...] = (),
+    ledger: Mapping[str, np.ndarray] | None = None,
 ) -> Simulator:
     """Return what simulates patients once under every arm, block by block of replicates.
 
@@ -140,17 +96,21 @@ def simulator(
         statistical: the fitted model.
         levels: which levels vary; left out, all.
         course: what may happen during treatment; left out, nothing.
+        names: the arms' names, by which patients switch to them.
+        ledger: that of earlier outcomes, whose doses are then repeated as they were, and nothing is decided.
     """
     course, levels = course or Treatment(), levels or Levels()
-    plan = _plan(endpoints, statistical, course)
     known = levels.posterior(posterior, statistical)
-    rule = _Rule(arms, plan, endpoints, statistical, course, levels.residual)
+    named = dict(zip(names or map(str, range(len(arms))), arms, strict=True))
+    plan = planned(named, endpoints, statistical.model, course)
+    rule = _Rule(named, plan, endpoints, statistical, course, levels.residual)
     block = jax.jit(jax.vmap(partial(_replicate, rule)))
 
     def simulates(start: int, cohort: Cohort) -> Outcomes:
         count, subjects, *_ = next(iter(cohort.parameters.values())).shape
         noise = {n: jnp.asarray(known[n])[cohort.draw] for n in statistical.noise_priors()}
-        given = (keys.numbered(key, count, start), cohort.parameters, cohort.covariates, noise)
+        repeated = {n: value[start : start + count] for n, value in (ledger or {}).items()}
+        given = (keys.numbered(key, count, start), cohort.parameters, cohort.covariates, noise, repeated)
         size, parts = _together(replicates, subjects, len(arms)), []
         for first in range(0, count, size):
             # The last call is filled up with the last replicate, so that all calls share one compilation.
@@ -158,8 +118,8 @@ def simulator(
             found = block(*jax.tree.map(lambda x, r=rows: x[r], given))
             kept = min(size, count - first)
             parts.append(jax.tree.map(lambda x, n=kept: np.asarray(x)[:n], found))
-        values, code, courses, moments, fate = jax.tree.map(lambda *p: np.concatenate(p), *parts)
-        return Outcomes(values, code, plan.time[plan.shown], courses, moments, fate)
+        values, code, courses, moments, fate, decided = jax.tree.map(lambda *p: np.concatenate(p), *parts)
+        return Outcomes(values, code, plan.time[plan.shown], courses, moments, fate, decided)
 
     return simulates
 
@@ -173,16 +133,38 @@ def simulate(
     statistical: StatisticalModel,
     levels: Levels | None = None,
     course: Treatment | None = None,
+    names: tuple[str, ...] = (),
 ) -> Outcomes:
     """Simulate every patient once under every arm, all at once; arguments are those of `simulator`."""
-    return simulator(key, len(cohort.draw), arms, endpoints, posterior, statistical, levels, course)(0, cohort)
+    return simulator(key, len(cohort.draw), arms, endpoints, posterior, statistical, levels, course, names)(0, cohort)
+
+
+def replay(
+    key: Key[Array, ""],
+    cohort: Cohort,
+    arms: tuple[Arm, ...],
+    endpoints: Mapping[str, AbstractEndpoint],
+    posterior: Mapping[str, np.ndarray],
+    statistical: StatisticalModel,
+    ledger: Mapping[str, np.ndarray],
+    levels: Levels | None = None,
+    course: Treatment | None = None,
+    names: tuple[str, ...] = (),
+) -> Outcomes:
+    """Give every patient the doses of a ledger as a fixed table, and return the outcomes: those it is of, bit for bit.
+
+    No policy is asked; the ledger returned is the one given. Of a patient in whom a solve failed on the way the result
+    may differ.
+    """
+    count, rest = len(cohort.draw), (levels, course, names, ledger)
+    return simulator(key, count, arms, endpoints, posterior, statistical, *rest)(0, cohort)
 
 
 class _Rule(eqx.Module):
     """What is the same for all patients."""
 
-    arms: tuple[Arm, ...]
-    plan: _Plan
+    arms: Mapping[str, Arm]
+    plan: Plan
     endpoints: Mapping[str, AbstractEndpoint]
     statistical: StatisticalModel
     course: Treatment
@@ -196,8 +178,9 @@ def _replicate(
     parameters: Mapping[str, Float[Array, "subject *occasion"]],
     covariates: Mapping[str, Float[Array, " subject"]],
     noise: Mapping[str, Array],
+    ledger: Mapping[str, Float[Array, "subject arm *rest"]],
 ):
-    """Return endpoints [subject arm *rest], codes [subject arm], course quantiles [arm time quantile], moments, fates.
+    """Return endpoints [subject arm *rest], codes, course quantiles [arm time quantile], moments, fates and ledger.
 
     Several occasions are the periods of a trial: each is simulated from its start, with the washout before it complete;
     the course is that of the first.
@@ -205,15 +188,17 @@ def _replicate(
     first = next(iter(parameters.values()))
     if first.ndim == 1:
         own = keys.numbered(key, len(first))
-        return _occasion(rule, own, parameters, covariates, noise)
+        return _occasion(rule, own, parameters, covariates, noise, ledger)
     each = []
     for i in range(first.shape[1]):
         own = keys.numbered(keys.named(key, f"period {i}"), len(first))
         now = {name: value[:, i] for name, value in parameters.items()}
-        each.append(_occasion(rule, own, now, covariates, noise))
-    values, code, course, moments, fate = zip(*each, strict=True)
-    stacked, summed, fated = (jax.tree.map(lambda *p: jnp.stack(p, 2), *of) for of in (values, moments, fate))
-    return stacked, jnp.stack(code).max(0), course[0], summed, fated
+        repeated = {name: value[:, :, i] for name, value in ledger.items()}
+        each.append(_occasion(rule, own, now, covariates, noise, repeated))
+    values, code, course, moments, fate, decided = zip(*each, strict=True)
+    stacked, fated, kept = (jax.tree.map(lambda *p: jnp.stack(p, 2), *of) for of in (values, fate, decided))
+    summed = jax.tree.map(lambda *p: jnp.stack(p, 1), *moments)
+    return stacked, jnp.stack(code).max(0), course[0], summed, fated, kept
 
 
 def _occasion(
@@ -222,15 +207,21 @@ def _occasion(
     parameters: Mapping[str, Float[Array, " subject"]],
     covariates: Mapping[str, Float[Array, " subject"]],
     noise: Mapping[str, Array],
+    ledger: Mapping[str, Float[Array, "subject arm decision"]],
 ):
-    """Return endpoints [subject arm *rest], codes [subject arm], course quantiles, moments, fates of an occasion."""
-    patients = (patient_keys, dict(parameters), dict(covariates))
-    by_arm = [_each(partial(_patient, rule, arm, noise), patients, _PROFILES // len(rule.arms)) for arm in rule.arms]
-    values, again, fate = (jax.tree.map(lambda *a: jnp.stack(a, 1), *(found[i] for found in by_arm)) for i in (0, 1, 4))
+    """Return what `_replicate` does of one occasion."""
+    by_arm = []
+    for number, name in enumerate(rule.arms):
+        own = {n: value[:, number] for n, value in ledger.items()}
+        patients = (patient_keys, dict(parameters), dict(covariates), own)
+        by_arm.append(_each(partial(_patient, rule, name, noise), patients, _PROFILES // len(rule.arms)))
+    joined = (jax.tree.map(lambda *a: jnp.stack(a, 1), *(found[i] for found in by_arm)) for i in (0, 1, 4, 5))
+    values, again, fate, decided = joined
     code, true = (jax.tree.map(lambda *a: jnp.stack(a, -1), *(found[i] for found in by_arm)) for i in (2, 3))
     quantiles, shown = jnp.asarray(QUANTILES), rule.plan.shown
     course = {o: jnp.nanquantile(y[:, shown], quantiles, axis=0).T for o, y in true.items()}
-    return values, code, course, {name: _moments(value, again[name]) for name, value in values.items()}, fate
+    moments = {name: _moments(value, again[name]) for name, value in values.items()}
+    return values, code, course, moments, fate, decided
 
 
 def _each(one: Callable[..., Any], patients: tuple[Any, ...], limit: int) -> Any:
@@ -242,82 +233,94 @@ def _each(one: Callable[..., Any], patients: tuple[Any, ...], limit: int) -> Any
 
 def _patient(
     rule: _Rule,
-    arm: Arm,
+    name: str,
     noise: Mapping[str, Array],
     key: Key[Array, ""],
     parameters: Mapping[str, Array],
     covariates: Mapping[str, Array],
+    ledger: Mapping[str, Array],
 ):
-    """Return endpoints, the same with other measurement errors, code, true outputs and fates of a patient in an arm."""
-    statistical, plan, course = rule.statistical, rule.plan, rule.course
+    """Return endpoints, the same measured again, code, true outputs, fates and ledger of a patient in an arm.
+
+    Given a ledger, its doses are repeated.
+    """
+    statistical, plan, course, arm = rule.statistical, rule.plan, rule.course, rule.arms[name]
+    model, time = statistical.model, jnp.asarray(plan.time)
     p = {name: value * arm.factors.get(name, 1.0) for name, value in parameters.items()}
-    events = arm.regimen.records(statistical.model, plan.rows, covariates)
-    if course.adherence is not None:
-        which, doses = doses_of(events)
-        taken = course.adherence.taken(keys.named(key, "adherence"), doses)
-        events = given_only(events, taken[which].astype(float))
+    if course.visits is not None:
+        visits = course.visits.times(keys.named(key, "visits"), plan.time[plan.visit], model)
+        time = time.at[plan.visit].set(visits)
 
-    def solved(table: EventTable) -> tuple[Array, dict[str, Array]]:
-        profile = statistical.solver(statistical.model, p, table, key=keys.named(key, "system noise"))
+    def solve(therapy: Therapy, at: Float[Array, ""]) -> tuple[Array, dict[str, Array]]:
+        table, place = therapy.events(at), jnp.arange(len(plan.time))
+        if course.visits is not None:
+            table, place = sampled(table, time)
+        profile = statistical.solver(model, therapy.parameters(p), table, key=keys.named(key, "system noise"))
         known = profile.code == ResultCode.SOLVED
-        return profile.code, {o: jnp.where(known, y, jnp.nan) for o, y in profile.outputs.items()}
+        return profile.code, {o: jnp.where(known, y[place], jnp.nan) for o, y in profile.outputs.items()}
 
-    code, true = solved(events)
-    measure = partial(_endpoints, rule, noise)
-    fate = {}
-    if course.events:
-        unhindered = true
-        times = _happening(rule, key, unhindered, covariates)
-        stop = _earliest(times, course, treatment=True)
-        changed, true = solved(given_only(events, (jnp.asarray(events.start) < stop).astype(float)))
-        code = jnp.maximum(code, changed)
-        first = jnp.min(jnp.stack(list(times.values())))
-        fate = {f"event_{name}": time for name, time in times.items()}
-        fate["until"] = _earliest(times, course, treatment=False)
-        for prefix, path in (("hypothetical", unhindered), ("on_treatment", _carried(plan.time, unhindered, first))):
-            fate |= {f"{prefix}_{name}": value for name, value in measure(key, path).items()}
-    return measure(key, true), measure(keys.named(key, "again"), true), code, true, fate
+    def followed(
+        therapy: Therapy, at: Float[Array, ""], ends: Float[Array, ""], prefix: str = ""
+    ) -> tuple[Array, dict[str, Array], dict[str, Array]]:
+        if arm.policy is None:
+            return *solve(therapy, at), {}
+        given = prescription(arm.policy, model, arm.regimen, prescribed)
+        solved, seen = lambda own: solve(therapy.giving(own), at), partial(_seen, rule, name, key, noise)
+        return follow(given, therapy.own, solved, seen, ends, ledger, prefix)
+
+    never = jnp.asarray(jnp.inf)
+    prescribed = arm.regimen.records(model, plan.rows, covariates)
+    events, hypothetical = course.taken(key, prescribed, model), HYPOTHETICAL if course.events else ""
+    code, unhindered, decided = followed(Therapy(events), jnp.asarray(0.0), never, hypothetical)
+    measure = partial(_endpoints, rule, noise, time)
+    filled = partial(padded, names=ledger_names(rule.arms.values(), course), count=plan.decisions)
+    fate = {f"visited_{n}": time[plan.index[n]] for n, e in rule.endpoints.items() if off_time(e, course)}
+    if not course.events:
+        again = measure(keys.named(key, "again"), unhindered, never)
+        return measure(key, unhindered, never), again, code, unhindered, fate, filled(decided)
+
+    def plain(regimen: AbstractRegimen) -> EventTable:
+        return regimen.records(model, (), covariates)
+
+    setting = Setting(course, model, rule.arms, name, time, plan.hazard, covariates, plain, followed)
+    kept = {n.removeprefix(HYPOTHETICAL): value for n, value in decided.items()}
+    story = tell(key, setting, events, unhindered, code, kept)
+    death, happened = told(course, story, partial(measure, key), unhindered, time)
+    known = {n: time[plan.index[n]] if e.layout == "visits" else plan.end[n] for n, e in rule.endpoints.items()}
+    actual, again = (
+        existing(rule.endpoints, measure(k, story.true, death), known, death) for k in (key, keys.named(key, "again"))
+    )
+    true = {o: jnp.where(time <= death, y, jnp.nan) for o, y in story.true.items()}
+    return actual, again, story.code, true, fate | happened, filled(decided | dict(story.ledger))
+
+
+def _seen(
+    rule: _Rule, name: str, key: Key[Array, ""], noise: Mapping[str, Array], true: Mapping[str, Float[Array, " time"]]
+) -> Float[Array, " decision"]:
+    """Return what the policy of an arm sees on a path at the times of its decisions."""
+    policy, at = rule.arms[name].policy, rule.plan.decided[name]
+    assert policy is not None
+    monitor = policy.monitor
+    return (_measured(rule, key, true, noise) if monitor.measured else true)[monitor.output][at]
 
 
 def _endpoints(
-    rule: _Rule, noise: Mapping[str, Array], key: Key[Array, ""], true: Mapping[str, Float[Array, " time"]]
+    rule: _Rule,
+    noise: Mapping[str, Array],
+    time: Float[Array, " time"],
+    key: Key[Array, ""],
+    true: Path,
+    death: Float[Array, ""],
 ) -> dict[str, Array]:
-    """Return the endpoints of a patient whose true outputs are these."""
+    """Return the endpoints of a patient whose true outputs are these, and who dies then."""
     measured, found, plan = _measured(rule, key, true, noise), {}, rule.plan
     for name, endpoint in rule.endpoints.items():
         at, output = plan.index[name], endpoint.window.output
         seen = measured[output] if endpoint.measured else true[output]
-        course = Course(plan.time[at], true[output][at], seen[at], keys.named(key, f"endpoint {name}"))
+        when = time[at] if off_time(endpoint, rule.course) else plan.time[at]
+        course = Course(when, true[output][at], seen[at], keys.named(key, f"endpoint {name}"), death)
         found[name] = endpoint.value(course, rule.statistical.model)
     return found
-
-
-def _happening(
-    rule: _Rule, key: Key[Array, ""], true: Mapping[str, Float[Array, " time"]], covariates: Mapping[str, Array]
-) -> dict[str, Float[Array, ""]]:
-    """Return when each event happens to a patient, but for those that something else came before: infinity."""
-    at = rule.plan.hazard
-    path, model = {o: y[at] for o, y in true.items()}, rule.statistical.model
-    times = {
-        name: event.time(keys.named(key, f"event {name}"), rule.plan.time[at], path, covariates, model)
-        for name, event in rule.course.events.items()
-    }
-    first = jnp.min(jnp.stack(list(times.values())))
-    return {name: jnp.where(time <= first, time, jnp.inf) for name, time in times.items()}
-
-
-def _earliest(times: Mapping[str, Float[Array, ""]], course: Treatment, *, treatment: bool) -> Float[Array, ""]:
-    """Return when treatment ends, or observation; infinity if it does not."""
-    ends = [t for n, t in times.items() if (course.events[n].treatment if treatment else course.events[n].observation)]
-    return jnp.min(jnp.stack([*ends, jnp.asarray(jnp.inf)]))
-
-
-def _carried(
-    time: Float[np.ndarray, " time"], true: Mapping[str, Float[Array, " time"]], stop: Float[Array, ""]
-) -> dict[str, Float[Array, " time"]]:
-    """Return the outputs up to a time, the last value before it carried on."""
-    last = jnp.maximum(jnp.searchsorted(jnp.asarray(time), stop, side="right") - 1, 0)
-    return {o: jnp.where(jnp.asarray(time) <= stop, y, y[last]) for o, y in true.items()}
 
 
 def _moments(
@@ -342,11 +345,12 @@ def _measured(
     Its keys are of output and time, so that other endpoints do not change it, but for errors that are correlated in
     time: these are drawn over all times at which an output is measured.
     """
-    result = {}
-    for output, at in rule.plan.measured.items():
+    result, nothing = {}, jnp.full(len(rule.plan.time), jnp.nan)
+    for output, at in rule.plan.measured:
         found = true[output][at]
         if rule.residual:
             there = {o: y[at] for o, y in true.items()}
+            # By the time they are due: a visit off time has the error that it would have had on time.
             found = rule.statistical.measure(key, output, rule.plan.time[at], there, noise)
-        result[output] = jnp.full(len(rule.plan.time), jnp.nan).at[at].set(found)
+        result[output] = result.get(output, nothing).at[at].set(found)
     return result

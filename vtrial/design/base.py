@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from vtrial.design.comparison import Comparison
 from vtrial.design.timing import AbstractTiming
-from vtrial.dosing import AbstractRegimen
+from vtrial.dosing import AbstractPolicy, AbstractRegimen
 
 NONE: Mapping[str, Any] = MappingProxyType({})
 
@@ -25,11 +25,17 @@ class Arm(eqx.Module):
     """How people call it; the regimen in words if left out."""
     factors: Mapping[str, float] = eqx.field(static=True, default_factory=dict)
     """What the arm changes in its patients, as another formulation does: a factor by parameter."""
+    policy: AbstractPolicy | None = None
+    """How doses adapt to each patient; left out, they do not."""
 
     def describe(self) -> str:
         """Say the arm in words."""
         changed = "".join(f", {name} times {factor:g}" for name, factor in self.factors.items())
-        return self.label or self.regimen.describe() + changed
+        return self.label or self.dosing() + changed
+
+    def dosing(self) -> str:
+        """Say regimen and policy in words."""
+        return self.regimen.describe() + ("" if self.policy is None else f"; {self.policy.describe()}")
 
 
 class Seen(eqx.Module):
@@ -134,6 +140,8 @@ class AbstractDesign(eqx.Module):
     """When the looks happen."""
     analysed: ClassVar[bool] = True
     """Whether decisions are made by the analysis; if not, it is done once, at the end."""
+    toxicity: ClassVar[bool] = False
+    """Whether the primary endpoint is a toxicity, and arms are doses in ascending order."""
 
     @abstractmethod
     def init(self) -> DesignState:

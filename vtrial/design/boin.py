@@ -37,6 +37,7 @@ class BOIN(AbstractDesign):
     spacing: str = eqx.field(static=True)
     timing: AbstractTiming
     analysed: ClassVar[bool] = False
+    toxicity: ClassVar[bool] = True
     target: float = eqx.field(static=True)
     limits: boin.Limits = eqx.field(static=True)
     table: boin.Table

@@ -31,6 +31,7 @@ class CRM(AbstractDesign):
     spacing: str = eqx.field(static=True)
     timing: AbstractTiming
     analysed: ClassVar[bool] = False
+    toxicity: ClassVar[bool] = True
     target: float = eqx.field(static=True)
     skeleton: tuple[float, ...] = eqx.field(static=True)
     model: AbstractWorkingModel

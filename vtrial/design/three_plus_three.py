@@ -27,6 +27,7 @@ class ThreePlusThree(AbstractDesign):
     spacing: str = eqx.field(static=True)
     timing: AbstractTiming
     analysed: ClassVar[bool] = False
+    toxicity: ClassVar[bool] = True
 
     def __init__(self, arms: Mapping[str, Arm], spare: int = 2):
         """Keep the arms, which are doses in ascending order.

@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from vtrial._types import numbers, whole_numbers
 from vtrial.errors import UserError
-from vtrial.statistics.ordered import ascending
+from vtrial.statistics.ordered import nth
 
 
 class Progress(eqx.Module):
@@ -176,6 +176,5 @@ def _last(time: Float[Array, " patient"], there: Bool[Array, " patient"]) -> Flo
 
 def _nth(time: Float[Array, " patient"], there: Bool[Array, " patient"], n: Int[Array, ""]) -> Float[Array, ""]:
     """Return the n-th smallest of the times that are there; infinity if there are fewer, 0 if none is wanted."""
-    ordered = ascending(jnp.where(there, time, jnp.inf))
-    found = ordered[jnp.clip(n - 1, 0, len(time) - 1)]
+    found = nth(jnp.where(there, time, jnp.inf), jnp.clip(n, 1, len(time)))
     return jnp.where(n > len(time), jnp.inf, jnp.where(n < 1, 0.0, found))

@@ -2,13 +2,14 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from itertools import pairwise
 from types import MappingProxyType
 
 import equinox as eqx
 import jax.numpy as jnp
 
 from vtrial import units
-from vtrial._types import Named, Scalar
+from vtrial._types import Named, Scalar, texts
 from vtrial.dosing.measure import AbstractMeasure
 from vtrial.errors import UserError
 
@@ -198,6 +199,56 @@ class Scaled(AbstractAmount):
         if tablet <= 0:
             raise UserError(f"Regimen's dose is rounded to {rounding.to}; that must be positive.")
         return tablet
+
+
+class Banded(AbstractAmount):
+    """An amount by bands of a measure of the patient, as a label gives doses by bands of weight.
+
+    Args:
+        by: the measure.
+        bounds: where one band ends and the next begins, ascending, each with its unit, for example ["15 kg", "25 kg"];
+            who is at a bound belongs to the band above it.
+        doses: amount in each band, one more than there are bounds.
+    """
+
+    by: AbstractMeasure
+    bounds: tuple[str, ...] = eqx.field(static=True, converter=texts)
+    doses: tuple[str, ...] = eqx.field(static=True, converter=texts)
+
+    @property
+    def covariates(self) -> Mapping[str, str]:
+        """Those of the measure."""
+        return self.by.covariates
+
+    def check(self, unit: str) -> None:
+        """Refuse bands that do not follow one another, and amounts that nobody could be given."""
+        bounds, doses = self._bounds(), self._doses(unit)
+        if len(doses) != len(bounds) + 1:
+            raise UserError(
+                f"Regimen has {len(doses)} doses for {len(bounds)} bounds of {self.by.describe()}; give one dose more "
+                "than there are bounds."
+            )
+        if any(b <= a for a, b in pairwise(bounds)):
+            raise UserError(f"Regimen's bounds must go up; got {', '.join(self.bounds)}.")
+        if min(doses) <= 0:
+            raise UserError(f"Regimen's doses by {self.by.describe()} must be positive; got {', '.join(self.doses)}.")
+
+    def value(self, unit: str, covariates: Named) -> Scalar:
+        """Return the amount for one patient; not a number where the measure is not positive."""
+        measure = jnp.asarray(self.by.value(covariates))
+        band = (measure[..., None] >= jnp.asarray(self._bounds())).sum(-1) if self.bounds else 0
+        return jnp.where(measure > 0, jnp.asarray(self._doses(unit))[band], jnp.nan)
+
+    def describe(self) -> str:
+        """Say the doses and where they change."""
+        steps = [f"from {bound} {dose}" for bound, dose in zip(self.bounds, self.doses[1:], strict=False)]
+        return f"{', '.join([self.doses[0], *steps])} by {self.by.describe()}"
+
+    def _bounds(self) -> list[float]:
+        return [units.quantity(bound, self.by.unit, where="Regimen's bounds") for bound in self.bounds]
+
+    def _doses(self, unit: str) -> list[float]:
+        return [units.quantity(dose, unit, where="Regimen's doses") for dose in self.doses]
 
 
 def amount(dose: str | AbstractAmount) -> AbstractAmount:

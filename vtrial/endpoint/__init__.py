@@ -2,9 +2,10 @@
 
 from vtrial.endpoint.base import AbstractEndpoint, AbstractWindow, Course, Schedule, Window
 from vtrial.endpoint.event import TimeToEvent
+from vtrial.endpoint.excursion import Outside
 from vtrial.endpoint.exposure import Average, Maximum, Measured, Minimum
 from vtrial.endpoint.noncompartmental import AreaToInfinity, AreaToLast, Clearance, Cmax, HalfLife, Tmax
-from vtrial.endpoint.target import Inside, TimeInside
+from vtrial.endpoint.target import AverageInside, Inside, Reached, TimeInside
 from vtrial.endpoint.visits import Visits
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "AreaToInfinity",
     "AreaToLast",
     "Average",
+    "AverageInside",
     "Clearance",
     "Cmax",
     "Course",
@@ -21,6 +23,8 @@ __all__ = [
     "Maximum",
     "Measured",
     "Minimum",
+    "Outside",
+    "Reached",
     "Schedule",
     "TimeInside",
     "TimeToEvent",

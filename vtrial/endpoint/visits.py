@@ -4,21 +4,25 @@ from typing import ClassVar
 
 from jaxtyping import Array, Float
 
-from vtrial.endpoint.base import AbstractEndpoint, Course, Window
+from vtrial.endpoint.base import AbstractEndpoint, AbstractWindow, Course, Schedule, Window
+from vtrial.errors import UserError
 from vtrial.model import AbstractModel
 
 
 class Visits(AbstractEndpoint):
-    """What is measured at each visit, residual error included; the times of the window are the visits."""
+    """What is measured at each visit, residual error included; the times of the window, or schedule, are the visits."""
 
-    window: Window
+    window: AbstractWindow
     layout: ClassVar[str] = "visits"
     binary: ClassVar[bool] = False
     measured: ClassVar[bool] = True
 
     def __check_init__(self):
         """Refuse a single time."""
-        self.window.whole("Visits")
+        if isinstance(self.window, Window):
+            self.window.whole("Visits")
+        elif isinstance(self.window, Schedule) and len(self.window.at) < 2:
+            raise UserError(f"Visits needs two times or more, not only {self.window.describe()}.")
 
     def value(self, course: Course, model: AbstractModel) -> Float[Array, " visit"]:
         """Return the measurements."""
@@ -34,4 +38,5 @@ class Visits(AbstractEndpoint):
 
     def describe(self) -> str:
         """Say output and times."""
-        return f"measured {self.window.output} at {self.window.points} visits {self.window.describe()}"
+        equal = f"at {self.window.points} visits " if isinstance(self.window, Window) else ""
+        return f"measured {self.window.output} {equal}{self.window.describe()}"

@@ -35,10 +35,10 @@ class Levels(eqx.Module):
 
 
 def levels(population: Population, covariates: Mapping[str, np.ndarray], subjects: int) -> Levels:
-    """Return the levels of the data; one occasion and one study where the population has no such effects."""
+    """Return the levels of the data; one occasion and one study without such effects, and without subjects."""
 
     def positions(name: str, wanted: bool) -> tuple[np.ndarray, tuple[float, ...]]:
-        if not wanted:
+        if not wanted or not subjects:
             return np.zeros(subjects, int), (1.0,)
         known, where = np.unique(covariates[name], return_inverse=True)
         return where.reshape(np.shape(covariates[name])), tuple(known.tolist())

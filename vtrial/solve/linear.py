@@ -25,6 +25,7 @@ from vtrial.solve.base import (
 )
 from vtrial.solve.exact.blocks import in_blocks
 from vtrial.solve.exact.ladder import climb, ladder, matrices, smallest_step
+from vtrial.solve.exact.rational import Rational
 from vtrial.solve.lanes.person import happening, solved, uncompilable
 from vtrial.solve.lanes.problem import Settings
 from vtrial.solve.propagate import Amounts, Form, Way, form, propagator, rate_matrix, with_inputs
@@ -59,7 +60,8 @@ class Linear(AbstractSolver):
             )
         found = form(model, p, events.infused)
         if self._compiles(model, found) and not varies(p):
-            return solved(model, p, events, happening(Settings(), events), _finder(found, model), found.paths)
+            exact = found.paths or Rational()
+            return solved(model, p, events, happening(Settings(), events), _finder(found, model), exact)
         traced, fixed = eqx.partition((model, events), eqx.is_array)
 
         def solve(p: Named, traced: tuple[AbstractModel, EventTable], *, slopes: bool) -> Profile:
@@ -71,7 +73,7 @@ class Linear(AbstractSolver):
 
     def _compiles(self, model: AbstractModel, found: Form) -> bool:
         """Return whether a closed form is compiled for this processor; otherwise XLA runs it."""
-        wanted = self.compiled and found.paths is not None and jax.default_backend() == "cpu"
+        wanted = self.compiled and not found.pair and jax.default_backend() == "cpu"
         return wanted and not uncompilable(model, stiff=True)
 
     def check(self, model: AbstractModel, p: Named) -> str:

@@ -49,6 +49,15 @@ class Profile(NamedTuple):
     estimable: Bool[Array, " column"]
 
 
+class Solution(NamedTuple):
+    """The part of it that a search needs."""
+
+    deviance: Float[Array, ""]
+    coefficient: Float[Array, " column"]
+    covariance: Float[Array, "column column"]
+    estimable: Bool[Array, " column"]
+
+
 class Restricted(NamedTuple):
     """A model fitted by REML."""
 
@@ -96,15 +105,32 @@ def profile(covariance: Float[Array, "group visit visit"], groups: Groups) -> Pr
     identity = jnp.broadcast_to(jnp.eye(both.shape[-1], dtype=covariance.dtype), both.shape)
     inverse, logarithm, definite = jax.vmap(invert)(jnp.where(both, covariance, identity))
     weight = jnp.where(both, inverse, 0.0)
-    total = groups.gram(weight)
+    logarithm = (groups.count * logarithm).sum()
+    measurements = (groups.count[:, None] * groups.known).sum()
+    found = solve(groups.gram(weight), logarithm, measurements, definite.all())
+    return Profile(found.deviance, weight, found.coefficient, found.covariance, found.estimable)
+
+
+def solve(
+    total: Float[Array, "all all"],
+    logarithm: Float[Array, ""],
+    measurements: Float[Array, ""] | Int[Array, ""],
+    definite: Bool[Array, ""],
+) -> Solution:
+    """Return the restricted likelihood, maximised over the coefficients, from what all patients sum up to.
+
+    Args:
+        total: sum over patients of [X, y]' V^-1 [X, y].
+        logarithm: that of the logarithms of the determinants of V.
+        measurements: how many there are.
+        definite: whether every V is positive definite.
+    """
     error, precision, estimable = invert(total[:-1, :-1])
     solution = error @ total[:-1, -1]
     squares = total[-1, -1] - total[:-1, -1] @ solution
-    measurements = (groups.count[:, None] * groups.known).sum()
     constant = (measurements - estimable.sum()) * jnp.log(2 * jnp.pi)
-    deviance = (groups.count * logarithm).sum() + precision + squares + constant
-    deviance = jnp.where(definite.all() & jnp.isfinite(deviance), deviance, jnp.inf)
-    return Profile(deviance, weight, solution, error, estimable)
+    deviance = logarithm + precision + squares + constant
+    return Solution(jnp.where(definite & jnp.isfinite(deviance), deviance, jnp.inf), solution, error, estimable)
 
 
 class _Search(NamedTuple):
@@ -164,9 +190,16 @@ def fit(
 
     Derivatives are automatic, and the safe Hessian has the absolute eigenvalues of the observed one.
     """
+    return search(start, lambda theta: profile(covariance(theta), groups), steps)
+
+
+def search(
+    start: Float[Array, " theta"], at: Callable[[Float[Array, " theta"]], Solution | Profile], steps: int = STEPS
+) -> Restricted:
+    """Fit a model whose restricted likelihood is known at each theta; `fit` with covariances by another way."""
 
     def deviance(theta: Float[Array, " theta"]) -> Float[Array, ""]:
-        return profile(covariance(theta), groups).deviance
+        return at(theta).deviance
 
     def curvature(theta: Float[Array, " theta"]) -> Curvature:
         observed = jax.hessian(deviance)(theta)
@@ -174,14 +207,14 @@ def fit(
         return Curvature(jax.grad(deviance)(theta), observed, (vector * jnp.abs(value)[None]) @ vector.T)
 
     theta, taken, converged = minimise(deviance, curvature, start, steps)
-    final = profile(covariance(theta), groups)
+    final = at(theta)
     return Restricted(
         coefficient=final.coefficient,
         covariance=final.covariance,
         estimable=final.estimable,
         theta=theta,
         theta_covariance=2 * invert(jax.hessian(deviance)(theta))[0],
-        sensitivity=jnp.moveaxis(jax.jacfwd(lambda t: profile(covariance(t), groups).covariance)(theta), -1, 0),
+        sensitivity=jnp.moveaxis(jax.jacfwd(lambda t: at(t).covariance)(theta), -1, 0),
         deviance=final.deviance,
         steps=taken,
         converged=converged,

@@ -3,6 +3,7 @@
 from vtrial.trial.analyses import (
     AbstractAnalysis,
     AbstractDoseShape,
+    AbstractExposureAnalysis,
     Adjusted,
     Ancova,
     BayesianMeans,
@@ -10,6 +11,7 @@ from vtrial.trial.analyses import (
     BorrowedMeans,
     BorrowedProportions,
     Comparison,
+    ConcentrationQtc,
     Cox,
     EmaxShape,
     Equivalence,
@@ -31,9 +33,18 @@ from vtrial.trial.analyses import (
     ReferenceScaled,
     RestrictedMean,
     SigmoidEmaxShape,
+    exposure_of,
 )
 from vtrial.trial.conduct import Rules, Trials, check_enrolment, conduct, conductor, without_effect
-from vtrial.trial.consistency import check_endpoints, check_known, check_trial, known_before
+from vtrial.trial.consistency import (
+    check_course,
+    check_endpoints,
+    check_known,
+    check_policies,
+    check_trial,
+    known_before,
+)
+from vtrial.trial.contribution import Contribution, Judged, contributions, information, judge
 from vtrial.trial.decision import AbstractDecision, PickBest
 from vtrial.trial.enrolment import AbstractEnrolment, AtOnce, Sites
 from vtrial.trial.estimand import (
@@ -44,22 +55,33 @@ from vtrial.trial.estimand import (
     Lived,
     PrincipalStratum,
     TreatmentPolicy,
+    WhileAlive,
     WhileOnTreatment,
 )
 from vtrial.trial.mixture import mix
 from vtrial.trial.objective import AbstractObjective, Closest, Greatest, Least, SmallestEffective
-from vtrial.trial.operating import add_estimands, judge, operating_characteristics
+from vtrial.trial.operating import (
+    add_estimands,
+    add_events,
+    add_prognosis,
+    average,
+    estimand_truths,
+    operating_characteristics,
+    share,
+)
 from vtrial.trial.potential import Clock, Potential
-from vtrial.trial.prognosis import prognostic_score
+from vtrial.trial.prognosis import SCORE, Prognosis, prognostic_score
 from vtrial.trial.variance import Variance, decompose
 
 __all__ = [
+    "SCORE",
     "STRATEGIES",
     "AbstractAnalysis",
     "AbstractDecision",
     "AbstractDoseShape",
     "AbstractEnrolment",
     "AbstractEstimand",
+    "AbstractExposureAnalysis",
     "AbstractObjective",
     "Adjusted",
     "Ancova",
@@ -72,6 +94,8 @@ __all__ = [
     "Closest",
     "Comparison",
     "Composite",
+    "ConcentrationQtc",
+    "Contribution",
     "Cox",
     "EmaxShape",
     "Equivalence",
@@ -79,6 +103,7 @@ __all__ = [
     "ExponentialShape",
     "Greatest",
     "Hypothetical",
+    "Judged",
     "Least",
     "LinearShape",
     "Lived",
@@ -94,6 +119,7 @@ __all__ = [
     "PickBest",
     "Potential",
     "PrincipalStratum",
+    "Prognosis",
     "Proportions",
     "QuadraticShape",
     "ReferenceBased",
@@ -106,19 +132,30 @@ __all__ = [
     "TreatmentPolicy",
     "Trials",
     "Variance",
+    "WhileAlive",
     "WhileOnTreatment",
     "add_estimands",
+    "add_events",
+    "add_prognosis",
+    "average",
+    "check_course",
     "check_endpoints",
     "check_enrolment",
     "check_known",
+    "check_policies",
     "check_trial",
     "conduct",
     "conductor",
+    "contributions",
     "decompose",
+    "estimand_truths",
+    "exposure_of",
+    "information",
     "judge",
     "known_before",
     "mix",
     "operating_characteristics",
     "prognostic_score",
+    "share",
     "without_effect",
 ]

@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from vtrial import keys
 from vtrial.design import AbstractDesign, Comparison, DesignState, Look
 from vtrial.errors import UserError, nearest
-from vtrial.trial.analyses import AbstractAnalysis
+from vtrial.trial.analyses import AbstractAnalysis, AbstractNull, Alike
 from vtrial.trial.enrolment import AbstractEnrolment
 from vtrial.trial.objective import AbstractObjective
 from vtrial.trial.potential import Clock, Potential, progress, reveal
@@ -71,6 +71,10 @@ class Rules(eqx.Module):
         return sum(self.design.sizes)
 
 
+type Conductor = Callable[..., Trials]
+"""Runs one trial on each replicate of a block, given key, patients, and the number of the first replicate."""
+
+
 class _Running(eqx.Module):
     """A trial between two looks."""
 
@@ -101,7 +105,7 @@ def check_enrolment(design: AbstractDesign, analysis: AbstractAnalysis, subjects
         )
 
 
-def conductor(rules: Rules) -> Callable[[Key[Array, ""], Potential], Trials]:
+def conductor(rules: Rules) -> Conductor:
     """Return the function that runs one trial on each replicate, compiled once for tables of one shape.
 
     Args:
@@ -113,10 +117,10 @@ def conductor(rules: Rules) -> Callable[[Key[Array, ""], Potential], Trials]:
     rules.enrolment.arrivals(jax.random.key(0), 1, rules.unit)  # says what is wrong with it outside `jit`
     many = jax.jit(jax.vmap(lambda key, given: _one(key, rules, given)))
 
-    def run(key: Key[Array, ""], potential: Potential) -> Trials:
+    def run(key: Key[Array, ""], potential: Potential, start: int = 0) -> Trials:
         replicates, subjects = potential.value.shape[:2]
         check_enrolment(rules.design, rules.analysis, subjects)
-        return Trials(**many(keys.numbered(key, replicates), jax.tree.map(jnp.asarray, potential)))
+        return Trials(**many(keys.numbered(key, replicates, start), jax.tree.map(jnp.asarray, potential)))
 
     return run
 
@@ -137,13 +141,25 @@ def conduct(key: Key[Array, ""], rules: Rules, potential: Potential) -> Trials:
     return conductor(rules)(key, potential)
 
 
-def without_effect(potential: Potential, reference: int) -> Potential:
-    """Return the patients in a world in which every arm does what the reference arm does."""
+def without_effect(potential: Potential, reference: int, null: AbstractNull | None = None) -> Potential:
+    """Return the patients in a world at the edge of the null hypothesis.
 
-    def same(table):
+    Args:
+        potential: the patients as they are.
+        reference: number of the reference arm.
+        null: the hypothesis; left out, every arm does what the reference arm does.
+    """
+
+    def same(table: Array | np.ndarray) -> np.ndarray:
         return np.broadcast_to(np.asarray(table)[:, :, reference][:, :, None], table.shape)
 
-    return Potential(same(potential.value), same(potential.until), same(potential.target), potential.covariates)
+    if null is None or isinstance(null, Alike):
+        value, target = same(potential.value), same(potential.target)
+    else:
+        edge = jax.jit(jax.vmap(lambda table: null.edge(table, reference)))
+        value, target = (np.asarray(edge(jnp.asarray(table))) for table in (potential.value, potential.target))
+    time = None if potential.time is None else same(potential.time)
+    return Potential(value, same(potential.until), target, potential.covariates, time)
 
 
 def _one(key: Key[Array, ""], rules: Rules, given: Potential) -> dict[str, Any]:
@@ -234,7 +250,7 @@ def _looker(key: Key[Array, ""], rules: Rules, mine: Potential, arrivals: Float[
 
 def _look(rules: Rules, number: Int[Array, ""], now: Float[Array, ""], seen, compared: Comparison) -> Look:
     merit = rules.objective.merit(compared.estimate, compared.difference)
-    benefit = rules.objective.sign * compared.statistic
+    benefit = rules.analysis.null.benefit(compared.statistic, rules.objective.sign)
     return Look(number, now, seen, compared, benefit, rules.analysis.alpha, merit)
 
 

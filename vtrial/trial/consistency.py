@@ -5,14 +5,25 @@ from collections.abc import Collection, Mapping
 import jax
 
 from vtrial import units
+from vtrial.cohort import Treatment
 from vtrial.design import AbstractDesign, AbstractRandomisation
 from vtrial.endpoint import AbstractEndpoint
 from vtrial.errors import UserError, nearest, within
 from vtrial.model import AbstractModel
-from vtrial.trial.analyses import AbstractAnalysis
+from vtrial.trial.analyses import AbstractAnalysis, exposure_of
 from vtrial.trial.conduct import check_enrolment
+from vtrial.trial.estimand import AbstractEstimand, check_estimand
 
-_TAKEN = ("course_", "baseline_", "event_", "hypothetical_", "on_treatment_")
+_TAKEN = (
+    "course_",
+    "baseline_",
+    "event_",
+    "hypothetical_",
+    "on_treatment_",
+    "alive_",
+    "visited_",
+    "decision_",
+)
 """How names of other variables of the outcomes begin."""
 
 
@@ -33,6 +44,14 @@ def check_endpoints(endpoints: Mapping[str, AbstractEndpoint], measured: Collect
             endpoint.window.times(model)
             endpoint.unit(model)
             endpoint.marks(model)
+
+
+def check_policies(design: AbstractDesign, measured: Collection[str], model: AbstractModel) -> None:
+    """Check the policies of all arms; `measured` are the outputs that have a residual error; raises `UserError`."""
+    for name, arm in zip(design.names, design.arms, strict=True):
+        if arm.policy is not None:
+            with within(f"design.arms.{name}"):
+                arm.policy.check(model, arm.regimen, measured)
 
 
 def check_trial(
@@ -59,6 +78,9 @@ def check_trial(
     layout = "periods" if design.periods > 1 else read.layout
     if design.periods > 1:
         _check_periods(design, read, model)
+    elif (exposure := exposure_of(analysis)) is not None:
+        _check_pair(exposure, endpoints, primary, model)
+        layout = "pairs"
     if layout not in analysis.layouts:
         raise UserError(
             f"The analysis reads outcomes of layout {' or '.join(analysis.layouts)}, but primary '{primary}' of this "
@@ -74,6 +96,35 @@ def check_trial(
                 f"The analysis takes endpoint '{name}' as a covariate, but it is not known before the first dose; "
                 "its window must be the start 0 alone."
             )
+
+
+def check_course(
+    course: Treatment,
+    estimand: AbstractEstimand,
+    design: AbstractDesign,
+    endpoints: Mapping[str, AbstractEndpoint],
+    primary: str,
+    model: AbstractModel,
+    parameters: Collection[str],
+) -> None:
+    """Check what may happen during treatment; `parameters` are those of the population.
+
+    Raises:
+        UserError: a consequence, a visit's window or the estimand does not fit, or periods have events.
+    """
+    course.check(model, dict(zip(design.names, design.arms, strict=True)), parameters)
+    if course.events and design.periods > 1:
+        raise UserError(
+            "course.events may happen in one period of a patient and then last for the others, which is not simulated; "
+            "leave them out of a design with periods."
+        )
+    if course.visits is not None:
+        for name, endpoint in endpoints.items():
+            if endpoint.layout == "visits":
+                with within(f"endpoints.{name}"):
+                    course.visits.check(endpoint.window.times(model), model)
+    events = [name for name, event in course.events.items() if event.intercurrent]
+    check_estimand(estimand, events, course.deadly, design.names, timed=endpoints[primary].layout == "event")
 
 
 def _check_factors(factors: Mapping[str, float], parameters: Collection[str]) -> None:
@@ -96,6 +147,19 @@ def _check_periods(design: AbstractDesign, read: AbstractEndpoint, model: Abstra
         raise UserError(
             f"design.spacing is {design.spacing}, but the primary endpoint of a period is known {end:g} {model.time} "
             "after its start; periods must not overlap."
+        )
+
+
+def _check_pair(exposure: str, endpoints: Mapping[str, AbstractEndpoint], primary: str, model: AbstractModel) -> None:
+    """Check that exposure is measured at the visits of the primary endpoint."""
+    if exposure not in endpoints:
+        raise UserError(f"analysis.exposure is '{exposure}', which is no endpoint. {nearest(exposure, endpoints)}")
+    both = [endpoints[primary], endpoints[exposure]]
+    times = [list(one.window.times(model)) for one in both]
+    if {one.layout for one in both} != {"visits"} or times[0] != times[1]:
+        raise UserError(
+            f"The analysis reads '{primary}' and '{exposure}' at the same visits; make both endpoints visits, and let "
+            f"one take the other's times: endpoints.{exposure}.window.at: ${{endpoints.{primary}.window.at}}."
         )
 
 

@@ -15,6 +15,8 @@ class AbstractObjective(eqx.Module):
 
     sign: eqx.AbstractVar[float]
     """1 where greater outcomes, or later events, are better; -1 where smaller ones are."""
+    counted: eqx.AbstractClassVar[str]
+    """What the worth of a choice is, in words."""
 
     @abstractmethod
     def merit(self, level: Float[Array, " arm"], effect: Float[Array, " arm"]) -> Float[Array, " arm"]:
@@ -26,6 +28,19 @@ class AbstractObjective(eqx.Module):
         """
 
     @abstractmethod
+    def worth(self, level: Float[Array, " arm"], effect: Float[Array, " arm"]) -> Float[Array, " arm"]:
+        """Return what choosing each arm is worth, a finite number: what the value of information is counted in.
+
+        Args:
+            level: as of `merit`.
+            effect: as of `merit`.
+        """
+
+    @abstractmethod
+    def unit(self, unit: str) -> str:
+        """Return the unit of the worth, given the endpoint's; "" where it is the chance of the right arm."""
+
+    @abstractmethod
     def describe(self) -> str:
         """Say it in words."""
 
@@ -34,10 +49,19 @@ class Greatest(AbstractObjective):
     """The best arm has the greatest level."""
 
     sign: ClassVar[float] = 1.0
+    counted: ClassVar[str] = "level"
 
     def merit(self, level: Float[Array, " arm"], effect: Float[Array, " arm"]) -> Float[Array, " arm"]:
         """Return the level."""
         return _known(level, level)
+
+    def worth(self, level: Float[Array, " arm"], effect: Float[Array, " arm"]) -> Float[Array, " arm"]:
+        """Return the level."""
+        return level
+
+    def unit(self, unit: str) -> str:
+        """Return the endpoint's."""
+        return unit
 
     def describe(self) -> str:
         """Say it."""
@@ -48,10 +72,19 @@ class Least(AbstractObjective):
     """The best arm has the least level."""
 
     sign: ClassVar[float] = -1.0
+    counted: ClassVar[str] = "level"
 
     def merit(self, level: Float[Array, " arm"], effect: Float[Array, " arm"]) -> Float[Array, " arm"]:
         """Return the level, turned around."""
         return _known(level, -level)
+
+    def worth(self, level: Float[Array, " arm"], effect: Float[Array, " arm"]) -> Float[Array, " arm"]:
+        """Return the level, turned around."""
+        return -level
+
+    def unit(self, unit: str) -> str:
+        """Return the endpoint's."""
+        return unit
 
     def describe(self) -> str:
         """Say it."""
@@ -67,6 +100,7 @@ class Closest(AbstractObjective):
     """
 
     sign: ClassVar[float] = 1.0
+    counted: ClassVar[str] = "chance of the right arm"
     target: float = eqx.field(static=True)
     limit: float | None = eqx.field(static=True, default=None)
 
@@ -74,6 +108,14 @@ class Closest(AbstractObjective):
         """Return the distance from the target, turned around."""
         allowed = jnp.ones_like(level, bool) if self.limit is None else level <= self.limit
         return _known(level, jnp.where(allowed, -jnp.abs(level - self.target), -jnp.inf))
+
+    def worth(self, level: Float[Array, " arm"], effect: Float[Array, " arm"]) -> Float[Array, " arm"]:
+        """Return 1 for the arm that is to be found, which a limit may forbid to come close; else 0."""
+        return _right(self.merit(level, effect))
+
+    def unit(self, unit: str) -> str:
+        """Return none: the worth is the chance of the right arm."""
+        return ""
 
     def describe(self) -> str:
         """Say it."""
@@ -89,6 +131,7 @@ class SmallestEffective(AbstractObjective):
         greater: whether greater outcomes are better.
     """
 
+    counted: ClassVar[str] = "chance of the right arm"
     effect: float = eqx.field(static=True)
     greater: bool = eqx.field(static=True, default=True)
 
@@ -107,6 +150,14 @@ class SmallestEffective(AbstractObjective):
         place = jnp.arange(len(level), dtype=float)
         return _known(effect, jnp.where(self.sign * effect >= self.effect, -place, -jnp.inf))
 
+    def worth(self, level: Float[Array, " arm"], effect: Float[Array, " arm"]) -> Float[Array, " arm"]:
+        """Return 1 for the first arm that has the effect, else 0."""
+        return _right(self.merit(level, effect))
+
+    def unit(self, unit: str) -> str:
+        """Return none: the worth is the chance of the right arm."""
+        return ""
+
     def describe(self) -> str:
         """Say it."""
         way = "above" if self.greater else "below"
@@ -116,3 +167,9 @@ class SmallestEffective(AbstractObjective):
 def _known(value: Float[Array, " arm"], merit: Float[Array, " arm"]) -> Float[Array, " arm"]:
     """Return the merit where it can be known."""
     return jnp.where(jnp.isnan(value), -jnp.inf, merit)
+
+
+def _right(merit: Float[Array, " arm"]) -> Float[Array, " arm"]:
+    """Return 1 for the arm of greatest merit, divided among equals; 0 for all if none can be chosen."""
+    top = (merit == jnp.max(merit)) & jnp.isfinite(merit)
+    return top / jnp.maximum(top.sum(), 1)

@@ -2,19 +2,23 @@
 
 from collections.abc import Mapping
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from jaxtyping import Float, Shaped
+from jaxtyping import Array, Float, Shaped
 
 from vtrial import schema
 from vtrial.trial.conduct import Rules, Trials
+from vtrial.trial.contribution import Judged, contributions, information
 from vtrial.trial.estimand import STRATEGIES, AbstractEstimand, Lived
+from vtrial.trial.potential import EVENT
 
 type WithError = tuple[np.ndarray | np.floating, np.ndarray | np.floating]
 """A number, or one for each arm, and its Monte-Carlo error."""
+
+type Truths = tuple[np.ndarray, np.ndarray]
+"""Levels and effects [replicate strategy arm]."""
 
 INTERVAL = (0.025, 0.975)
 """Quantiles over replicates, that is over posterior draws, of what is true."""
@@ -38,77 +42,23 @@ def share(hit: Shaped[np.ndarray, "replicate ..."]) -> WithError:
 
 def average(value: Float[np.ndarray, "replicate ..."]) -> WithError:
     """Return the mean over replicates, which unlike patients are independent, and its Monte-Carlo error."""
-    known = np.isfinite(value).sum(0)
-    return np.nanmean(value, 0), np.nanstd(value, 0, ddof=1) / np.sqrt(known)
-
-
-def _best(merit: Float[np.ndarray, "replicate arm"]) -> Float[np.ndarray, "replicate arm"]:
-    """Return 1 for the arm that is truly best in a replicate, divided among ties; 0 for all if none can be chosen."""
-    top = (merit == merit.max(1, keepdims=True)) & np.isfinite(merit)
-    return top / np.maximum(top.sum(1, keepdims=True), 1)
-
-
-def _times(found: WithError, factor: np.ndarray) -> WithError:
-    return found[0] * factor, found[1] * factor
-
-
-class Judged(eqx.Module):
-    """What the operating characteristics are worked out from."""
-
-    trials: Trials
-    """Conducted on the patients as they are."""
-    null: Trials
-    """Conducted on the same patients, all arms doing what the reference does."""
-    merit: Float[np.ndarray, "replicate arm"]
-    """True merit of each arm by the objective."""
-    patients: Float[np.ndarray, "replicate arm"]
-    """Patients given each arm; of designs with periods, times it was given."""
-    names: tuple[str, ...]
-    looks: int
-    primary: str
-    reference: str
-    alpha: float
-    units: Mapping[str, str]
-    """Of the level ("level"), the effect ("effect") and time ("time")."""
-
-
-def judge(trials: Trials, null: Trials, rules: Rules, *, primary: str, unit: str) -> Judged:
-    """Return what operating characteristics are worked out from.
-
-    Args:
-        trials: conducted on the patients as they are.
-        null: conducted without effect.
-        rules: what they followed.
-        primary: name of the primary endpoint.
-        unit: its unit.
-    """
-    truth, effect = jnp.asarray(trials.truth), jnp.asarray(trials.effect)
-    arms = len(rules.design.names)
-    given = np.asarray(trials.arm)[..., None] == np.arange(arms)
-    return Judged(
-        trials=trials,
-        null=null,
-        merit=np.asarray(jax.vmap(rules.objective.merit)(truth, effect)),
-        patients=given.reshape(len(given), -1, arms).sum(1).astype(float),
-        names=rules.design.names,
-        looks=len(rules.design.sizes),
-        primary=primary,
-        reference=rules.analysis.reference,
-        alpha=rules.analysis.alpha,
-        units={"level": unit, "effect": rules.analysis.unit(unit), "time": rules.unit},
-    )
+    there = np.isfinite(value)
+    known = there.sum(0)
+    count, rest = np.where(known > 0, known, np.nan), np.where(known > 1, known - 1, np.nan)
+    mean = np.where(there, value, 0.0).sum(0) / count
+    return mean, np.sqrt(np.where(there, (value - mean) ** 2, 0.0).sum(0) / rest / count)
 
 
 def operating_characteristics(
     judged: Judged,
-    endpoints: Mapping[str, Float[np.ndarray, "replicate subject arm *rest"]],
+    endpoints: Mapping[str, Float[np.ndarray, "replicate subject arm *rest"] | xr.DataArray],
     units: Mapping[str, str],
 ) -> xr.Dataset:
     """Return the operating characteristics by arm; each variable `x` has its Monte-Carlo error `x_mcse`.
 
     Args:
         judged: the trials.
-        endpoints: potential outcomes of other endpoints worth a summary, by name.
+        endpoints: potential outcomes of endpoints worth a summary, by name; those on disk are read arm by arm.
         units: their units, by name.
     """
     names = list(judged.names)
@@ -117,23 +67,28 @@ def operating_characteristics(
     oc = xr.Dataset(coords=coords | {schema.LOOK: looks, "reason": reasons})
     oc.attrs |= {"primary": judged.primary, "reference": judged.reference, "alpha": judged.alpha}
     oc.attrs["replicates"] = len(judged.patients)
-    _selection(oc, judged)
-    _comparison(oc, judged)
-    _errors(oc, judged)
+    for name, one in contributions(judged).items():
+        _add(oc, name, (share if one.counted else average)(one.value), one.what, one.unit)
+    _spread(oc, judged)
     _course(oc, judged)
+    _information(oc, judged)
     for name, value in endpoints.items():
         _endpoint(oc, name, value, units[name])
     return oc
 
 
-def _endpoint(oc: xr.Dataset, name: str, value: np.ndarray, unit: str) -> None:
-    """Add mean and quantiles of an endpoint over virtual patients."""
-    finite = np.where(np.isfinite(value), value, np.nan)
-    flat = np.moveaxis(finite, 2, -1).reshape(len(value), -1, value.shape[2])
-    _add(oc, f"{name}_mean", average(np.nanmean(flat, 1)), f"Mean {name} of virtual patients", unit)
-    quantiles = np.nanquantile(flat.reshape(-1, value.shape[2]), SPREAD, axis=0)
+def _endpoint(oc: xr.Dataset, name: str, value: np.ndarray | xr.DataArray, unit: str) -> None:
+    """Add mean and quantiles of an endpoint over virtual patients; memory holds one arm's at a time."""
+    means, quantiles = [], []
+    for arm in range(value.shape[2]):
+        mine = np.array(value[:, :, arm], float).reshape(value.shape[0], -1)
+        mine[~np.isfinite(mine)] = np.nan  # of those who have one: after death there is none
+        means.append(np.nanmean(mine, 1))
+        quantiles.append(np.nanquantile(mine, SPREAD, overwrite_input=True))
+    _add(oc, f"{name}_mean", average(np.stack(means, 1)), f"Mean {name} of virtual patients", unit)
     what = f"Quantiles of {name} over all virtual patients and posterior draws"
-    oc[f"{name}_quantiles"] = ((schema.QUANTILE, schema.ARM), quantiles, {"long_name": what, "units": unit})
+    attrs = {"long_name": what, "units": unit}
+    oc[f"{name}_quantiles"] = ((schema.QUANTILE, schema.ARM), np.stack(quantiles, 1), attrs)
 
 
 def _add(oc: xr.Dataset, name: str, found: WithError, what: str, unit: str = "", dim: str = schema.ARM) -> None:
@@ -143,97 +98,138 @@ def _add(oc: xr.Dataset, name: str, found: WithError, what: str, unit: str = "",
     oc[f"{name}_mcse"] = (dims, found[1], {"long_name": f"Monte-Carlo error of: {what}", "units": unit})
 
 
-def _selection(oc: xr.Dataset, judged: Judged) -> None:
-    """Add what is true of each arm, and which one the trials select."""
-    truth, selected = np.asarray(judged.trials.truth), np.asarray(judged.trials.selected)
-    best, picked = _best(judged.merit), selected[:, None] == np.arange(truth.shape[1])
-    primary, unit = judged.primary, judged.units["level"]
-    _add(oc, "probability_best", share(best), f"Probability that the arm is truly best in {primary}")
-    _add(oc, "probability_selected", share(picked), "Probability that a trial selects the arm")
-    none = (best.sum(1) == 0) & (selected < 0)
-    correct = share((best * picked).sum(1) + none)
-    what = "Probability that a trial selects the truly best arm, or none where none is good enough"
-    _add(oc, "probability_correct", correct, what)
-    _add(oc, "truth", average(truth), f"True level of {primary}, in virtual patients who are in no trial", unit)
-    what = f"95 % interval of the true level of {primary} over posterior draws"
+def _spread(oc: xr.Dataset, judged: Judged) -> None:
+    """Add what is no mean over trials: intervals, root mean squares, counts."""
+    truth, unit = np.asarray(judged.trials.truth), judged.units["level"]
+    what = f"95 % interval of the true level of {judged.primary} over posterior draws"
     interval = np.nanquantile(truth, INTERVAL, axis=0)
     oc["truth_interval"] = (("interval", schema.ARM), interval, {"long_name": what, "units": unit})
-    effect = average(np.asarray(judged.trials.effect))
-    _add(oc, "effect", effect, f"True effect against {judged.reference}", judged.units["effect"])
-
-
-def _comparison(oc: xr.Dataset, judged: Judged) -> None:
-    """Add how the analysis does: bias, coverage. Against itself the reference has no interval."""
-    compared, effect = judged.trials.comparison, np.asarray(judged.trials.effect)
-    lower, upper, difference = (np.asarray(getattr(compared, n)) for n in ("lower", "upper", "difference"))
-    other = np.where(np.array(judged.names) == judged.reference, np.nan, 1.0)
-    unit = judged.units["effect"]
-    error = np.where(np.isfinite(difference), difference, np.nan) - effect
-    _add(oc, "bias", _times(average(error), other), "Mean error of the estimated effect", unit)
-    _add(oc, "rmse", _times(_root(average(error**2)), other), "Root mean squared error of the estimated effect", unit)
-    covered = np.where(np.isfinite(lower + upper + effect), (lower <= effect) & (effect <= upper), np.nan)
-    what = f"Probability that the interval of the effect against {judged.reference} covers the truth"
-    _add(oc, "coverage", _times(share(covered), other), what)
-    code = np.asarray(compared.code)
+    error = contributions(judged)["bias"].value
+    what = "Root mean squared error of the estimated effect"
+    _add(oc, "rmse", _root(average(error**2)), what, judged.units["effect"])
     what = {"long_name": f"Trials in which the arm could be compared with {judged.reference}", "units": ""}
-    oc["analysed"] = (schema.ARM, (code == 0).sum(0), what)
+    oc["analysed"] = (schema.ARM, (np.asarray(judged.trials.comparison.code) == 0).sum(0), what)
 
 
-def _errors(oc: xr.Dataset, judged: Judged) -> None:
-    """Add how often nulls are rejected: with the effects there are (power, assurance), and with none (type I error)."""
-    other = np.array(judged.names) != judged.reference
-    blank = np.where(other, 1.0, np.nan)
-    against = f"against {judged.reference}"
-    for prefix, trials, said in (
-        ("power", judged.trials, "that the trial claims the arm, with the effects there are"),
-        ("type_one_error", judged.null, "that the trial claims the arm, were it like the reference"),
-    ):
-        rejected = np.asarray(trials.rejected).astype(float)
-        _add(oc, prefix, _times(share(rejected), blank), f"Probability {said} ({against})")
-        claimed = rejected[:, other].any(1) if other.any() else np.full(len(rejected), np.nan)
-        any_ = share(claimed)
-        _add(oc, f"{prefix}_any", any_, f"Probability {said.replace('the arm', 'any arm')} ({against})")
+def _information(oc: xr.Dataset, judged: Judged) -> None:
+    """Add the value of information; that of a trial is not below 0, for who decides may leave it aside."""
+    for name, one in information(judged).items():
+        value, error = average(one.value)
+        _add(oc, name, (np.maximum(value, 0.0) if name == "value_of_trial" else value, error), one.what, one.unit)
+        oc[name].attrs["worth"] = judged.counted
 
 
 def _course(oc: xr.Dataset, judged: Judged) -> None:
-    """Add how large and long the trials are, and where and why they end."""
+    """Add where and why the trials end."""
     trials = judged.trials
-    _add(oc, "patients", average(judged.patients), "Mean number of patients given the arm")
-    entered = np.isfinite(np.asarray(trials.entered)).sum(1).astype(float)
-    _add(oc, "enrolled", average(entered), "Mean number of patients enrolled")
-    _add(oc, "duration", average(np.asarray(trials.duration)), "Mean duration of a trial", judged.units["time"])
     look = np.asarray(trials.look)[:, None] == np.arange(judged.looks)
     _add(oc, "probability_ended", share(look), "Probability that a trial ends at the look", dim=schema.LOOK)
     reason = np.asarray(trials.reason)[:, None] == np.array(list(schema.STOP_REASONS))
     _add(oc, "probability_reason", share(reason), "Probability that a trial ends for the reason", dim="reason")
 
 
-def add_estimands(oc: xr.Dataset, lived: Lived, rules: Rules, own: AbstractEstimand, unit: str) -> None:
+def estimand_truths(lived: Lived, rules: Rules, own: AbstractEstimand) -> Truths:
+    """Return the true level and effect of the primary endpoint by every strategy, [replicate strategy arm].
+
+    Args:
+        lived: the primary endpoint with and without what happened.
+        rules: what the trials follow; the patients they enrol are left out.
+        own: the study's strategy, with its settings; the others are as they come. One that says nothing of what counts
+            after death has no value where patients may die.
+    """
+    judge_all = jax.jit(jax.vmap(lambda table: rules.analysis.target(table, rules.reference)))
+    found = [judge_all(jnp.asarray(_target(strategy, lived)[:, rules.needed :])) for strategy in _strategies(own)]
+    level, effect = (np.stack([np.asarray(both[part]) for both in found], axis=1) for part in (0, 1))
+    return level, effect
+
+
+def add_estimands(oc: xr.Dataset, truths: Truths, rules: Rules, own: AbstractEstimand, unit: str) -> None:
     """Add the true level and effect of the primary endpoint by every strategy for what happens during treatment.
 
     Args:
         oc: the operating characteristics.
-        lived: the primary endpoint with and without what happened.
-        rules: what the trials follow; the patients they enrol are left out.
-        own: the study's strategy, with its settings; the others are as they come.
+        truths: of `estimand_truths`.
+        rules: what the trials follow.
+        own: the study's strategy.
         unit: unit of the endpoint.
     """
-    if np.isinf(lived.first).all():
-        return
-    strategies = [own if type(own) is type(strategy) else strategy for strategy in STRATEGIES]
-    names = [type(strategy).__name__ for strategy in strategies]
-    judge_all = jax.jit(jax.vmap(lambda table: rules.analysis.target(table, rules.reference)))
-    found = [judge_all(jnp.asarray(strategy.target(lived)[:, rules.needed :])) for strategy in strategies]
-    oc.coords["strategy"] = names
-    for name, part, what in (
-        ("estimand", 0, "True level"),
-        ("estimand_effect", 1, "True effect against the reference"),
+    oc.coords["strategy"] = [type(strategy).__name__ for strategy in _strategies(own)]
+    for name, value, what, its in (
+        ("estimand", truths[0], "True level", unit),
+        ("estimand_effect", truths[1], "True effect against the reference", rules.analysis.unit(unit)),
     ):
-        each = [average(np.asarray(both[part])) for both in found]
-        value, error = np.stack([e[0] for e in each]), np.stack([e[1] for e in each])
-        attrs = {"long_name": f"{what} by the strategy", "units": unit if part == 0 else rules.analysis.unit(unit)}
-        oc[name] = (("strategy", schema.ARM), value, attrs)
+        mean, error = (np.stack(parts) for parts in zip(*map(_known_average, np.moveaxis(value, 1, 0)), strict=True))
+        attrs = {"long_name": f"{what} by the strategy", "units": its}
+        oc[name] = (("strategy", schema.ARM), mean, attrs)
         oc[f"{name}_mcse"] = (("strategy", schema.ARM), error, attrs | {"long_name": "Monte-Carlo error of the same"})
+
+
+def add_prognosis(
+    oc: xr.Dataset, trials: Trials, score: Shaped[Array | np.ndarray, "replicate subject"], rules: Rules
+) -> None:
+    """Add how the twin's score correlates with the outcome within arms, and what it is worth in patients.
+
+    An analysis adjusted for it has the precision of patients / (1 - r^2) without; see `statistics.prognosis`. Of times
+    to an event, which are censored, nothing is added.
+
+    Args:
+        oc: the operating characteristics.
+        trials: what was seen.
+        score: of each patient.
+        rules: what the trials follow.
+    """
+    if rules.clock.layout == EVENT:
+        return
+    outcome = np.asarray(trials.outcome, float)
+    outcome, score = outcome.reshape(*outcome.shape[:2], -1)[..., -1], np.asarray(score)[:, : rules.needed]
+    r = np.full((len(outcome), len(rules.design.names)), np.nan)
+    for i, j in np.ndindex(r.shape):
+        mine = (np.asarray(trials.arm)[i] == j) & np.isfinite(outcome[i]) & np.isfinite(score[i])
+        if mine.sum() > 2 and np.ptp(outcome[i, mine]) > 0 and np.ptp(score[i, mine]) > 0:
+            r[i, j] = np.corrcoef(outcome[i, mine], score[i, mine])[0, 1]
+    found = average(r)
+    _add(oc, "prognosis_correlation", found, "Mean correlation of the twin's score with the outcome in the arm")
+    patients = oc["patients"].to_numpy()
+    worth = patients / (1 - found[0] ** 2)
+    error = worth * 2 * np.abs(found[0]) / (1 - found[0] ** 2) * found[1]
+    _add(oc, "effective_patients", (worth, error), "Patients that would give the arm's precision without the score")
+
+
+def _strategies(own: AbstractEstimand) -> list[AbstractEstimand]:
+    """Return one of each strategy, the study's own with its settings."""
+    return [own if type(own) is type(strategy) else strategy for strategy in STRATEGIES]
+
+
+def _known_average(value: Float[np.ndarray, "replicate arm"]) -> WithError:
+    """Return the mean over replicates and its error; not a number where a strategy has no value."""
+    if np.isnan(value).all():
+        return np.full(value.shape[1:], np.nan), np.full(value.shape[1:], np.nan)
+    return average(value)
+
+
+def _target(strategy: AbstractEstimand, lived: Lived) -> np.ndarray:
+    """Return what is true by a strategy; not a number of anybody where it has no value for who dies."""
+    undefined = not lived.timed and strategy.beyond(lived.deadly)
+    return np.full_like(lived.actual, np.nan) if undefined else strategy.target(lived)
+
+
+def add_events(oc: xr.Dataset, outcomes: xr.Dataset) -> None:
+    """Add the share of virtual patients to whom each event happens by the end of what is observed, and who leave.
+
+    Args:
+        oc: the operating characteristics.
+        outcomes: the table of potential outcomes; it is left alone where nothing may happen.
+    """
+    events = [str(name) for name in outcomes if str(name).startswith("event_")]
+    if not events:
+        return
+    shares = [average(np.isfinite(outcomes[name].to_numpy()).mean(1)) for name in events]
+    oc.coords[schema.HAPPENING] = [name.removeprefix("event_") for name in events]
+    what = "Share of virtual patients to whom it happens by the end of what is observed"
+    dims = (schema.HAPPENING, schema.ARM)
+    oc["happened"] = (dims, np.stack([s[0] for s in shares]), {"long_name": what, "units": ""})
+    error = {"long_name": f"Monte-Carlo error of: {what}", "units": ""}
+    oc["happened_mcse"] = (dims, np.stack([s[1] for s in shares]), error)
 
 
 def _root(found: WithError) -> WithError:

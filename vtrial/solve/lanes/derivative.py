@@ -12,9 +12,11 @@ from jaxtyping import Array, Float, Int
 
 from vtrial.errors import UserError
 from vtrial.solve.exact.paths import Paths
+from vtrial.solve.exact.rational import Rational
 from vtrial.solve.lanes.call import Kernel, compile
 from vtrial.solve.lanes.driver import program
 from vtrial.solve.lanes.forward import reach
+from vtrial.solve.lanes.leap import leap
 from vtrial.solve.lanes.problem import KINDS, SPAN_KINDS, Equations, Settings, Span, Table
 from vtrial.solve.lanes.ptx import PtxKernel
 from vtrial.solve.lanes.sensitivity import sensitivity
@@ -64,8 +66,8 @@ class Lane(NamedTuple):
     settings: Settings
     places: tuple[int | None, ...]
     """For each argument of `prepare` the number of the parameter it is, or `None`."""
-    exact: Paths | None = None
-    """The closed form that linear equations are carried by instead of being integrated."""
+    exact: Paths | Rational | None = None
+    """What linear equations are carried by instead of being integrated."""
 
 
 class _Derivatives(NamedTuple):
@@ -80,7 +82,9 @@ class _Derivatives(NamedTuple):
 def _made(lane: Lane, wanted: _Derivatives | None, dtype: str, device: str) -> Kernel | PtxKernel | Traced:
     """Make a kernel once for each use: compiled for a CPU or, if asked, a GPU; `dtype` is JAX's float."""
     moves = wanted is not None and Table.TIME in wanted.tables
-    if lane.exact:
+    if isinstance(lane.exact, Rational):
+        made = leap(lane.equations, lane.settings, differentiable=wanted is not None)
+    elif lane.exact:
         made = walk(lane.equations, lane.settings, lane.exact)
     else:
         made = program(lane.equations, lane.settings, differentiable=wanted is not None, moves=moves)

@@ -17,6 +17,7 @@ from vtrial.dosing.table import Kind
 from vtrial.model import AbstractModel
 from vtrial.solve.base import Profile, ResultCode, initial_state
 from vtrial.solve.exact.paths import Paths
+from vtrial.solve.exact.rational import Rational
 from vtrial.solve.lanes.derivative import Lane, Moving, Person, solve
 from vtrial.solve.lanes.dry import refusal
 from vtrial.solve.lanes.problem import Equations, Settings
@@ -47,7 +48,7 @@ def solved(
     events: EventTable,
     settings: Settings,
     steady: Callable[[EventTable], Steady],
-    exact: Paths | None = None,
+    exact: Paths | Rational | None = None,
 ) -> Profile:
     """Solve one person in a kernel.
 
@@ -57,7 +58,7 @@ def solved(
         events: the event table.
         settings: how to integrate, and what may happen to the states.
         steady: returns what finds the steady states of an event table.
-        exact: the closed form of a linear model, which is then not integrated.
+        exact: what carries a linear model, which is then not integrated.
     """
     arrays, static = eqx.partition(events, eqx.is_array_like)
     numbers, tree = jax.tree.flatten(arrays)

@@ -8,7 +8,7 @@ from jax import lax
 
 from vtrial.solve.base import ResultCode
 from vtrial.solve.exact.paths import Paths, carry, nodes
-from vtrial.solve.lanes.jacobian import linearise
+from vtrial.solve.lanes.jacobian import Entries, linearise
 from vtrial.solve.lanes.problem import Equations, Settings, Table, clamped, entered
 from vtrial.solve.lanes.program import Program, Step, lane_load, lane_rows
 from vtrial.solve.lanes.stepping import larger
@@ -20,7 +20,7 @@ class Place(NamedTuple):
     t: Any
     y: tuple[Any, ...]
     inputs: tuple[Any, ...]
-    rates: dict[tuple[int, int], Any]
+    rates: Entries
     """Entries of the rate matrix."""
     roots: tuple[tuple[Any, ...], ...]
     """Its eigenvalues."""
@@ -62,12 +62,12 @@ class _Walk(NamedTuple):
     def init(self, fixed: tuple) -> Place:
         """Take the first entry; find the rates and their eigenvalues once for all."""
         t, zero = lane_load(Table.TIME, 0), jnp.zeros_like(fixed[0])
-        rates = self._rate_matrix(fixed, t, zero)
+        rates = self._rates(fixed, t, zero)
         nothing = (zero,) * len(self.settings.infused)
         initial = self._initial(fixed)
         y, inputs = entered(self.settings, initial, jnp.int32(0), initial, nothing)
         roots = tuple(tuple(jnp.asarray(x, zero.dtype) for x in block) for block in nodes(self.paths, rates))
-        code, first, sizes = jnp.int32(ResultCode.SOLVED), jnp.int32(1), _sizes(y)
+        code, first, sizes = jnp.int32(ResultCode.SOLVED), jnp.int32(1), magnitudes(y)
         return Place(t, y, inputs, rates, roots, first, jnp.int32(0), sizes, code)
 
     def step(self, fixed: tuple, here: Place) -> Step:
@@ -83,12 +83,12 @@ class _Walk(NamedTuple):
         stays = looks | ~alive
         left = here._replace(
             t=lax.select(stays, here.t, goal),
-            y=_kept(stays, here.y, filled),
-            inputs=_kept(stays, here.inputs, added),
+            y=kept(stays, here.y, filled),
+            inputs=kept(stays, here.inputs, added),
             entry=here.entry + (~stays).astype(jnp.int32),
             row=here.row + (looks & alive).astype(jnp.int32),
-            largest=tuple(larger(old, new) for old, new in zip(here.largest, _sizes(filled), strict=True)),
-            code=_code(alive, here, there),
+            largest=tuple(larger(old, new) for old, new in zip(here.largest, magnitudes(filled), strict=True)),
+            code=negative(alive, here, there),
         )
         return Step(left, left.row < samples, looks & alive, here.row, (sample, there))
 
@@ -103,24 +103,31 @@ class _Walk(NamedTuple):
     def _initial(self, fixed: tuple) -> tuple:
         return tuple(fixed[self.equations.parameters : self.equations.parameters + self.equations.states])
 
-    def _rate_matrix(self, fixed: tuple, t: Any, zero: Any) -> dict[tuple[int, int], Any]:
+    def _rates(self, fixed: tuple, t: Any, zero: Any) -> Entries:
         """Return the rates that the closed form reads; one that only looks as if it were there is zero."""
-        size, p = self.equations.states, self._parameters(fixed)
-        found = linearise(lambda t, y: self.equations.rates(t, y, p), t, (zero,) * size).jacobian
+        found = rate_entries(self.equations, self._parameters(fixed), t, zero)
         within = [(i, j) for block in self.paths.blocks for i in block.states for j in block.states]
-        wanted = sorted({place for place in (*self.paths.links, *within) if max(place) < size})
-        return {place: jnp.asarray(found.get(place, zero), zero.dtype) for place in wanted}
+        wanted = sorted({place for place in (*self.paths.links, *within) if max(place) < self.equations.states})
+        return {place: found.get(place, zero) for place in wanted}
 
 
-def _sizes(y: tuple) -> tuple:
+def rate_entries(equations: Equations, p: tuple, t: Any, zero: Any) -> Entries:
+    """Return the entries of the rate matrix of linear equations that are not structurally zero."""
+    found = linearise(lambda t, y: equations.rates(t, y, p), t, (zero,) * equations.states).jacobian
+    return {place: jnp.asarray(entry, zero.dtype) for place, entry in found.items()}
+
+
+def magnitudes(y: tuple) -> tuple:
+    """Return the absolute values, without derivatives."""
     return tuple(lax.stop_gradient(abs(one)) for one in y)
 
 
-def _kept(stays: Any, old: tuple, new: tuple) -> tuple:
+def kept(stays: Any, old: tuple, new: tuple) -> tuple:
+    """Return the old values where something stays as it is, else the new ones."""
     return tuple(lax.select(stays, one, other) for one, other in zip(old, new, strict=True))
 
 
-def _code(alive: Any, here: Place, there: tuple) -> Any:
+def negative(alive: Any, here: Any, there: tuple) -> Any:
     """Return that an amount is negative beyond rounding, if it is: as `vtrial.solve.base.profile` has it."""
     most = functools.reduce(larger, here.largest)
     pairs = zip(lax.stop_gradient(there), here.largest, strict=True)

@@ -3,11 +3,12 @@
 from vtrial.design import Comparison
 from vtrial.trial.analyses.adjusted import Adjusted
 from vtrial.trial.analyses.ancova import Ancova
-from vtrial.trial.analyses.base import AbstractAnalysis
+from vtrial.trial.analyses.base import AbstractAnalysis, AbstractExposureAnalysis, exposure_of
 from vtrial.trial.analyses.bayesian_means import BayesianMeans
 from vtrial.trial.analyses.bayesian_proportions import BayesianProportions
 from vtrial.trial.analyses.borrowed_means import BorrowedMeans
 from vtrial.trial.analyses.borrowed_proportions import BorrowedProportions
+from vtrial.trial.analyses.concentration_qtc import ConcentrationQtc
 from vtrial.trial.analyses.cox import Cox
 from vtrial.trial.analyses.dose_shape import (
     AbstractDoseShape,
@@ -26,6 +27,7 @@ from vtrial.trial.analyses.mcp_mod import McpMod
 from vtrial.trial.analyses.means import Means
 from vtrial.trial.analyses.mmrm import Mmrm
 from vtrial.trial.analyses.multiple_imputation import MultipleImputation
+from vtrial.trial.analyses.null import AbstractNull, Alike
 from vtrial.trial.analyses.proportions import Proportions
 from vtrial.trial.analyses.reference_based import ReferenceBased
 from vtrial.trial.analyses.restricted_mean import RestrictedMean
@@ -34,13 +36,17 @@ from vtrial.trial.analyses.scaled import ExpandingLimits, NarrowIndex, Reference
 __all__ = [
     "AbstractAnalysis",
     "AbstractDoseShape",
+    "AbstractExposureAnalysis",
+    "AbstractNull",
     "Adjusted",
+    "Alike",
     "Ancova",
     "BayesianMeans",
     "BayesianProportions",
     "BorrowedMeans",
     "BorrowedProportions",
     "Comparison",
+    "ConcentrationQtc",
     "Cox",
     "EmaxShape",
     "Equivalence",
@@ -62,4 +68,5 @@ __all__ = [
     "ReferenceScaled",
     "RestrictedMean",
     "SigmoidEmaxShape",
+    "exposure_of",
 ]

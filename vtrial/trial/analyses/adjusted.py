@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 from vtrial.design import Comparison, Seen
 from vtrial.statistics.multiplicity import AbstractProcedure
 from vtrial.trial.analyses.base import AbstractAnalysis
+from vtrial.trial.analyses.null import AbstractNull
 
 
 class Adjusted(AbstractAnalysis):
@@ -38,6 +39,11 @@ class Adjusted(AbstractAnalysis):
     def binary(self) -> bool:
         """Whether it is for endpoints that are 0 or 1."""
         return self.analysis.binary
+
+    @property
+    def null(self) -> AbstractNull:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """What it rejects."""
+        return self.analysis.null
 
     def covariates(self) -> tuple[str, ...]:
         """Return those of the other analysis."""

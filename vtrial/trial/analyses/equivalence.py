@@ -15,6 +15,7 @@ from vtrial.statistics.equivalence import tost
 from vtrial.statistics.student import quantile
 from vtrial.trial.analyses.base import ALIKE, FEW, INFINITE, check_alpha
 from vtrial.trial.analyses.estimated import AbstractEquivalenceAnalysis
+from vtrial.trial.analyses.null import Inequivalent
 
 _NOTHING = 1e-12
 """A variance of logarithms below this is rounding."""
@@ -46,6 +47,11 @@ class Equivalence(AbstractEquivalenceAnalysis):
         """Refuse a level that is no probability, and limits without room."""
         check_alpha(self.alpha)
         check_limit(self.limit)
+
+    @property
+    def null(self) -> Inequivalent:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """A ratio at the limit."""
+        return Inequivalent(self.limit)
 
     def covariates(self) -> tuple[str, ...]:
         """Return none."""

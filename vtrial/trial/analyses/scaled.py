@@ -26,6 +26,7 @@ from vtrial.statistics.equivalence import (
 from vtrial.trial.analyses.base import check_alpha
 from vtrial.trial.analyses.equivalence import Logs, check_limit, equivalent, logged
 from vtrial.trial.analyses.estimated import AbstractEquivalenceAnalysis
+from vtrial.trial.analyses.null import ScaledInequivalent
 
 
 class ExpandingLimits(AbstractEquivalenceAnalysis):
@@ -62,6 +63,15 @@ class ExpandingLimits(AbstractEquivalenceAnalysis):
                 f"analysis needs slope > 0 and 0 < switch <= most; got {self.slope:g}, {self.switch:g}, {self.most:g}."
             )
 
+    @property
+    def _scaling(self) -> Scaling:
+        return Scaling(self.slope, sd_from_cv(self.switch), sd_from_cv(self.most))
+
+    @property
+    def null(self) -> ScaledInequivalent:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """A ratio at the limit that the reference's true variability widens."""
+        return ScaledInequivalent(self._scaling, self.limit)
+
     def covariates(self) -> tuple[str, ...]:
         """Return none."""
         return ()
@@ -71,8 +81,7 @@ class ExpandingLimits(AbstractEquivalenceAnalysis):
         logs, code = logged(seen, arms)
         effects = subject_fixed(logs.value, logs.arm, arms=arms, reference=reference)
         variance, df = within_variance(logs.value, logs.arm, reference)
-        scaling = Scaling(self.slope, sd_from_cv(self.switch), sd_from_cv(self.most))
-        wide = widened(jnp.sqrt(variance), scaling, self.limit)
+        wide = widened(jnp.sqrt(variance), self._scaling, self.limit)
         usable = (df > 0) & (effects.df > 0) & (effects.variance > 1e-12)
         found = effects.difference, effects.error, jnp.where(usable, effects.df, jnp.nan) + jnp.zeros(arms)
         near = jnp.abs(effects.difference) <= math.log(self.limit)
@@ -113,6 +122,11 @@ class ReferenceScaled(AbstractEquivalenceAnalysis):
         """Refuse numbers that make no sense."""
         check_alpha(self.alpha)
         check_limit(self.limit)
+
+    @property
+    def null(self) -> ScaledInequivalent:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """A ratio at the limit that the criterion implies."""
+        return ScaledInequivalent(FDA, self.limit)
 
     def covariates(self) -> tuple[str, ...]:
         """Return none."""
@@ -167,6 +181,11 @@ class NarrowIndex(AbstractEquivalenceAnalysis):
         check_limit(self.limit)
         if not self.variability > 1:
             raise UserError(f"analysis.variability is a ratio of SDs above 1, not {self.variability:g}.")
+
+    @property
+    def null(self) -> ScaledInequivalent:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """A ratio at the narrower of the limit that the criterion implies and the plain one."""
+        return ScaledInequivalent(NARROW, self.limit, self.limit)
 
     def covariates(self) -> tuple[str, ...]:
         """Return none."""
