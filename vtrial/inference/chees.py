@@ -29,8 +29,6 @@ _FORGET = 0.95
 """Memory of the slope of the criterion."""
 _BURN = 10
 """Iterations before anything is learnt of mass and length: the chains still run to the typical set."""
-_SETTLED = 0.85
-"""Share of the warm-up after which the mass stays, so that the step size can settle to it."""
 
 _begin_step, _next_step = dual_averaging()
 
@@ -110,7 +108,7 @@ def kernel(
         taken = jax.random.uniform(chance, accept.shape) < accept
         keep = jax.lax.cond(
             learning,
-            lambda: _learn(state, mass, end, accept, size * steps, target_accept, watched, _SETTLED * warmup),
+            lambda: _learn(state, mass, end, accept, size * steps, target_accept, watched),
             lambda: (state.step, state.length, state.moments, state.mass),
         )
         x, gradient = (
@@ -150,14 +148,7 @@ def _integrate(both, state: State, r: Array, size: Array, steps: Array) -> Traje
 
 
 def _learn(
-    state: State,
-    first: Mass,
-    end: Trajectory,
-    accept: Array,
-    time: Array,
-    target: float,
-    watched: int,
-    settled: float,
+    state: State, first: Mass, end: Trajectory, accept: Array, time: Array, target: float, watched: int
 ) -> tuple[tuple[Array | float, ...], Length, Moments, Mass]:
     """Return what all chains together have learnt: step size, trajectory length, moments and mass."""
     harmonic = 1.0 / jnp.mean(1.0 / jnp.maximum(accept, 1e-3))
@@ -167,9 +158,7 @@ def _learn(
     moments = state.moments.with_draws(state.x, 1.0 - 1.0 / (10.0 + 0.3 * state.iteration))
     mass = moments.mass(first, state.mass)
     late = state.iteration >= _BURN
-    length = jax.tree.map(lambda a, b: jnp.where(late, a, b), length, state.length)
-    moving = late & (state.iteration < settled)
-    mass = jax.tree.map(lambda a, b: jnp.where(moving, a, b), mass, state.mass)
+    length, mass = jax.tree.map(lambda a, b: jnp.where(late, a, b), (length, mass), (state.length, state.mass))
     return step, length, moments, mass
 
 
