@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 from tests.noise.test_joined import Hazardous, dataset
 from vtrial import diagnose, keys
@@ -53,9 +54,12 @@ SEEN = {
 def test_what_is_seen_of_an_event_has_its_likelihood(rows, tmp_path):
     """Before the first row, after it, and not at all; concentrations stay what they were."""
     data, made = dataset(tmp_path, rows), statistical()
-    risk, concentration = log_likelihood(seen_event(data, "risk", watch(data, "risk"), jnp.asarray(TIMES)), made)
+    watched = watch(data, "risk")
+    found = jax.jit(lambda time: log_likelihood(seen_event(data, "risk", watched, time), made))
+    risk, concentration = found(jnp.asarray(TIMES))
     np.testing.assert_allclose(risk, SEEN[rows], rtol=1e-12)
-    np.testing.assert_allclose(concentration, log_likelihood(data, made)[1], rtol=1e-12)
+    f = 10 * np.exp(-0.1 * np.array([1.0, 6.0, 18.0] * 3))
+    np.testing.assert_allclose(concentration, stats.norm(f, 0.5).logpdf([9.0, 5.0, 2.0] * 3), rtol=1e-9)
 
 
 def test_times_are_those_of_the_hazard(tmp_path):
