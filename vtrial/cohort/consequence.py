@@ -185,7 +185,7 @@ class Die(AbstractConsequence):
 
     def describe(self) -> str:
         """Say it."""
-        return "is death"
+        return "ends life"
 
 
 class Rescue(AbstractConsequence):
@@ -236,7 +236,7 @@ class Rescue(AbstractConsequence):
         """Say it."""
         given = [] if self.regimen is None else [self.regimen.describe()]
         given += [f"{name} times {factor:g}" for name, factor in self.factors.items()]
-        return f"is rescued ({', '.join(given)})"
+        return f"adds rescue ({', '.join(given)})"
 
 
 class Switch(AbstractConsequence):
@@ -261,6 +261,8 @@ class Switch(AbstractConsequence):
         if self.to not in arms:
             raise UserError(f"{where}.to is '{self.to}', which is no arm of the design. {nearest(self.to, arms)}")
         _refuse_steady(arms[self.to].regimen, f"{where}.to", model)
+        if arms[self.to].policy is not None:
+            raise UserError(f"{where}.to is '{self.to}', whose doses adapt to each patient; nobody can switch to it.")
 
     def applies(self, arm: str) -> bool:
         """Return whether the arm is another one."""

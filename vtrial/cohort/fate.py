@@ -26,7 +26,7 @@ def fates(endpoints: Mapping[str, AbstractEndpoint], course: Treatment) -> dict[
         return found
     for name, event in course.events.items():
         what = " and ".join(c.describe() for c in event.then)
-        found[f"event_{name}"] = f"Time of {name} since entry, who {what}; infinity: does not happen"
+        found[f"event_{name}"] = f"Time since entry of {name}, which {what}; infinity: does not happen"
     found["until"] = "Time since entry at which the patient's observation ends; infinity: not early"
     for name in endpoints:
         found[f"hypothetical_{name}"] = f"{name} if nothing happened that changes treatment, ends observation or life"

@@ -30,7 +30,7 @@ def events(tree: xr.DataTree) -> Table | None:
 def _does(outcomes: xr.Dataset, name: str) -> str:
     """Return what an event does, from the words of its variable."""
     said = str(outcomes[f"event_{name}"].attrs["long_name"])
-    return said.partition(", who ")[2].partition(";")[0]
+    return said.partition(", which ")[2].partition(";")[0]
 
 
 def shares(outcomes: xr.Dataset, arm: int, time: Float[np.ndarray, " time"]) -> dict[str, Float[np.ndarray, " time"]]:
@@ -38,7 +38,7 @@ def shares(outcomes: xr.Dataset, arm: int, time: Float[np.ndarray, " time"]) -> 
 
     Who is dead counts as that; who has left by what was seen last of them, so that only treatment tells the others.
     """
-    names = [str(name) for name in outcomes if str(name).startswith("event_")]
+    names = sorted(str(name) for name in outcomes if str(name).startswith("event_"))
     when = {name.removeprefix("event_"): outcomes[name].to_numpy()[:, :, arm].ravel() for name in names}
     kinds = {name.removeprefix("event_"): outcomes[name].attrs for name in names}
     state = np.zeros((len(time), outcomes[names[0]].to_numpy()[:, :, arm].size), int)

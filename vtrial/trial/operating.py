@@ -208,7 +208,10 @@ def _known_average(value: Float[np.ndarray, "replicate arm"]) -> WithError:
 
 
 def _target(strategy: AbstractEstimand, lived: Lived) -> np.ndarray:
-    """Return what is true by a strategy; not a number of anybody where it has no value for who dies."""
+    """Return what is true by a strategy; not a number of anybody where it has no value for those who may die.
+
+    Whether somebody does in these replicates does not matter: others are judged beside them.
+    """
     undefined = not lived.timed and strategy.beyond(lived.deadly)
     return np.full_like(lived.actual, np.nan) if undefined else strategy.target(lived)
 
@@ -220,7 +223,7 @@ def add_events(oc: xr.Dataset, outcomes: xr.Dataset) -> None:
         oc: the operating characteristics.
         outcomes: the table of potential outcomes; it is left alone where nothing may happen.
     """
-    events = [str(name) for name in outcomes if str(name).startswith("event_")]
+    events = sorted(str(name) for name in outcomes if str(name).startswith("event_"))
     if not events:
         return
     shares = [average(np.isfinite(outcomes[name].to_numpy()).mean(1)) for name in events]

@@ -38,7 +38,8 @@ class Potential(eqx.Module):
         """Return the time since entry at which each part of each patient's outcome is known, in the outcome's shape."""
         if self.time is None:
             return jnp.broadcast_to(jnp.asarray(clock.delay), shape)
-        return under(self.time, arm, 1)
+        found = under(self.time, arm, 1)
+        return jnp.broadcast_to(_spread(found, len(shape)), shape)
 
 
 class Clock(eqx.Module):
