@@ -1,6 +1,7 @@
 """When an event happens to people of a design, and what of it their rows show."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import equinox as eqx
@@ -10,7 +11,6 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from vtrial import keys
-from vtrial._types import Values
 from vtrial.data import Dataset, Observations
 from vtrial.dosing import EventTable
 from vtrial.dosing.batch import Batch
@@ -54,7 +54,12 @@ def watch(data: Dataset, output: str) -> Watch:
 
 
 def event_times(
-    key: Key[Array, ""], statistical: StatisticalModel, p: Values, output: str, data: Dataset, watched: Watch
+    key: Key[Array, ""],
+    statistical: StatisticalModel,
+    p: Mapping[str, Array],
+    output: str,
+    data: Dataset,
+    watched: Watch,
 ) -> Float[Array, " subject"]:
     """Draw when the event comes to people with parameters `p`; not a number where a person's solve fails.
 

@@ -206,8 +206,8 @@ class Inner:
     ) -> Modes:
         """Climb to the mode of each row by Newton's steps, damped where they do not climb.
 
-        The curvature of predictions leaves out how they bend, with which its steps may take hundreds of iterations: what
-        it lacks is learnt from the gradients along the way (symmetric rank one, as in Conn, Gould and Toint 1991,
+        The curvature of predictions leaves out how they bend, and its steps may take hundreds of iterations: what it
+        lacks is learnt from the gradients along the way (symmetric rank one, as in Conn, Gould and Toint 1991,
         doi:10.1007/BF01594934).
         """
 

@@ -40,7 +40,7 @@ class Fit(NamedTuple):
     latent: np.ndarray
     """Modes of the subjects' standardised random effects there [row latent], rows as in `Inner`."""
     spread: np.ndarray
-    """Variances of these given the data and the population level [subject latent], over all classes; 1 before the data."""
+    """Variances of these given data and population level [subject latent], over all classes; 1 before the data."""
     objective: float
     """Minus twice the approximate log-likelihood there, without its constant: NONMEM's objective function."""
     evaluations: int
@@ -194,7 +194,7 @@ class Marginal:
         )
 
     def _spread(self, vector: Float[Array, " coordinate"], modes: Modes) -> np.ndarray:
-        """Return the variance of each subject's random effects [subject latent]: within its classes and between them."""
+        """Return the variance of each subject's random effects [subject latent], within classes and between them."""
         shape = (self.inner.classes, len(self.data.subjects), self.inner.size)
         within = np.stack([np.diag(np.linalg.inv(c)) for c in np.asarray(modes.curvature)]).reshape(shape)
         weight = np.asarray(jax.nn.softmax(self._classes(self.draw(vector), modes), axis=0))[..., None]
