@@ -17,6 +17,8 @@ from vtrial.endpoint import (
     Maximum,
     Measured,
     Minimum,
+    Outside,
+    Reached,
     Schedule,
     TimeInside,
     Window,
@@ -49,10 +51,25 @@ def course(values, measured=None):
         (TimeInside(WINDOW, **RANGE), np.linspace(0, 20, 101), 50.0),  # inside from 2.5 to 7.5 h
         (Inside(WINDOW, upper="15 mg/L"), np.linspace(0, 15, 101), 1.0),
         (Inside(WINDOW, lower="5 mg/L"), np.linspace(4, 50, 101), 0.0),
+        (Reached(WINDOW, "20 mg/L", **RANGE), np.linspace(0, 15, 101), 1.0),
+        (Reached(WINDOW, "20 mg/L", **RANGE), np.linspace(0, 16, 101), 0.0),  # beyond the range at the end
+        (Reached(WINDOW, "20 mg/L", **RANGE), np.linspace(20.1, 10, 101), 0.0),  # too much before
         (TimeInside(WINDOW, lower="5 mg/L"), np.linspace(0, 20, 101), 75.0),
         (TimeInside(WINDOW, **RANGE), np.full(101, 10.0), 100.0),
         (TimeInside(WINDOW, **RANGE), np.full(101, 1.0), 0.0),
         (TimeInside(WINDOW, **RANGE), np.linspace(0, 20, 2), 50.0),  # crossings between points
+        (Outside(WINDOW, **RANGE), np.linspace(5, 15, 101), 0.0),
+        (Outside(WINDOW, lower="5 mg/L"), np.linspace(10, 4.9, 101), 1.0),
+        (Outside(WINDOW, **RANGE, duration="2.4 h"), np.linspace(0, 20, 101), 1.0),  # 2.5 h below, 2.5 h above
+        (Outside(WINDOW, **RANGE, duration="2.6 h"), np.linspace(0, 20, 101), 0.0),
+        (
+            Outside(WINDOW, lower="5 mg/L", duration="4.9 h"),
+            [10.0, 0.0, 10.0],
+            1.0,
+        ),  # from 2.5 to 7.5 h, between points
+        (Outside(WINDOW, lower="5 mg/L", duration="5.1 h"), [10.0, 0.0, 10.0], 0.0),
+        (Outside(WINDOW, lower="5 mg/L", duration="10 h"), [1.0, 1.0, 1.0], 1.0),
+        (Outside(WINDOW, lower="5 mg/L", duration="5 h"), [0.0, 10.0, 0.0], 0.0),  # twice 2.5 h
     ],
 )
 def test_values_known_in_closed_form(endpoint, values, expected):
@@ -83,7 +100,7 @@ class WithHazard(AbstractModel):
 
 
 def any_of(kind):
-    given = RANGE | {"dose": "300 mg"}
+    given = RANGE | {"dose": "300 mg", "never_above": "20 mg/L"}
     settings = {name: given[name] for name in inspect.signature(kind).parameters if name in given}
     window = Window("hazard", "0 h", "10 h", 101) if kind.layout == "event" else WINDOW
     return kind(window=window, **settings)
@@ -119,7 +136,15 @@ def test_bad_windows(window, said):
         (window.unit(MODEL), window.times(MODEL))
 
 
-@pytest.mark.parametrize("kind", [Inside, TimeInside])
+@pytest.mark.parametrize("duration", ["11 h", "0 h"])
+def test_a_stretch_must_fit_the_window(duration):
+    with pytest.raises(UserError, match="fit into the window"):
+        Outside(WINDOW, lower="5 mg/L", duration=duration).unit(MODEL)
+    with pytest.raises(UserError, match="needs a window with an end"):
+        Outside(Window("concentration", "3 h"), lower="5 mg/L", duration=duration)
+
+
+@pytest.mark.parametrize("kind", [Inside, Outside, TimeInside])
 def test_bad_range(kind):
     with pytest.raises(UserError, match="lower below upper"):
         kind(WINDOW, "15 mg/L", "5 mg/L").marks(MODEL)

@@ -30,10 +30,12 @@ class Ground(eqx.Module):
         """Return an arm of the study.
 
         Raises:
-            UserError: there is none of this name.
+            UserError: there is none of this name, or its doses adapt to the patient.
         """
         if name not in self.arms:
             raise UserError(f"optimise.arm is '{name}', which is no arm of the design. {nearest(name, self.arms)}")
+        if self.arms[name].policy is not None:
+            raise UserError(f"Arm {name} has a policy, by which its doses change; give an arm without one.")
         return self.arms[name]
 
 
