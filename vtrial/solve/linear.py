@@ -24,8 +24,8 @@ from vtrial.solve.base import (
     refuse_noise,
 )
 from vtrial.solve.exact.blocks import in_blocks
-from vtrial.solve.exact.rational import Rational
 from vtrial.solve.exact.ladder import climb, ladder, matrices, smallest_step
+from vtrial.solve.exact.rational import Rational
 from vtrial.solve.lanes.person import happening, solved, uncompilable
 from vtrial.solve.lanes.problem import Settings
 from vtrial.solve.propagate import Amounts, Form, Way, form, propagator, rate_matrix, with_inputs

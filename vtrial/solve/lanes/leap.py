@@ -176,7 +176,9 @@ class _Leap(NamedTuple):
             sum(weight * lax.stop_gradient(part) for weight, part in zip(here.trial.weights, parts, strict=True))
             for parts in (start, x.real, x.imag)
         )
-        size = sum(weight * part for weight, part in zip(magnitudes(here.trial.weights), magnitudes(start), strict=True))
+        size = sum(
+            weight * part for weight, part in zip(magnitudes(here.trial.weights), magnitudes(start), strict=True)
+        )
         gauge = lax.select(first, one, here.gauge) + 2.0 * (gauging[0] * real - gauging[1] * imag)
         return total, gauge, size
 
@@ -208,7 +210,10 @@ def _trial(rates: Entries, size: int, horizon: Any) -> Trial:
         for i, j in rates:
             scales[i] = larger(scales[i], rates[i, j] * scales[j] / leaving[i])
     angles = [1.0 + 2.4 * i for i in range(size)]
-    weights = tuple((2.0 + math.cos(3.0 * a)) * math.copysign(1.0, math.sin(a * a)) / scale for a, scale in zip(angles, scales, strict=True))
+    weights = tuple(
+        (2.0 + math.cos(3.0 * a)) * math.copysign(1.0, math.sin(a * a)) / scale
+        for a, scale in zip(angles, scales, strict=True)
+    )
     return Trial(tuple((2.0 + math.sin(a)) * scale for a, scale in zip(angles, scales, strict=True)), weights, horizon)
 
 
