@@ -58,9 +58,8 @@ def main() -> None:
     elif arguments[0] in ("compare", "average"):
         sys.exit(_several(arguments[0], arguments[1:]))
     else:
-        _task.command = (
-            sys.argv.pop(1) if arguments[0] in (*_REHEARSALS, _OPTIMISE) else ""
-        )  # Hydra reads the rest from there
+        # Hydra reads the rest from there.
+        _task.command = sys.argv.pop(1) if arguments[0] in (*_REHEARSALS, _OPTIMISE) else ""
         sys.exit(_hydra(sys.argv[1:]))
 
 
