@@ -35,7 +35,7 @@ def test_a_dose_of_the_prior(tmp_path):
     code, out, err = run_cli(
         *STUDY,
         *DOSE,
-        UTILITY,
+        *UTILITY,
         "inference=prior",
         "optimise.replicates=20",
         "optimise.subjects=20",
