@@ -19,7 +19,7 @@ from vtrial.models.oral_1cpt import OneCompartmentOral
 from vtrial import schema, tree
 from vtrial._resources import directory
 from vtrial.blocks import Blocks
-from vtrial.cohort import Bootstrap, Recruitment, block_size, kept_units, recruiter, simulator
+from vtrial.cohort import Bootstrap, Recruitment, Treatment, block_size, kept_units, recruiter, simulator
 from vtrial.data import NonmemTable
 from vtrial.design import Arm, Parallel
 from vtrial.dosing import Regimen
@@ -71,7 +71,7 @@ def main(subjects: int, replicates: int) -> None:
         def outcomes(start: int, stop: int):
             rows = store.opened(schema.COHORT).isel(replicate=slice(start, stop)).load()
             own = tree.cohort_of(rows, MODEL)
-            return {schema.OUTCOMES: tree.outcomes(simulates(start, own), own, design, ends, MODEL)}
+            return {schema.OUTCOMES: tree.outcomes(simulates(start, own), own, design, ends, MODEL, Treatment())}
 
         for name, group, compute in (("recruit", schema.COHORT, patients), ("simulate", schema.OUTCOMES, outcomes)):
             begin, cpu = time.perf_counter(), time.process_time()

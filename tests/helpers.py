@@ -97,6 +97,15 @@ MODEL_PARAMETERS = {
     "OneCompartmentOralMetabolite": {"CL": 8.0, "VC": 60.0, "KA": 1.0, "FP": 0.2, "FM": 0.7, "CLM": 3.0, "VM": 25.0},
     "OneCompartmentOralMichaelisMenten": {"VMAX": 30.0, "KM": 8.0, "VC": 32.0, "KA": 1.5},
     "OneCompartmentOralParallelElimination": {"CL": 0.105, "VC": 5.18, "VMAX": 1.397, "KM": 3.871, "KA": 0.319},
+    "OneCompartmentOralQtc": {
+        "CL": 2.8,
+        "VC": 32.0,
+        "KA": 1.5,
+        "MESOR": 406.0,
+        "AMP": 0.009,
+        "ACRO": 1.11,
+        "SLOPE": 0.5,
+    },
     "OneCompartmentOralTransit": {"CL": 6.0, "VC": 70.0, "KA": 1.1, "MTT": 2.5},
     "OneCompartmentTransitTurnover": {
         "KTR": 1.2,

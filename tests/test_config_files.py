@@ -26,14 +26,27 @@ FILL = {
     "control": "low",
     "effect": 0.1,
     "dose": "1 mg",
+    "to": "low",
     "spacing": "7 day",
     "horizon": 12.0,
     "arm": "low",
     "times": ["1 h", "2 h"],
     "lower": "0.5 mg/L",
     "upper": "8 mg/L",
+    "monitor": {"_target_": "vtrial.dosing.Monitor", "output": "concentration", "at": ["12 h"]},
+    "up": {"_target_": "vtrial.dosing.Below", "limit": "5 mg/L"},
+    "down": {"_target_": "vtrial.dosing.Above", "limit": "15 mg/L"},
+    "target": "10 mg/L",
+    "limits": ["5 mg/L", "15 mg/L"],
+    "factors": [1.1, 1, 0.9],
+    "levels": [[2, 1, 0]],
+    "never_above": "15 mg/L",
     "doses": {"low": 0.0, "middle": 1.0, "high": 2.0},
 }
+FILL["parts"] = [
+    {"_target_": "vtrial.dosing.Proportional", "monitor": FILL["monitor"] | {"at": [at]}, "target": "10 mg/L"}
+    for at in ("12 h", "24 h")
+]
 ARM = {
     "_target_": "vtrial.design.Arm",
     "regimen": {"_target_": "vtrial.dosing.Regimen", "dose": "1 mg", "every": "1 h", "doses": 1, "into": "depot"},

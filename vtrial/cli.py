@@ -10,12 +10,14 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vtrial._resources import directory
 from vtrial.errors import UserError, nearest
+from vtrial.overrides import Grid, Variants, conduct_variants, grid, known_keys, plain
 from vtrial.runtime import apply, compile_clock, interruptible
 
 if TYPE_CHECKING:
@@ -32,6 +34,9 @@ vtrial: from real patient data to a virtual trial and a decision
   vtrial -cn STUDY -m key=a,b,c        ... once for each value
   vtrial -cn STUDY -cd FOLDER          a study (and model) of your own, in FOLDER
   vtrial -cn STUDY --cfg job           show the composed configuration and stop
+  vtrial sweep -cn STUDY a=1,2 b=x,y   conduct the trials of every combination; what they share is done once
+  vtrial calibrate -cn STUDY ...       find a size or threshold, e.g. calibrate.vary=design.per_arm
+                                       calibrate.between=[20,200] calibrate.target='{power: 0.8}'
   vtrial sbc -cn STUDY ...             check its inference on data simulated from its prior, e.g. sbc.replicates=500
   vtrial recover -cn STUDY ...         find known parameters again in simulated data, e.g. recover.at='{CL: 3}'
   vtrial optimise -cn STUDY optimise=dose ... find doses, or sampling times, by gradients (conf/optimise)
@@ -43,8 +48,10 @@ Every key and its default is in conf/ and studies/. HYDRA_FULL_ERROR=1 shows tra
 """
 _REHEARSALS = ("sbc", "recover")
 """Subcommands that take a study and its settings under a key of their own name."""
+_VARIANTS = ("sweep", "calibrate")
+"""Subcommands that conduct the trials of several variants of a study."""
 _OPTIMISE = "optimise"  # subcommand and key of a search
-_RUNTIME = ("runtime", "directory", *_REHEARSALS, _OPTIMISE)
+_RUNTIME = ("runtime", "directory", "calibrate", *_REHEARSALS, _OPTIMISE)
 """Keys that say how and where to run, not what: no part of a study's identity."""
 
 
@@ -59,7 +66,7 @@ def main() -> None:
         sys.exit(_several(arguments[0], arguments[1:]))
     else:
         # Hydra reads the rest from there.
-        _task.command = sys.argv.pop(1) if arguments[0] in (*_REHEARSALS, _OPTIMISE) else ""
+        _task.command = sys.argv.pop(1) if arguments[0] in (*_REHEARSALS, *_VARIANTS, _OPTIMISE) else ""
         sys.exit(_hydra(sys.argv[1:]))
 
 
@@ -126,6 +133,9 @@ def _hydra(arguments: list[str]) -> int:
     try:
         if not any(re.match(r"-[a-z]*cn\b|--config-name\b|--hydra-help|--info|--version|-i\b", a) for a in arguments):
             raise UserError(f"Which study? Name one with -cn. {nearest(_guess(arguments), [n for n, _ in _studies()])}")
+        if _task.command in _VARIANTS:
+            _task.grid = grid(arguments, _RUNTIME)
+            sys.argv[1:] = _task.grid.first()
         hydra.main(version_base="1.3", config_path=str(directory("conf")), config_name=None)(_task)()
     except KeyboardInterrupt:
         return _say(f"Interrupted; complete stages are kept. {_resume(arguments)}".strip(), 130)
@@ -198,7 +208,8 @@ class _Task:
 
     __name__ = "vtrial"
     directory: Path | None = None
-    command: str = ""  # a rehearsal instead of a run
+    command: str = ""  # a rehearsal or several variants instead of a run
+    grid: Grid = Grid([], [], {})
     _began: float = _START
 
     def __call__(self, config: "DictConfig") -> None:
@@ -216,8 +227,8 @@ class _Task:
         job = HydraConfig.get()
         self.directory = Path(job.runtime.output_dir)
         log = logging.getLogger("vtrial")
-        plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-        apply(plain.get("runtime"))
+        every: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        apply(every.get("runtime"))
         begin = time.perf_counter()
         timing, self._began = {"start": begin - self._began}, begin
         folder = _own_folder(job)
@@ -225,17 +236,22 @@ class _Task:
         from vtrial.run import run
 
         timing["import and build"] = time.perf_counter() - begin
-        described = {k: v for k, v in plain.items() if k not in _RUNTIME}
+        described = {k: v for k, v in every.items() if k not in _RUNTIME}
         text = OmegaConf.to_yaml(OmegaConf.create(described))
         name = job.job.config_name or "study"
         log.info("study %s in %s", name, self.directory)
+        if self.command in _VARIANTS:
+            given = Variants(name, self.grid, _RUNTIME, lambda c: build(c, folder))
+            part = partial(_part, "calibrate", every.get("calibrate"), folder=folder)
+            print(conduct_variants(self.command, given, part, self.directory))
+            return
         if self.command == _OPTIMISE:
-            print(_search(plain.get(_OPTIMISE), folder, study, self.directory, {"study": name, "config": text}))
+            print(_search(every.get(_OPTIMISE), folder, study, self.directory, {"study": name, "config": text}))
             return
         if self.command:
             from vtrial.rehearsal import SETTINGS, rehearse
 
-            settings = _part(self.command, plain.get(self.command), SETTINGS[self.command], folder)
+            settings = _part(self.command, every.get(self.command), SETTINGS[self.command], folder)
             print(rehearse(settings, study, self.directory, {"study": name, "config": text}))
             return
         run(study, self.directory, name=name, config=text, timing=timing, compiled=compile_clock())
@@ -264,17 +280,14 @@ def build(config: "DictConfig", folder: Path | None = None) -> Any:
     Raises:
         UserError: naming the key that is wrong.
     """
-    from omegaconf import OmegaConf
-
     from vtrial.config import check, locate
     from vtrial.study import Study
 
-    plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    plain = {k: v for k, v in plain.items() if k not in _RUNTIME}
-    check(plain, Study, folder=folder)
-    locate(plain["data"], folder, "data.path")
-    locate(plain["cohort"], folder, "cohort.covariates, path")
-    return _built(plain)
+    found = plain(config, _RUNTIME)
+    check(found, Study, folder=folder)
+    locate(found["data"], folder, "data.path")
+    locate(found["cohort"], folder, "cohort.covariates, path")
+    return _built(found)
 
 
 def _search(node: Any, folder: Path | None, study: Any, place: Path, about: dict[str, str]) -> str:
@@ -338,7 +351,8 @@ def _sentence(error: Exception, arguments: list[str]) -> str | None:
 
 def _unknown_key(key: str, arguments: list[str]) -> str:
     """Say which key was probably meant, or how a choice is made for one of several."""
-    known = _known_keys(arguments)
+    name = next((v for k, v in _options(arguments) if k in ("-cn", "--config-name")), None)
+    known = known_keys(name, _folder(arguments))
     if (directory("conf") / key).is_dir() and key in known:
         return f"There is one '{key}' for each name; choose it for one of them, for example {key}@{key}.NAME=CHOICE."
     return f"There is no key '{key}' to override. {nearest(key, [k for k in known if k != key])}"
@@ -371,29 +385,3 @@ def _missing_config(error: Any, first: str, arguments: list[str]) -> str:
     return (
         f"There is no choice '{option}' for {group}. {nearest(option, [f.stem for f in sorted(folder.glob('*.yaml'))])}"
     )
-
-
-def _known_keys(arguments: list[str]) -> list[str]:
-    """Return every key of the study as it is without overrides."""
-    from hydra import compose, initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-
-    name = next((v for k, v in _options(arguments) if k in ("-cn", "--config-name")), None)
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_dir(version_base="1.3", config_dir=str(directory("conf"))):
-            paths = [f"file://{folder}" for folder in _folder(arguments)]
-            config = compose(config_name=name, overrides=[f"hydra.searchpath={paths}"] if paths else [])
-    except HydraException:
-        return []
-
-    def walk(node: Any, path: str) -> Iterator[str]:
-        for key in node:
-            full = f"{path}{key}"
-            yield full
-            if OmegaConf.is_dict(child := node._get_node(key)):
-                yield from walk(child, f"{full}.")
-
-    return list(walk(config, ""))

@@ -1,10 +1,12 @@
 """AbstractModel: the equations of one person at one instant."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import ClassVar, NamedTuple
 
 import equinox as eqx
+import jax.numpy as jnp
 
 from vtrial._types import Named, Scalar
 from vtrial.errors import UserError
@@ -109,6 +111,24 @@ def entries(model: AbstractModel, p: Named) -> dict[str, Entry]:
     """Return how doses enter each state of a model, by its parameters and, where it computes them, by the model."""
     found = {s: Entry(*(p.get(f"{prefix}_{s}") for prefix in _PREFIXES)) for s in model.states}
     return found | (model.entries(p) if isinstance(model, AbstractEntryModel) else {})
+
+
+def interpolated(x: Scalar, at: Sequence[float], values: Sequence[float]) -> Scalar:
+    """Return the broken line through points, and its ends beyond them: `jnp.interp` in a form that kernels compile.
+
+    Args:
+        x: where, a time or a state.
+        at: ascending, at least two.
+        values: the line's values there; none is a parameter.
+    """
+    points = list(zip(at, values, strict=True))
+    ascending = len(points) > 1 and all(left < right for left, right in pairwise(at))
+    if not ascending:
+        raise UserError(f"A broken line needs two or more points in ascending order, not {tuple(at)}.")
+    line = jnp.asarray(float(values[0]), float)
+    for (left, low), (right, high) in pairwise(points):
+        line = line + (high - low) / (right - left) * jnp.clip(x - left, 0.0, right - left)
+    return line
 
 
 def check_equations(model: AbstractModel, p: Named) -> None:

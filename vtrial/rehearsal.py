@@ -7,7 +7,6 @@ import hashlib
 import json
 import logging
 import os
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -27,7 +26,7 @@ from vtrial.inference import Repeated, identity, stated
 from vtrial.likelihood import StatisticalModel
 from vtrial.population.population import CORRELATION
 from vtrial.report.comparison import as_text, open_run
-from vtrial.store import locked, write_whole
+from vtrial.store import locked, write_tree, write_whole
 from vtrial.study import Study
 
 log = logging.getLogger(__name__)
@@ -111,7 +110,7 @@ def calibrate(study: Study, settings: Calibration, directory: Path, about: Mappi
         fits = refitted(keys.named(jax.random.key(study.seed), "sbc"), repeated, settings, directory / ".sbc")
         judged = diagnose.calibration(fits, settings)
         tree = _tree(study, fits, {"calibration": judged}, about)
-        _write(tree, directory / "sbc.zarr")
+        write_tree(tree, directory / "sbc.zarr")
         write_whole(directory / "sbc.html", calibration_page(tree))
     return tree
 
@@ -130,7 +129,7 @@ def recover(study: Study, settings: Recovery, directory: Path, about: Mapping[st
         repeated, key = Repeated(study.inference, statistical, data), keys.named(jax.random.key(study.seed), "recover")
         fits = refitted(key, repeated, settings, directory / ".recover", at)
         tree = _tree(study, fits, {"recovery": diagnose.recovery(fits)}, about)
-        _write(tree, directory / "recover.zarr")
+        write_tree(tree, directory / "recover.zarr")
         write_whole(directory / "recover.html", recovery_page(tree))
     return tree
 
@@ -251,12 +250,3 @@ def _tree(study: Study, fits: xr.Dataset, groups: Mapping[str, xr.Dataset], abou
         }
     )
     return xr.DataTree.from_dict({"/": root, "fits": fits} | dict(groups))
-
-
-def _write(tree: xr.DataTree, path: Path) -> None:
-    """Write a tree whole: aside, then renamed."""
-    partial = path.with_name(f".{path.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    tree.to_zarr(partial, mode="w", zarr_format=3, consolidated=False)
-    shutil.rmtree(path, ignore_errors=True)
-    os.replace(partial, path)

@@ -31,6 +31,7 @@ from vtrial.trial import (
     SCORE,
     Judged,
     add_estimands,
+    add_events,
     add_prognosis,
     conductor,
     estimand_truths,
@@ -219,14 +220,16 @@ def _recruit(key, study: Study, statistical: StatisticalModel, data: Dataset, st
 def _simulate(key, study: Study, statistical: StatisticalModel, store: Store, posterior) -> Blocks:
     """Return the blocks of outcomes; a block reads its own patients alone."""
     design, count, levels = study.design, study.cohort.replicates, study.cohort.levels
-    simulates = simulator(key, count, design.arms, study.endpoints, posterior, statistical, levels, study.course)
+    simulates = simulator(
+        key, count, design.arms, study.endpoints, posterior, statistical, levels, study.course, design.names
+    )
     scores = _scorer(keys.named(key, "prognosis"), study, statistical, posterior)
 
     def compute(first: int, stop: int) -> dict[str, xr.Dataset]:
         rows = store.opened(schema.COHORT).isel({schema.REPLICATE: slice(first, stop)}).load()
         patients = tree.cohort_of(rows, study.model)
         found = simulates(first, patients)
-        table = tree.outcomes(found, patients, design, study.endpoints, study.model)
+        table = tree.outcomes(found, patients, design, study.endpoints, study.model, study.course)
         return {schema.OUTCOMES: scores(first, patients, table)}
 
     def finish(filled: Groups) -> dict[str, xr.Dataset]:
@@ -277,12 +280,13 @@ def trials_judged(key: Key[Array, ""], study: Study, table: xr.Dataset) -> tuple
     unit, rules = {n: e.unit(study.model) for n, e in study.endpoints.items()}, study.rules()
     run, count = conductor(rules), table.sizes[schema.REPLICATE]
     size = max(1, min(count, _TOGETHER // (table.sizes[schema.SUBJECT] * table.sizes[schema.ARM])))
-    parts, happens, scored = [], "until" in table, study.prognosis is not None
+    parts, scored = [], study.prognosis is not None
+    happens = any(event.intercurrent for event in study.course.events.values())
     for start in range(0, count, size):
         # The last block is filled up with the last replicate, so that all blocks share one compilation.
         part = table.isel({schema.REPLICATE: np.minimum(np.arange(start, start + size), count - 1)})
-        found = tree.lived(part, study.primary, exposure_of(study.analysis))
-        potential = tree.potential(part, study.design, study.analysis, found, study.estimand)
+        found = tree.lived(part, study.primary, exposure_of(study.analysis), timed=rules.clock.timed)
+        potential = tree.potential(part, study.design, study.analysis, found, study.estimand, study.primary)
         null = without_effect(potential, rules.reference, study.analysis.null)
         truths = estimand_truths(found, rules, study.estimand) if happens else None
         score = potential.covariates[SCORE] if scored else None
@@ -296,6 +300,7 @@ def trials_judged(key: Key[Array, ""], study: Study, table: xr.Dataset) -> tuple
         add_estimands(characteristics, truths, rules, study.estimand, unit[study.primary])
     if score is not None:
         add_prognosis(characteristics, trials, score, rules)
+    add_events(characteristics, table)
     recommended = study.decision.decide(characteristics) or ""
     characteristics.attrs["recommended"] = recommended
     log.info("           decision: %s", f"recommend {recommended}" if recommended else "recommend no arm")

@@ -26,12 +26,22 @@ log = logging.getLogger(__name__)
 
 _PLAN = "plan.json"
 """Says what the blocks of an unfinished stage are; there once their arrays are."""
+_GROUPS = schema.GROUPS | schema.SWEEP_GROUPS
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file so that it is there completely or not at all."""
     partial = path.with_name(path.name + ".partial")
     partial.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+    os.replace(partial, path)
+
+
+def write_tree(tree: xr.DataTree, path: Path) -> None:
+    """Write a tree so that it is there completely or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    tree.to_zarr(partial, mode="w", zarr_format=3, consolidated=False)
+    shutil.rmtree(path, ignore_errors=True)
     os.replace(partial, path)
 
 
@@ -306,7 +316,7 @@ def _opened(folder: Path, group: str) -> xr.Dataset:
 
 def _write_group(folder: Path, group: str, stage: str, dataset: xr.Dataset, chunks: Mapping[str, Any]) -> None:
     """Write a group with what it is called and where it comes from."""
-    described = dataset.assign_attrs({"long_name": schema.GROUPS[group], "stage": stage} | dataset.attrs)
+    described = dataset.assign_attrs({"long_name": _GROUPS[group], "stage": stage} | dataset.attrs)
     encoding = {name: {"chunks": shape} for name, shape in chunks.items()}
     described.to_zarr(folder / group, mode="w", zarr_format=3, consolidated=False, encoding=encoding)
 

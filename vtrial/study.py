@@ -18,6 +18,7 @@ from vtrial.cohort import (
 )
 from vtrial.data import AbstractData, Dataset
 from vtrial.design import AbstractDesign
+from vtrial.dosing import AbstractRegimen
 from vtrial.endpoint import AbstractEndpoint
 from vtrial.errors import UserError, nearest, within
 from vtrial.inference import AbstractInference, Prior
@@ -39,6 +40,7 @@ from vtrial.trial import (
     Prognosis,
     Rules,
     TreatmentPolicy,
+    check_course,
     check_endpoints,
     check_known,
     check_policies,
@@ -103,7 +105,6 @@ class Study(eqx.Module):
             raise UserError(
                 f"primary is '{self.primary}', which is no endpoint. {nearest(self.primary, self.endpoints)}"
             )
-        self.course.check(self.model)
         names = self.population.for_model(self.model).names
         check_endpoints(self.endpoints, self.noise, self.model)
         check_policies(self.design, self.noise, self.model)
@@ -112,6 +113,7 @@ class Study(eqx.Module):
             self.prognosis.check(self.design, self.endpoints, self.model, names)
         elif SCORE in self.analysis.covariates():
             raise UserError(f"The analysis reads '{SCORE}', the twin's score, but there is none; add +prognosis=twin.")
+        check_course(self.course, self.estimand, self.design, self.endpoints, self.primary, self.model, names)
         if (draws := self.inference.count()) is not None:
             self.cohort.refuse_beyond(draws)
 
@@ -129,10 +131,11 @@ class Study(eqx.Module):
         check_source(source, data, needed(population))
         if data.empty:
             check_virtual(population, kept_units(source, data), preview(source, data))
-        for name, arm in zip(self.design.names, self.design.arms, strict=True):
-            with within(f"design.arms.{name}"):
-                arm.regimen.check_covariates(self.model, kept_units(source, data))
+        for key, regimen in self._regimens().items():
+            with within(key):
+                regimen.check_covariates(self.model, kept_units(source, data))
         self.check_doses(preview(source, data))
+        self.course.check_covariates(kept_units(source, data))
         score = () if self.prognosis is None else (SCORE,)
         check_known(self.design, self.analysis, self.endpoints, (*kept_units(source, data), *score))
         self.vpc.check(data)
@@ -158,9 +161,14 @@ class Study(eqx.Module):
         Raises:
             UserError: somebody's dose is nothing, negative, or no number.
         """
-        for name, arm in zip(self.design.names, self.design.arms, strict=True):
-            with within(f"design.arms.{name}"):
-                arm.regimen.check_patients(self.model, covariates)
+        for key, regimen in self._regimens().items():
+            with within(key):
+                regimen.check_patients(self.model, covariates)
+
+    def _regimens(self) -> dict[str, AbstractRegimen]:
+        """Return all regimens that patients may be given, by key."""
+        arms = zip(self.design.names, self.design.arms, strict=True)
+        return {f"design.arms.{name}": arm.regimen for name, arm in arms} | self.course.regimens()
 
     def rules(self) -> Rules:
         """Return what every trial follows."""

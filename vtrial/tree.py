@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from vtrial import schema
-from vtrial.cohort import HYPOTHETICAL, LEDGER, Cohort, Outcomes, fates
+from vtrial.cohort import HYPOTHETICAL, LEDGER, Cohort, Outcomes, Treatment, fates
 from vtrial.cohort.outcomes import MOMENTS, QUANTILES
 from vtrial.data import Dataset
 from vtrial.design import AbstractDesign
@@ -126,6 +126,7 @@ def outcomes(
     design: AbstractDesign,
     endpoints: Mapping[str, AbstractEndpoint],
     model: AbstractModel,
+    course: Treatment,
 ) -> xr.Dataset:
     """Return the potential outcomes; courses are named `course_` and the output, covariates `baseline_`."""
     dims = (schema.REPLICATE, schema.SUBJECT, schema.ARM)
@@ -153,7 +154,7 @@ def outcomes(
         f"baseline_{n}": (dims[:2], np.asarray(v), _attrs(f"Covariate {n}, known before allocation"))
         for n, v in patients.covariates.items()
     }
-    fate, decisions = _fate(found, design, endpoints, dims), _decisions(found, design, model, dims)
+    fate, decisions = _fate(found, design, endpoints, course, model), _decisions(found, design, model, dims)
     group = xr.Dataset(
         values | code | courses | fate | decisions | baseline | moments,
         visits
@@ -165,7 +166,8 @@ def outcomes(
             schema.TIME: found.time,
             schema.QUANTILE: list(QUANTILES),
             schema.MOMENT: list(MOMENTS),
-        },
+        }
+        | _decision_times(found, design, model),
     )
     group[schema.TIME].attrs |= _attrs("Time since the first dose", model.time)
     return group
@@ -179,27 +181,38 @@ def with_score(table: xr.Dataset, score: np.ndarray) -> xr.Dataset:
     return table.assign({f"baseline_{SCORE}": ((schema.REPLICATE, schema.SUBJECT), whole, about)})
 
 
+_FATES = ("hypothetical_", "on_treatment_", "alive_", "visited_")
+"""How names begin of what there is of every endpoint."""
+
+
 def _fate(
-    found: Outcomes, design: AbstractDesign, endpoints: Mapping[str, AbstractEndpoint], dims: tuple[str, ...]
+    found: Outcomes,
+    design: AbstractDesign,
+    endpoints: Mapping[str, AbstractEndpoint],
+    course: Treatment,
+    model: AbstractModel,
 ) -> dict[str, Any]:
     """Return what happened to patients during treatment, as variables."""
-    events = [name.removeprefix("event_") for name in found.fate if name.startswith("event_")]
-    told = fates(endpoints, events)
-    entries = {}
+    told, entries = fates(endpoints, course), {}
     for name, value in found.fate.items():
-        endpoint = name.removeprefix("hypothetical_").removeprefix("on_treatment_")
-        rest = _rest(endpoint, endpoints[endpoint].layout, design.periods) if endpoint in endpoints else ()
-        entries[name] = ((*dims, *rest), value, _attrs(told[name]))
+        endpoint = next((name.removeprefix(p) for p in _FATES if name.startswith(p)), "")
+        rest, attrs = (), _attrs(told[name], model.time)
+        if endpoint in endpoints:
+            rest = _rest(endpoint, endpoints[endpoint].layout, design.periods)
+            if not name.startswith("visited_"):
+                attrs["units"] = endpoints[endpoint].unit(model)
+        if (event := course.events.get(name.removeprefix("event_"))) is not None:
+            kinds = {"changes": event.changes, "intercurrent": event.intercurrent, "leaves": event.leaves}
+            attrs |= {kind: int(so) for kind, so in (kinds | {"dies": event.dies}).items()}
+        entries[name] = ((schema.REPLICATE, schema.SUBJECT, schema.ARM, *rest), value, attrs)
     return entries
 
 
 def _decisions(found: Outcomes, design: AbstractDesign, model: AbstractModel, dims: tuple[str, ...]) -> dict[str, Any]:
-    """Return the ledger of the decisions that adapted doses, and when each was made, as variables."""
+    """Return the ledger of the decisions that adapted doses, as variables."""
     if not found.ledger:
         return {}
-    policies = [arm.policy for arm in design.arms]
-    count, monitors = next(iter(found.ledger.values())).shape[-1], [p.monitor for p in policies if p is not None]
-    seen = {monitor.unit(model) for monitor in monitors}
+    seen = {arm.policy.monitor.unit(model) for arm in design.arms if arm.policy is not None}
     units = {"observed": seen.pop() if len(seen) == 1 else ""}
     rest = ((schema.PERIOD,) if design.periods > 1 else ()) + (schema.DECISION,)
     entries = {}
@@ -207,6 +220,15 @@ def _decisions(found: Outcomes, design: AbstractDesign, model: AbstractModel, di
         own = name.removeprefix(HYPOTHETICAL)
         said = LEDGER[own] + ("" if own == name else "; if nothing happened that ends treatment")
         entries[f"decision_{name}"] = ((*dims, *rest), value, _attrs(said, units.get(own, "")))
+    return entries
+
+
+def _decision_times(found: Outcomes, design: AbstractDesign, model: AbstractModel) -> dict[str, Any]:
+    """Return when each decision was made in each arm, and by which output, as coordinates."""
+    if not found.ledger:
+        return {}
+    policies, count = [arm.policy for arm in design.arms], next(iter(found.ledger.values())).shape[-1]
+    entries: dict[str, Any] = {schema.DECISION: np.arange(1, count + 1)}
     for name, what in (("time", "Time of the sample of a decision"), ("effective", "Time from which doses follow it")):
         times = np.full((len(policies), count), np.nan)
         for row, policy in zip(times, policies, strict=True):
@@ -218,13 +240,14 @@ def _decisions(found: Outcomes, design: AbstractDesign, model: AbstractModel, di
     return entries | {"decision_output": (schema.ARM, outputs, _attrs("Output that the policy of the arm sees"))}
 
 
-def lived(table: xr.Dataset, primary: str, exposure: str | None = None) -> Lived:
+def lived(table: xr.Dataset, primary: str, exposure: str | None = None, *, timed: bool = False) -> Lived:
     """Return the primary endpoint with and without what happened, from the stored table.
 
     Args:
         table: the outcomes.
         primary: name of the endpoint.
         exposure: name of another at the same visits, which is then beside it on an axis of two; left out, none.
+        timed: whether the endpoint is the time of an event.
     """
     names = (primary,) if exposure is None else (primary, exposure)
 
@@ -232,13 +255,21 @@ def lived(table: xr.Dataset, primary: str, exposure: str | None = None) -> Lived
         found = [table[f"{prefix}{name}"].to_numpy() for name in names]
         return found[0] if exposure is None else np.stack(found, axis=-1)
 
-    actual = read()
+    actual, arms = read(), tuple(str(a) for a in table[schema.ARM].to_numpy())
     if "until" not in table:
-        never = np.full(actual.shape[:3], np.inf)
-        return Lived(actual, actual, actual, never, never)
-    times = [table[n].to_numpy() for n in table if str(n).startswith("event_")]
-    hypothetical, kept = read("hypothetical_"), read("on_treatment_")
-    return Lived(actual, hypothetical, kept, np.min(times, axis=0), table["until"].to_numpy())
+        return Lived(actual, actual, actual, actual, np.full(actual.shape[:3], np.inf), arms=arms, timed=timed)
+    events = {str(n).removeprefix("event_"): v for n, v in table.items() if str(n).startswith("event_")}
+    return Lived(
+        actual,
+        read("hypothetical_"),
+        read("on_treatment_"),
+        read("alive_") if f"alive_{primary}" in table else actual,
+        table["until"].to_numpy(),
+        {name: v.to_numpy() for name, v in events.items() if v.attrs["intercurrent"]},
+        tuple(name for name, v in events.items() if v.attrs["dies"]),
+        arms,
+        timed,
+    )
 
 
 def variance(outcomes: xr.Dataset, names: Collection[str]) -> xr.Dataset:
@@ -263,7 +294,12 @@ def variance(outcomes: xr.Dataset, names: Collection[str]) -> xr.Dataset:
 
 
 def potential(
-    table: xr.Dataset, design: AbstractDesign, analysis: AbstractAnalysis, found: Lived, estimand: AbstractEstimand
+    table: xr.Dataset,
+    design: AbstractDesign,
+    analysis: AbstractAnalysis,
+    found: Lived,
+    estimand: AbstractEstimand,
+    primary: str,
 ) -> Potential:
     """Return the potential outcomes of the primary endpoint as the estimand has it, with what is known before."""
     covariates = {
@@ -273,7 +309,9 @@ def potential(
     for name in known_before(design, analysis):
         if name not in covariates:
             covariates[name] = table[name].to_numpy()[:, :, reference]
-    return Potential(estimand.observed(found), estimand.until(found), estimand.target(found), covariates)
+    visited = f"visited_{primary}"
+    time = table[visited].to_numpy() if visited in table else None
+    return Potential(estimand.observed(found), estimand.until(found), estimand.target(found), covariates, time)
 
 
 def trial(found: Trials, names: tuple[str, ...], units: Mapping[str, str]) -> xr.Dataset:

@@ -5,15 +5,28 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from vtrial.models.iv_1cpt import OneCompartmentBolus
+from vtrial.models.oral_1cpt import OneCompartmentOral
+from xarray import DataTree
 
 from tests.cohort.test_outcomes import ENDPOINTS, KEY, posterior
 from tests.cohort.test_recruit import draws
 from tests.helpers import bateman
-from vtrial.cohort import Adherence, Bootstrap, Event, Recruitment, Treatment, recruit, replay, simulate
-from vtrial.cohort.course import given_only
-from vtrial.design import Arm
-from vtrial.dosing import Above, Adjustable, Below, Consecutive, Monitor, Proportional, Regimen, RoundNearest
+from vtrial import schema, tree
+from vtrial.cohort import Adherence, Bootstrap, Cohort, Event, Leave, Recruitment, Treatment, recruit, replay, simulate
+from vtrial.design import Arm, Crossover, Parallel
+from vtrial.dosing import (
+    Above,
+    Adjustable,
+    Below,
+    Consecutive,
+    Monitor,
+    Proportional,
+    Regimen,
+    RoundNearest,
+    given_only,
+)
 from vtrial.dosing import StepTitration as Steps
+from vtrial.report import ledger
 from vtrial.solve import Linear
 
 TIMES = ("12 h", "24 h", "36 h")
@@ -24,14 +37,14 @@ TARGET = Proportional(TRUE, "5 mg/L", doses=Adjustable(least="50 mg", rounding=R
 ARMS = (
     Arm(FIXED),
     Arm(FIXED, policy=Steps(ASSAY, (0.5, 1.0), Below("-9 mg/L"), Above("900 mg/L"))),  # never triggers
-    Arm(FIXED, policy=Steps(ASSAY, (0.5, 1.0, 1.5), Below("2 mg/L"), Above("3 mg/L"), hold=Above("4 mg/L"))),
+    Arm(FIXED, policy=Steps(ASSAY, (0.5, 1.0, 1.5), Below("1 mg/L"), Above("1.5 mg/L"), hold=Above("2 mg/L"))),
     Arm(FIXED, policy=TARGET),
     Arm(CHANGED, policy=TARGET),
 )
 PLAIN, NEVER, LADDER, PROPORTIONAL, LATER = range(5)
 COURSE = Treatment(
     Adherence(0.8, 0.6),
-    {"stop": Event("0.02 1/h"), "leave": Event("0.01 1/h", treatment=False, observation=True)},
+    {"stop": Event("0.02 1/h"), "leave": Event("0.01 1/h", then=Leave())},
 )
 
 
@@ -54,11 +67,13 @@ def test_a_policy_that_never_triggers_is_fixed_dosing_bit_for_bit(found):
 
 
 def test_the_ledgers_doses_as_a_fixed_table_are_the_same_outcomes_bit_for_bit(found, cohort, statistical):
-    again = replay(KEY, cohort, ARMS, ENDPOINTS, posterior(0.5), statistical, found.ledger)
-    assert len(np.unique(found.ledger["after"][:, :, PROPORTIONAL])) > 4
+    two = slice(LADDER, PROPORTIONAL + 1)
+    ledger = {name: value[:, :, two] for name, value in found.ledger.items()}
+    again = replay(KEY, cohort, ARMS[two], ENDPOINTS, posterior(0.5), statistical, ledger)
+    assert len(np.unique(ledger["after"])) > 6
     for name, value in found.values.items():
-        np.testing.assert_array_equal(again.values[name], value)
-    for name, value in found.ledger.items():
+        np.testing.assert_array_equal(again.values[name], value[..., two])
+    for name, value in ledger.items():
         np.testing.assert_array_equal(again.ledger[name], value)
 
 
@@ -90,10 +105,10 @@ def test_what_is_seen_and_what_follows_is_the_textbook_formula(found, cohort):
 
 def test_a_ladder_follows_what_is_measured_and_holds(found):
     seen, before, level, after = (found.ledger[n][:, :, LADDER] for n in ("observed", "before", "level", "after"))
-    down = np.where(seen > 3, -1, np.where(seen < 2, 1, 0))
+    down = np.where(seen > 1.5, -1, np.where(seen < 1, 1, 0))
     start = np.concatenate([np.ones((4, 12, 1)), level[..., :2]], axis=-1)
     np.testing.assert_array_equal(level, np.clip(start + 0.5 * down, 0.5, 1.5))
-    np.testing.assert_array_equal(after, np.where(seen > 4, 0.0, level))
+    np.testing.assert_array_equal(after, np.where(seen > 2, 0.0, level))
     assert ((before == 0) & (after > 0)).any()  # goes on after a hold
     true = found.ledger["observed"][:, :, PROPORTIONAL, 0]
     error = (seen[..., 0] - true).ravel()  # at 12 h the arms are one: 48 errors of SD 0.5
@@ -102,7 +117,7 @@ def test_a_ladder_follows_what_is_measured_and_holds(found):
 
 @pytest.mark.slow
 def test_missed_doses_stay_missed_and_both_paths_follow_the_policy(cohort, statistical):
-    found = simulate(KEY, cohort, ARMS, ENDPOINTS, posterior(0.5), statistical, course=COURSE)
+    found = simulate(KEY, cohort, ARMS, ENDPOINTS, posterior(), statistical, course=COURSE)
     ends = np.minimum(found.fate["event_stop"], found.fate["event_leave"])
     after, hypothetical = found.ledger["after"], found.ledger["hypothetical_after"]
     for name in ENDPOINTS:
@@ -120,11 +135,30 @@ def test_missed_doses_stay_missed_and_both_paths_follow_the_policy(cohort, stati
     given = [1.0, *after[r, s, PROPORTIONAL]]
     whole = sum(each[k] * given[k] for k in range(4) if which[0] >> k & 1)
     assert found.values["sample"][r, s, PROPORTIONAL] == pytest.approx(whole, rel=1e-9)
-    again = replay(KEY, cohort, ARMS, ENDPOINTS, posterior(0.5), statistical, found.ledger, course=COURSE)
+    again = replay(KEY, cohort, ARMS, ENDPOINTS, posterior(), statistical, found.ledger, course=COURSE)
     for name in found.fate:
         np.testing.assert_array_equal(again.fate[name], found.fate[name])
     for name in found.values:
         np.testing.assert_array_equal(again.values[name], found.values[name])
+
+
+@pytest.mark.slow
+def test_each_period_has_decisions_of_its_own(cohort, statistical):
+    """Two periods of the same parameters: the same but for the measurement errors, which are each period's own."""
+    twice = {name: jnp.stack([value, value], -1) for name, value in cohort.parameters.items()}
+    both = Cohort(cohort.draw, twice, cohort.covariates)
+    arms = (ARMS[PLAIN], ARMS[PROPORTIONAL], ARMS[LADDER])
+    found = simulate(KEY, both, arms, ENDPOINTS, posterior(0.5), statistical)
+    assert found.ledger["after"].shape == (4, 12, 3, 2, 3)
+    np.testing.assert_array_equal(found.ledger["after"][:, :, 1, 0], found.ledger["after"][:, :, 1, 1])
+    assert (found.ledger["observed"][:, :, 2, 0] != found.ledger["observed"][:, :, 2, 1]).all()
+    again = replay(KEY, both, arms, ENDPOINTS, posterior(0.5), statistical, found.ledger)
+    for name, value in found.values.items():
+        np.testing.assert_array_equal(again.values[name], value)
+    design = Crossover(dict(zip("abc", arms, strict=True)), 6, "7 day", [["a", "b"], ["b", "c"], ["c", "a"]])
+    group = tree.outcomes(found, both, design, ENDPOINTS, OneCompartmentOral())
+    assert group["decision_after"].dims == ("replicate", "subject", "arm", "period", "decision")
+    assert group["peak_moments"].sizes == {"replicate": 4, "arm": 3, "period": 2, "moment": 4}
 
 
 def test_part_of_an_infusion_takes_as_long_with_bioavailability_and_without():
@@ -136,3 +170,18 @@ def test_part_of_an_infusion_takes_as_long_with_bioavailability_and_without():
     for more in ({}, {"F_central": jnp.asarray(1.0)}):
         found = Linear()(model, p | more, half).outputs["concentration"]
         np.testing.assert_allclose(found, 0.5 * np.asarray(whole), rtol=1e-12)
+
+
+def test_the_result_and_the_report_tell_the_ledger(found, cohort):
+    design = Parallel(dict(zip("abcde", ARMS, strict=True)), per_arm=2)
+    group = tree.outcomes(found, cohort, design, ENDPOINTS, OneCompartmentOral())
+    after = group["decision_after"]
+    assert after.dims == ("replicate", "subject", "arm", "decision")
+    assert group["decision_observed"].attrs["units"] == "mg/L"
+    np.testing.assert_array_equal(group["decision_time"].sel(arm="d"), [12.0, 24.0, 36.0])
+    assert group["decision_time"].sel(arm="a").isnull().all()
+    told = ledger.decisions(DataTree.from_dict({schema.OUTCOMES: group}))
+    assert len(told.rows) == 12
+    raised = (found.ledger["after"][:, :, LADDER, 0] > 1).mean()
+    assert float(told.rows[3][3].split()[0]) == pytest.approx(100 * raised, abs=0.5)
+    assert ledger.levels(DataTree.from_dict({schema.OUTCOMES: group})).startswith("<svg")

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from vtrial.models.oral_1cpt import OneCompartmentOral
 
-from tests.cohort.test_outcomes import ENDPOINTS, KEY, LOW, posterior
+from tests.cohort.test_outcomes import ENDPOINTS, HIGH, KEY, LOW, posterior
 from tests.cohort.test_recruit import draws
 from tests.helpers import bateman
-from vtrial.cohort import Adherence, Bootstrap, Event, Recruitment, Treatment, fates, recruit, simulate
+from vtrial.cohort import Adherence, Bootstrap, Die, Event, Leave, Recruitment, Treatment, fates, recruit, simulate
 from vtrial.errors import UserError
 
 MODEL = OneCompartmentOral()
+ARMS = {"low": LOW, "high": HIGH}
 GRID = np.linspace(0.0, 20.0, 41)
 
 
@@ -72,20 +73,16 @@ def test_what_never_happens_changes_nothing(cohort, statistical):
         np.testing.assert_array_equal(found.values[name], value)
         for other in ("hypothetical", "on_treatment"):
             np.testing.assert_array_equal(found.fate[f"{other}_{name}"], value)
-    assert set(found.fate) == set(fates(ENDPOINTS, ["stop"]))
+    assert set(found.fate) == set(fates(ENDPOINTS, course))
     assert np.isinf(found.fate["event_stop"]).all()
     assert not plain.fate
 
 
 def test_doses_stop_with_the_event_and_not_before(cohort, statistical):
-    course = Treatment(
-        events={"stop": Event("0.03 1/h"), "leave": Event("0.01 1/h", treatment=False, observation=True)}
-    )
+    course = Treatment(events={"stop": Event("0.03 1/h"), "leave": Event("0.01 1/h", then=Leave())})
     found = simulate(KEY, cohort, (LOW,), ENDPOINTS, posterior(), statistical, course=course)
     stop, leave = found.fate["event_stop"][..., 0], found.fate["event_leave"][..., 0]
-    assert (np.isinf(stop) | np.isinf(leave)).all()  # only the first happens
-    assert np.isfinite(stop).any()
-    assert np.isfinite(leave).any()
+    assert (np.isfinite(stop) & np.isfinite(leave)).any()  # who has stopped may leave, and the other way round
     np.testing.assert_array_equal(found.fate["until"][..., 0], leave)
     for r, s in np.argwhere(stop < 48.0)[:5].tolist() + np.argwhere(np.isinf(stop))[:2].tolist():
         cl, vc, ka = (float(cohort.parameters[n][r, s]) for n in ("CL", "VC", "KA"))
@@ -101,10 +98,14 @@ def test_doses_stop_with_the_event_and_not_before(cohort, statistical):
     [
         (lambda: Adherence(0.0, 0.5), "after_taken is a probability"),
         (lambda: Adherence(0.5, 0.5, -1.0), "standard deviation"),
-        (lambda: Event("0.1 1/h", treatment=False), "set one of them"),
-        (lambda: Treatment(events={"stop": Event("0.1 1/h", "effect")}).check(MODEL), "no output of the model"),
-        (lambda: Treatment(events={"stop": Event("0.1 mg")}).check(MODEL), "course.events.stop.rate"),
-        (lambda: Treatment(events={"stop": Event("-0.1 1/h")}).check(MODEL), "not negative"),
+        (lambda: Event("0.1 1/h", then=()), "name one in `then`"),
+        (lambda: Event("0.1 1/h", then=(Die(), Leave())), "leave only Die"),
+        (
+            lambda: Treatment(events={"stop": Event("0.1 1/h", "effect")}).check(MODEL, ARMS, ("CL",)),
+            "no output of the model",
+        ),
+        (lambda: Treatment(events={"stop": Event("0.1 mg")}).check(MODEL, ARMS, ("CL",)), "course.events.stop.rate"),
+        (lambda: Treatment(events={"stop": Event("-0.1 1/h")}).check(MODEL, ARMS, ("CL",)), "not negative"),
     ],
 )
 def test_mistakes(make, said):

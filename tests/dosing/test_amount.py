@@ -22,6 +22,7 @@ from vtrial.dosing import (
     Dose,
     DuBois,
     Mosteller,
+    PerCategory,
     PerCovariate,
     Regimen,
     RoundDown,
@@ -56,7 +57,7 @@ def test_measures(measure, wanted):
 
 def test_every_measure_and_rounding_is_tested():
     formulas = {type(measure) for measure, _, _ in EXAMPLES}  # in test_formulas.py
-    assert set(finished(AbstractMeasure)) == {PerCovariate, DuBois, Mosteller, Calvert} | formulas
+    assert set(finished(AbstractMeasure)) == {PerCategory, PerCovariate, DuBois, Mosteller, Calvert} | formulas
     assert set(finished(AbstractRounding)) == {RoundNearest, RoundUp, RoundDown}
 
 

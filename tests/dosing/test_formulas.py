@@ -10,11 +10,14 @@ from vtrial.dosing import (
     FiltrationRate,
     FiltrationRateChild,
     IdealBodyWeight,
+    PerCategory,
     PostmenstrualAge,
 )
 
 MAN, WOMAN = {"SEX": 1.0}, {"SEX": 2.0}
 INCH = 2.54
+
+GENOTYPES = PerCategory({"CYP2C9": {0: 1.0, 1: 0.685, 10: 0.547}, "VKORC1": {0: 1.0, 1: 0.655, 2: 0.477}})
 
 # Measure, patient, and the published number with the digits it was published with.
 EXAMPLES = [
@@ -38,6 +41,9 @@ EXAMPLES = [
     # Born at 33 weeks and 1 day, 10 weeks and 5 days old: 43 weeks and 6 days (American Academy of Pediatrics 2004).
     (PostmenstrualAge("AGE", "day", "GA"), {"AGE": 75.0, "GA": 33 + 1 / 7}, f"{43 + 6 / 7:.6f}"),
     (PostmenstrualAge(), {"AGE": 1.0}, "92.18"),
+    # Hamberg 2007, table 5: 7.72 mg at 70 years for *1/*1 and GG, 3.68 mg for *1/*1 and AA, 2.02 for *1/*3 and AA.
+    (GENOTYPES, {"CYP2C9": 0.0, "VKORC1": 2.0}, f"{3.68 / 7.72:.2f}"),
+    (GENOTYPES, {"CYP2C9": 10.0, "VKORC1": 2.0}, f"{2.02 / 7.72:.2f}"),
 ]
 
 
@@ -66,3 +72,7 @@ def test_filtration_goes_on_smoothly_at_the_knot_and_falls_with_creatinine():
     # At its knot the formula is 142 x 0.9938^age, in women times 1.012.
     at = {"SCR": 0.7, "AGE": 40.0}
     assert float(FiltrationRate(2.0).value(WOMAN | at)) == pytest.approx(142 * 0.9938**40 * 1.012, rel=1e-12)
+
+
+def test_a_patient_of_another_category_cannot_be_given_the_dose():
+    assert jnp.isnan(GENOTYPES.value({"CYP2C9": jnp.asarray(3.0), "VKORC1": jnp.asarray(0.0)}))

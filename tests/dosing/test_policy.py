@@ -6,14 +6,17 @@ import numpy as np
 import pytest
 from vtrial.models.oral_1cpt import OneCompartmentOral
 
+from tests.helpers import finished
 from vtrial.dosing import (
     Above,
+    AbstractPolicy,
     Adjustable,
     Adjustment,
     Below,
     Monitor,
     Nomogram,
     Past,
+    Phases,
     Proportional,
     Regimen,
     RoundDown,
@@ -29,6 +32,14 @@ LADDER = StepTitration(MONITOR, [0.5, 1, 2], Below("5 mg/L"), Above("10 mg/L"), 
 TARGET = Proportional(MONITOR, "10 mg/L", lower="8 mg/L", upper="12 mg/L", most_change=3.0)
 TABLE = Adjustment(MONITOR, ["5 mg/L", "10 mg/L", "20 mg/L"], [1.2, 1, 0.8, 0])
 LOADING = Nomogram(MONITOR, ["5 mg/L", "10 mg/L"], [[2, 1, 0.5], [1, 0.5, 0]])
+
+
+BOTH = Phases(
+    [
+        Nomogram(Monitor("concentration", ["12 h"]), ["5 mg/L"], [[2, 0]]),
+        Adjustment(Monitor("concentration", ["24 h"]), ["5 mg/L"], [1.5, 0.5]),
+    ]
+)
 
 
 def past(observed, level=1.0, number=0, held=False):
@@ -57,7 +68,11 @@ def past(observed, level=1.0, number=0, held=False):
         (TABLE, past(20.0, 2.0), 2.0, True),
         (LOADING, past(3.0), 2.0, False),
         (LOADING, past(3.0, 2.0, number=1), 1.0, False),
-        (LOADING, past(30.0, 2.0, number=1), 0.0, False),
+        (LOADING, past(30.0, 2.0, number=1), 2.0, True),  # where doses go on
+        (BOTH, past(3.0), 2.0, False),
+        (BOTH, past(6.0), 1.0, True),
+        (BOTH, past(3.0, 2.0, number=1), 3.0, False),
+        (BOTH, past(6.0, 2.0, number=1), 1.0, False),
     ],
 )
 def test_rules(policy, known, level, held):
@@ -91,7 +106,11 @@ def test_a_delay_says_from_when_on_doses_follow():
     assert "followed 90 min later" in monitor.describe()
 
 
-@pytest.mark.parametrize("policy", [LADDER, TARGET, TABLE, LOADING])
+def test_every_policy_is_tested():
+    assert set(finished(AbstractPolicy)) == {type(policy) for policy in (LADDER, TARGET, TABLE, LOADING, BOTH)}
+
+
+@pytest.mark.parametrize("policy", [LADDER, TARGET, TABLE, LOADING, BOTH])
 def test_what_fits_is_said_in_words(policy):
     policy.check(MODEL, REGIMEN, {"concentration"})
     assert policy.describe().startswith("adapted by concentration measured at 12 h, 24 h: ")
@@ -111,6 +130,9 @@ def monitored(*at, output="concentration", **other):
         (lambda: Adjustment(MONITOR, ["5 mg/L"], [1, 1, 1]), "each of the 2 bands"),
         (lambda: Adjustment(MONITOR, ["5 mg/L"], [1, -1]), "0 or more"),
         (lambda: Nomogram(MONITOR, ["5 mg/L"], [[1, 1]] * 3), "3 rows, but there are 2 decisions"),
+        (lambda: Phases([LADDER]), "at least 2 policies"),
+        (lambda: Phases([LADDER, monitored("36 h", delay="1 h")]), "see the same output"),
+        (lambda: check(Phases([LADDER, TARGET])), "goes up from 0"),
         (lambda: check(Proportional(MONITOR, "20 mg/L", lower="8 mg/L", upper="12 mg/L")), "must lie in"),
         (lambda: check(Proportional(MONITOR, "20 mg")), "cannot be converted"),
         (lambda: check(Adjustment(MONITOR, ["5 mg/L", "4 mg/L"], [1, 1, 1])), "limits ascend"),

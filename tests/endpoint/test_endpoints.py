@@ -18,6 +18,7 @@ from vtrial.endpoint import (
     Measured,
     Minimum,
     Outside,
+    Reached,
     Schedule,
     TimeInside,
     Window,
@@ -50,6 +51,9 @@ def course(values, measured=None):
         (TimeInside(WINDOW, **RANGE), np.linspace(0, 20, 101), 50.0),  # inside from 2.5 to 7.5 h
         (Inside(WINDOW, upper="15 mg/L"), np.linspace(0, 15, 101), 1.0),
         (Inside(WINDOW, lower="5 mg/L"), np.linspace(4, 50, 101), 0.0),
+        (Reached(WINDOW, "20 mg/L", **RANGE), np.linspace(0, 15, 101), 1.0),
+        (Reached(WINDOW, "20 mg/L", **RANGE), np.linspace(0, 16, 101), 0.0),  # beyond the range at the end
+        (Reached(WINDOW, "20 mg/L", **RANGE), np.linspace(20.1, 10, 101), 0.0),  # too much before
         (TimeInside(WINDOW, lower="5 mg/L"), np.linspace(0, 20, 101), 75.0),
         (TimeInside(WINDOW, **RANGE), np.full(101, 10.0), 100.0),
         (TimeInside(WINDOW, **RANGE), np.full(101, 1.0), 0.0),
@@ -96,7 +100,7 @@ class WithHazard(AbstractModel):
 
 
 def any_of(kind):
-    given = RANGE | {"dose": "300 mg"}
+    given = RANGE | {"dose": "300 mg", "never_above": "20 mg/L"}
     settings = {name: given[name] for name in inspect.signature(kind).parameters if name in given}
     window = Window("hazard", "0 h", "10 h", 101) if kind.layout == "event" else WINDOW
     return kind(window=window, **settings)

@@ -47,6 +47,20 @@ def test_a_lower_hazard_is_never_earlier():
     np.testing.assert_allclose(np.interp(at, TIME, 0.05 * TIME**1.5), draws, rtol=1e-9)
 
 
+def test_death_counts_or_competes():
+    """Hazard 1.5 t reaches the draw at t = draw / 1.5; death counts to the end of follow-up alone."""
+    hazard, key = 1.5 * jnp.asarray(TIME), KEYS[0]
+    alone = float(ENDPOINT.value(Course(TIME, hazard, hazard, key), MODEL))
+    both = TimeToEvent(ENDPOINT.window, or_death=True)
+    for death, counted, competing in ((alone / 2, alone / 2, np.inf), (2 * alone, alone, alone)):
+        course = Course(TIME, hazard, hazard, key, jnp.asarray(death))
+        assert float(both.value(course, MODEL)) == counted
+        assert float(ENDPOINT.value(course, MODEL)) == competing
+    nothing = Course(TIME, 0 * hazard, 0 * hazard, key, jnp.asarray(11.0))
+    assert np.isinf(float(both.value(nothing, MODEL)))
+    assert "or to death" in both.describe()
+
+
 def test_a_failed_solve_is_not_a_number():
     hazard = jnp.where(jnp.arange(101) > 50, jnp.nan, 0.0)
     assert np.isnan(ENDPOINT.value(Course(TIME, hazard, hazard, KEYS[0]), MODEL))

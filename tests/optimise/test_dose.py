@@ -1,11 +1,14 @@
 """Optimal doses against closed forms, differences and a fine grid."""
 
+import equinox as eqx
 import jax
 import numpy as np
 import pytest
 
 from tests.optimise.warfarin import ground
 from vtrial.cohort import recruit
+from vtrial.design import Arm
+from vtrial.dosing import Monitor, Proportional
 from vtrial.endpoint import Schedule, Window
 from vtrial.errors import UserError
 from vtrial.optimise import DoseSearch, NearTarget, ShareInside
@@ -85,6 +88,10 @@ def test_refusals(known):
         DoseSearch("once", NearTarget(LATE, "4 mg/L"), doses=[1, 2], **SIZE)(KEY, known)
     with pytest.raises(UserError, match="no arm"):
         DoseSearch("other", NearTarget(LATE, "4 mg/L"), **SIZE)(KEY, known)
+    policy = Proportional(Monitor("concentration", ["24 h"], measured=False), "4 mg/L")
+    adapted = eqx.tree_at(lambda g: g.arms, known, {"once": Arm(known.arms["once"].regimen, policy=policy)})
+    with pytest.raises(UserError, match="adapt to each patient"):
+        DoseSearch("once", NearTarget(LATE, "4 mg/L"), **SIZE)(KEY, adapted)
     with pytest.raises(UserError, match="width"):
         ShareInside(Window("concentration", "24 h"), "3 mg/L", "5 mg/L", 0.0)
     with pytest.raises(UserError, match="factors"):

@@ -71,6 +71,11 @@ def test_levels():
     np.testing.assert_array_equal(found.study, [0, 0, 1])
 
 
+def test_nobody_has_one_occasion_and_one_study():
+    found = random_effects.levels(population(), {}, 0)
+    assert (len(found.occasions), len(found.studies), found.study.shape) == (1, 1, (0,))
+
+
 def test_individual_parameters_by_hand():
     p, random = population(), np.random.default_rng(0)
     levels = random_effects.levels(p, COVARIATES, 3)

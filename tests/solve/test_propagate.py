@@ -152,14 +152,14 @@ class Oscillator(AbstractModel):
 
 @pytest.mark.parametrize("infused", [False, True])
 def test_oscillating_models(infused):
-    """With complex rates: the closed form of two states, and with an input the ladder."""
+    """With complex rates: the closed form of two states, and with an input the matrix exponential."""
     p, times = {"W": 1.3, "K": 0.1}, [0.5, 2.0, 9.0]
     events = event_table([Dose(0.0, 6.0, 1, duration=2.0) if infused else Mark(0.0), *times])
     found = jax.jit(lambda p: Linear()(Oscillator(), p, events).outputs["concentration"])(p)
     rate = np.array([[-0.1, -1.3, 0], [1.3, 0, 3.0 * infused], [0, 0, 0]])
     for t, one in zip(times, found, strict=True):
         on = expm(rate * min(t, 2.0)) @ [10.0, 0.0, 1.0]
-        assert one == pytest.approx((expm(rate[:2, :2] * max(t - 2.0, 0.0)) @ on[:2])[0], abs=1e-12)
+        assert one == pytest.approx((expm(rate[:2, :2] * max(t - 2.0, 0.0)) @ on[:2])[0], abs=1e-11)
 
 
 @pytest.mark.parametrize("model", [TwoCompartmentOral(), OneCompartmentOralTransit()])
@@ -196,8 +196,8 @@ def test_the_form_is_said_in_words():
     said = {
         TwoCompartmentOral(): "closed form",
         Oscillator(): "two states",
-        WholeBody(): "ladder",
-        OneCompartmentOralTransit(): "ladder",
+        WholeBody(): "rational",
+        OneCompartmentOralTransit(): "rational",
     }
     for model, words in said.items():
         p = {name: jnp.asarray(0.5) for name in model.parameters}

@@ -90,3 +90,16 @@ def test_wrappers_are_looked_into():
 def test_mistakes(wrong, said):
     with pytest.raises(UserError, match=said):
         ConcentrationQtc("a", **wrong)
+
+
+def test_at_the_edge_of_the_null_the_effect_is_the_limit():
+    arm = np.arange(3)
+    table = jax.vmap(lambda key: outcomes(key, 0.8, arm))(jax.random.split(jax.random.key(1), 50))
+    peak = np.exp(np.log(np.asarray(table)[:, 1:, 1:, 1].max(2)).mean(0))
+    # One line for all arms: at one concentration they have one effect, at their own the greatest has the limit.
+    for concentration, lower in ((None, 10 * peak[0] / peak[1]), (7.0, 10.0)):
+        analysis = ConcentrationQtc("placebo", concentration=concentration)
+        edge = analysis.null.edge(table, 0)
+        np.testing.assert_allclose(analysis.target(edge, 0)[1], [0.0, lower, 10.0], rtol=1e-10)
+        np.testing.assert_array_equal(edge[:, 0], table[:, 0])
+        np.testing.assert_array_equal(edge[..., 1], table[..., 1])

@@ -13,6 +13,7 @@ from vtrial.design import AbstractDesign, AfterEach, Arm, DesignState, Events, I
 from vtrial.dosing import Regimen
 from vtrial.errors import UserError
 from vtrial.trial import AbstractAnalysis, AtOnce, Clock, Greatest, Means, Potential, Rules, Sites, conduct
+from vtrial.trial.potential import progress, reveal
 
 ARM = Arm(Regimen("300 mg", "12 h", 4, "depot"))
 RANDOM = np.random.default_rng(4)
@@ -127,6 +128,20 @@ class Last(AbstractAnalysis):
 
     def target(self, table, reference):
         return Means("a").target(table[..., -1], reference)
+
+
+def test_a_visit_is_seen_when_it_really_happens():
+    """Due at weeks 1 and 3: a patient who leaves at week 2 was seen at 2.5 by nobody, and at 1.9 he was."""
+    time = np.array([[1.9, 3.2], [0.5, 2.8], [2.5, 3.0]])
+    given = Potential(
+        jnp.asarray([[[1.0, 2.0]]] * 3), jnp.asarray([[2.0], [np.inf], [2.0]]), jnp.zeros((3, 1, 2)), {}, time[:, None]
+    )
+    clock, zero = Clock(np.array([1.0, 3.0]), "visits"), jnp.zeros(3, int)
+    early = reveal(given, clock, zero, jnp.zeros(3), jnp.asarray(1.0), jnp.asarray(3))
+    np.testing.assert_array_equal(early.event, [[False, False], [True, False], [False, False]])
+    late = reveal(given, clock, zero, jnp.zeros(3), jnp.asarray(9.0), jnp.asarray(3))
+    np.testing.assert_array_equal(late.event, [[True, False], [True, True], [False, False]])
+    np.testing.assert_array_equal(progress(given, clock, zero, jnp.zeros(3)).known, [2.0, 2.8, 2.0])
 
 
 def test_arrivals_are_negative_binomial():

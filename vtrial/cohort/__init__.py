@@ -1,6 +1,7 @@
 """Virtual patients: drawn from the posterior, then simulated under every arm."""
 
 from vtrial.cohort.adaptive import HYPOTHETICAL, LEDGER, ledger_names
+from vtrial.cohort.consequence import AbstractConsequence, Die, Leave, Rescue, Stop, Switch
 from vtrial.cohort.course import Adherence, Event, Treatment
 from vtrial.cohort.covariates import (
     AbstractCovariates,
@@ -25,14 +26,18 @@ from vtrial.cohort.covariates import (
     kept_units,
     preview,
 )
+from vtrial.cohort.fate import fates
 from vtrial.cohort.levels import Levels
-from vtrial.cohort.outcomes import Outcomes, Simulator, block_size, fates, replay, simulate, simulator
+from vtrial.cohort.outcomes import Outcomes, Simulator, block_size, replay, simulate, simulator
 from vtrial.cohort.recruit import Cohort, Recruitment, needed, recruit, recruiter
+from vtrial.cohort.timing import AbstractDeviation, DoseTiming, NormalDeviation, UniformDeviation
 
 __all__ = [
     "HYPOTHETICAL",
     "LEDGER",
+    "AbstractConsequence",
     "AbstractCovariates",
+    "AbstractDeviation",
     "AbstractMargin",
     "Adherence",
     "Allele",
@@ -43,19 +48,27 @@ __all__ = [
     "Copula",
     "Criteria",
     "Derived",
+    "Die",
+    "DoseTiming",
     "EmpiricalMargin",
     "Event",
     "GammaMargin",
     "Genotypes",
     "GrowthCharts",
+    "Leave",
     "Levels",
     "LogNormalMargin",
+    "NormalDeviation",
     "Outcomes",
     "Recruitment",
+    "Rescue",
     "Simulator",
+    "Stop",
+    "Switch",
     "Table",
     "Treatment",
     "TruncatedNormalMargin",
+    "UniformDeviation",
     "UniformMargin",
     "block_size",
     "check_source",

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from vtrial.cohort.course import Treatment, given_only
+from vtrial.cohort.course import Treatment
 from vtrial.design import Arm
-from vtrial.dosing import AbstractPolicy, AbstractRegimen, Decision, EventTable, Kind, Order, Past
+from vtrial.dosing import AbstractPolicy, AbstractRegimen, Decision, EventTable, Kind, Order, Past, given_only
 from vtrial.model import AbstractModel
 
 LEDGER: Mapping[str, str] = {

@@ -1,6 +1,6 @@
-"""What happens to a patient during treatment: doses missed, treatment stopped, observation ended."""
+"""What may happen to a patient during treatment: doses missed or mistimed, visits off time, events."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 
 import equinox as eqx
@@ -10,7 +10,10 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from vtrial import keys, units
-from vtrial.dosing import EventTable
+from vtrial.cohort.consequence import AbstractConsequence, Stop
+from vtrial.cohort.timing import AbstractDeviation, DoseTiming
+from vtrial.design import Arm
+from vtrial.dosing import AbstractRegimen, EventTable, given_only, moved
 from vtrial.errors import UserError, nearest
 from vtrial.model import AbstractModel
 
@@ -60,6 +63,10 @@ class Adherence(eqx.Module):
         return f"a typical patient takes {100 * long_run:.3g} % of the doses"
 
 
+def _several(then: AbstractConsequence | Sequence[AbstractConsequence]) -> tuple[AbstractConsequence, ...]:
+    return (then,) if isinstance(then, AbstractConsequence) else tuple(then)
+
+
 class Event(eqx.Module):
     """Something that may happen to a patient, with a hazard that reads the past and present of the patient's own path.
 
@@ -70,27 +77,58 @@ class Event(eqx.Module):
         output: model output that drives it; left out, none.
         slope: log hazard ratio for one unit of the output.
         covariates: log hazard ratio for one unit of each covariate.
-        treatment: whether the patient takes no dose from then on.
-        observation: whether nothing is observed from then on.
+        then: what it does to the patient: one consequence, or several; left out, treatment stops.
     """
 
     rate: str = eqx.field(static=True)
     output: str | None = eqx.field(static=True, default=None)
     slope: float = eqx.field(static=True, default=0.0)
     covariates: Mapping[str, float] = eqx.field(static=True, default_factory=dict)
-    treatment: bool = eqx.field(static=True, default=True)
-    observation: bool = eqx.field(static=True, default=False)
+    then: tuple[AbstractConsequence, ...] = eqx.field(converter=_several, default=Stop())
 
     def __check_init__(self):
-        """Refuse an event that does nothing."""
-        if not (self.treatment or self.observation):
-            raise UserError("An event of course.events ends treatment, observation or both; set one of them to true.")
+        """Refuse an event that does nothing, and one that does something beside death."""
+        if not self.then:
+            raise UserError("An event of course.events has consequences; name one in `then`.")
+        if self.dies and len(self.then) > 1:
+            raise UserError(
+                "An event of course.events that is death has no other consequence; leave only Die in `then`."
+            )
 
-    def check(self, name: str, model: AbstractModel) -> None:
-        """Check outside `jit` that it fits the model.
+    @property
+    def changes(self) -> bool:
+        """Whether it changes the treatment."""
+        return any(c.changes for c in self.then)
+
+    @property
+    def ends(self) -> bool:
+        """Whether the arm's own doses end."""
+        return any(c.ends for c in self.then)
+
+    @property
+    def intercurrent(self) -> bool:
+        """Whether it is an intercurrent event, and not only an end of observation."""
+        return any(c.intercurrent for c in self.then)
+
+    @property
+    def leaves(self) -> bool:
+        """Whether it ends observation."""
+        return any(c.leaves for c in self.then)
+
+    @property
+    def dies(self) -> bool:
+        """Whether it is death."""
+        return any(c.dies for c in self.then)
+
+    def applies(self, arm: str) -> bool:
+        """Return whether it may happen in an arm."""
+        return all(c.applies(arm) for c in self.then)
+
+    def check(self, name: str, model: AbstractModel, arms: Mapping[str, Arm], parameters: Collection[str]) -> None:
+        """Check outside `jit` that it fits model, arms and the population's parameters.
 
         Raises:
-            UserError: the output is unknown, or the rate is no rate.
+            UserError: the output is unknown, the rate is no rate, or a consequence does not fit.
         """
         if self.output is not None and self.output not in model.outputs:
             raise UserError(
@@ -99,11 +137,13 @@ class Event(eqx.Module):
             )
         if units.quantity(self.rate, f"1/({model.time})", where=f"course.events.{name}.rate") < 0:
             raise UserError(f"course.events.{name}.rate is {self.rate}; a hazard is not negative.")
+        for consequence in self.then:
+            consequence.check(f"course.events.{name}.then", model, arms, parameters)
 
     def time(
         self,
         key: Key[Array, ""],
-        grid: Float[np.ndarray, " time"],
+        grid: Float[Array | np.ndarray, " time"],
         true: Mapping[str, Float[Array, " time"]],
         covariates: Mapping[str, Array],
         model: AbstractModel,
@@ -125,36 +165,77 @@ class Event(eqx.Module):
 
     def describe(self) -> str:
         """Say it."""
-        ends = " and ".join(w for w, on in (("treatment", self.treatment), ("observation", self.observation)) if on)
+        does = " and ".join(c.describe() for c in self.then)
         by = "" if self.output is None else f", times exp({self.slope:g} x {self.output})"
         by += "".join(f", times exp({b:g} x {n})" for n, b in self.covariates.items())
-        return f"ends {ends}, hazard {self.rate}{by}"
+        return f"{does}, hazard {self.rate}{by}"
 
 
 class Treatment(eqx.Module):
     """What may happen to patients during treatment.
 
+    Of the events that change the treatment the first happens; death and leaving may follow it, and come before it.
+
     Args:
         adherence: whether doses are taken; left out, all are.
-        events: what may happen, by name; what happens first ends treatment or observation.
+        events: what may happen, by name.
         points: times at which hazards are evaluated, equally spaced from the start to the end of what is observed.
+        timing: when doses are taken; left out, when they are due.
+        visits: when patients come to the visits of endpoints with visits; left out, at their times.
     """
 
     adherence: Adherence | None = None
     events: Mapping[str, Event] = eqx.field(default_factory=dict)
     points: int = eqx.field(static=True, default=50)
+    timing: DoseTiming | None = None
+    visits: AbstractDeviation | None = None
 
-    def check(self, model: AbstractModel) -> None:
-        """Check outside `jit` that it fits the model; raises `UserError`."""
+    def check(self, model: AbstractModel, arms: Mapping[str, Arm], parameters: Collection[str]) -> None:
+        """Check outside `jit` that it fits model, arms and the population's parameters; raises `UserError`."""
         for name, event in self.events.items():
-            event.check(name, model)
+            event.check(name, model, arms, parameters)
+        if self.timing is not None:
+            self.timing.check(model)
         if self.points < 2:
             raise UserError(f"course.points must be 2 or more, not {self.points}.")
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """The covariates that hazards read."""
-        return tuple(dict.fromkeys(n for event in self.events.values() for n in event.covariates))
+    def deadly(self) -> tuple[str, ...]:
+        """The events that are death."""
+        return tuple(name for name, event in self.events.items() if event.dies)
+
+    def regimens(self) -> dict[str, AbstractRegimen]:
+        """Return the regimens that events add, by the event's key."""
+        found = {name: [r for c in event.then for r in c.regimens()] for name, event in self.events.items()}
+        return {f"course.events.{name}": regimen for name, several in found.items() for regimen in several}
+
+    def taken(self, key: Key[Array, ""], table: EventTable, model: AbstractModel) -> EventTable:
+        """Return the event table of a patient's prescribed doses as they are taken."""
+        if self.adherence is None and self.timing is None:
+            return table
+        which, doses = doses_of(table)
+        taken = jnp.ones(doses, bool)
+        if self.adherence is not None:
+            taken = self.adherence.taken(keys.named(key, "adherence"), doses)
+        if self.timing is not None:
+            due = np.unique(np.asarray(table.start))
+            later, taken = self.timing.taken(keys.named(key, "timing"), due, taken, model)
+            table = moved(table, later[which])
+        return table if self.adherence is None else given_only(table, taken[which].astype(float))
+
+    def check_covariates(self, known: Collection[str]) -> None:
+        """Check that the covariates that hazards read are known.
+
+        Raises:
+            UserError: one is not.
+        """
+        for name, event in self.events.items():
+            for covariate in event.covariates:
+                if covariate not in known:
+                    raise UserError(
+                        f"course.events.{name}.covariates has '{covariate}', which is no covariate of the patients. "
+                        f"{nearest(covariate, known)}"
+                    )
 
     def grid(self, end: float) -> tuple[float, ...]:
         """Return the times at which hazards are evaluated; none where nothing may happen."""
@@ -162,7 +243,7 @@ class Treatment(eqx.Module):
 
     def describe(self) -> str:
         """Say it."""
-        said = [] if self.adherence is None else [self.adherence.describe()]
+        said = [part.describe() for part in (self.adherence, self.timing, self.visits) if part is not None]
         said += [f"{name} {event.describe()}" for name, event in self.events.items()]
         return "; ".join(said) if said else "complete adherence, nobody leaves"
 
@@ -175,19 +256,6 @@ def doses_of(table: EventTable) -> tuple[np.ndarray, int]:
     start = np.asarray(table.start)
     times = np.unique(start)
     return np.searchsorted(times, start), len(times)
-
-
-def given_only(table: EventTable, part: Float[Array, " record"]) -> EventTable:
-    """Return the table with each entry's dose times `part`: 0 for a dose that is not taken.
-
-    Infusions keep their duration: those of given rate have it times `part` too.
-    """
-    rate = jnp.where(jnp.asarray(table.given_rate) > 0, table.given_rate * part, table.given_rate)
-    return eqx.tree_at(
-        lambda t: (t.amount, t.rate, t.given_amount, t.given_rate),
-        table,
-        (table.amount * part, table.rate * part, table.given_amount * part, rate),
-    )
 
 
 def _shifted(p: float, own: Float[Array, ""]) -> Float[Array, ""]:

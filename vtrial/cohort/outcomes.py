@@ -1,6 +1,6 @@
 """Potential outcomes: every virtual patient under every arm."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -12,12 +12,15 @@ from jaxtyping import Array, Float, Int, Key
 
 from vtrial import keys
 from vtrial.cohort.adaptive import HYPOTHETICAL, follow, ledger_names, padded, prescription
-from vtrial.cohort.course import Treatment, doses_of, given_only
+from vtrial.cohort.consequence import Therapy
+from vtrial.cohort.course import Treatment
+from vtrial.cohort.fate import existing, off_time, told
 from vtrial.cohort.levels import Levels
 from vtrial.cohort.plan import Plan, planned
 from vtrial.cohort.recruit import Cohort
+from vtrial.cohort.story import Path, Setting, tell
 from vtrial.design import Arm
-from vtrial.dosing import EventTable
+from vtrial.dosing import AbstractRegimen, EventTable, sampled
 from vtrial.endpoint import AbstractEndpoint, Course
 from vtrial.likelihood import StatisticalModel
 from vtrial.solve import ResultCode
@@ -41,28 +44,15 @@ class Outcomes(eqx.Module):
     code: Int[np.ndarray, "replicate subject arm"]
     """Result code of each solve."""
     time: Float[np.ndarray, " time"]
-    """Times of the courses: every time an endpoint asked for."""
+    """Times of the courses: every time an endpoint asked for, but for visits that are off time."""
     course: Mapping[str, Float[np.ndarray, "replicate arm time quantile"]]
-    """By output: quantiles over the patients of a replicate of the true output."""
+    """By output: quantiles over the patients of a replicate, who are alive, of the true output."""
     moments: Mapping[str, Float[np.ndarray, "replicate arm *rest moment"]]
     """By endpoint: `MOMENTS` of the patients of a replicate."""
-    fate: Mapping[str, Float[np.ndarray, "replicate subject arm *rest"]]
-    """Where something may happen during treatment, by the names that `fates` says; else empty."""
+    fate: Mapping[str, Float[np.ndarray, "replicate subject arm ..."]]
+    """What may happen during treatment, by the names that `fates` says; empty where nothing may."""
     ledger: Mapping[str, Float[np.ndarray, "replicate subject arm *decision"]]
     """Where doses adapt, by the names that `ledger_names` says, of each decision; else empty."""
-
-
-def fates(endpoints: Iterable[str], events: Iterable[str]) -> dict[str, str]:
-    """Return what is told of what happens to a patient under an arm, by name, in words.
-
-    Endpoints themselves are as things happen: what an estimand of treatment policy is about.
-    """
-    found = {f"event_{name}": f"Time of {name} since entry; infinity: does not happen first" for name in events}
-    found["until"] = "Time since entry at which the patient's observation ends; infinity: not early"
-    for name in endpoints:
-        found[f"hypothetical_{name}"] = f"{name} if nothing happened that ends treatment or observation"
-        found[f"on_treatment_{name}"] = f"{name} from the course up to the first event, its last value carried on"
-    return found
 
 
 type Simulator = Callable[[int, Cohort], Outcomes]
@@ -89,6 +79,7 @@ def simulator(
     statistical: StatisticalModel,
     levels: Levels | None = None,
     course: Treatment | None = None,
+    names: tuple[str, ...] = (),
     ledger: Mapping[str, np.ndarray] | None = None,
 ) -> Simulator:
     """Return what simulates patients once under every arm, block by block of replicates.
@@ -105,12 +96,14 @@ def simulator(
         statistical: the fitted model.
         levels: which levels vary; left out, all.
         course: what may happen during treatment; left out, nothing.
+        names: the arms' names, by which patients switch to them.
         ledger: that of earlier outcomes, whose doses are then repeated as they were, and nothing is decided.
     """
     course, levels = course or Treatment(), levels or Levels()
-    plan = planned(arms, endpoints, statistical.model, course)
     known = levels.posterior(posterior, statistical)
-    rule = _Rule(arms, plan, endpoints, statistical, course, levels.residual)
+    named = dict(zip(names or map(str, range(len(arms))), arms, strict=True))
+    plan = planned(named, endpoints, statistical.model, course)
+    rule = _Rule(named, plan, endpoints, statistical, course, levels.residual)
     block = jax.jit(jax.vmap(partial(_replicate, rule)))
 
     def simulates(start: int, cohort: Cohort) -> Outcomes:
@@ -140,9 +133,10 @@ def simulate(
     statistical: StatisticalModel,
     levels: Levels | None = None,
     course: Treatment | None = None,
+    names: tuple[str, ...] = (),
 ) -> Outcomes:
     """Simulate every patient once under every arm, all at once; arguments are those of `simulator`."""
-    return simulator(key, len(cohort.draw), arms, endpoints, posterior, statistical, levels, course)(0, cohort)
+    return simulator(key, len(cohort.draw), arms, endpoints, posterior, statistical, levels, course, names)(0, cohort)
 
 
 def replay(
@@ -155,20 +149,21 @@ def replay(
     ledger: Mapping[str, np.ndarray],
     levels: Levels | None = None,
     course: Treatment | None = None,
+    names: tuple[str, ...] = (),
 ) -> Outcomes:
     """Give every patient the doses of a ledger as a fixed table, and return the outcomes: those it is of, bit for bit.
 
     No policy is asked; the ledger returned is the one given. Of a patient in whom a solve failed on the way the result
     may differ.
     """
-    count, rest = len(cohort.draw), (levels, course, ledger)
+    count, rest = len(cohort.draw), (levels, course, names, ledger)
     return simulator(key, count, arms, endpoints, posterior, statistical, *rest)(0, cohort)
 
 
 class _Rule(eqx.Module):
     """What is the same for all patients."""
 
-    arms: tuple[Arm, ...]
+    arms: Mapping[str, Arm]
     plan: Plan
     endpoints: Mapping[str, AbstractEndpoint]
     statistical: StatisticalModel
@@ -216,10 +211,10 @@ def _occasion(
 ):
     """Return what `_replicate` does of one occasion."""
     by_arm = []
-    for number in range(len(rule.arms)):
-        own = {name: value[:, number] for name, value in ledger.items()}
+    for number, name in enumerate(rule.arms):
+        own = {n: value[:, number] for n, value in ledger.items()}
         patients = (patient_keys, dict(parameters), dict(covariates), own)
-        by_arm.append(_each(partial(_patient, rule, number, noise), patients, _PROFILES // len(rule.arms)))
+        by_arm.append(_each(partial(_patient, rule, name, noise), patients, _PROFILES // len(rule.arms)))
     joined = (jax.tree.map(lambda *a: jnp.stack(a, 1), *(found[i] for found in by_arm)) for i in (0, 1, 4, 5))
     values, again, fate, decided = joined
     code, true = (jax.tree.map(lambda *a: jnp.stack(a, -1), *(found[i] for found in by_arm)) for i in (2, 3))
@@ -238,7 +233,7 @@ def _each(one: Callable[..., Any], patients: tuple[Any, ...], limit: int) -> Any
 
 def _patient(
     rule: _Rule,
-    number: int,
+    name: str,
     noise: Mapping[str, Array],
     key: Key[Array, ""],
     parameters: Mapping[str, Array],
@@ -249,93 +244,83 @@ def _patient(
 
     Given a ledger, its doses are repeated.
     """
-    statistical, plan, course, arm = rule.statistical, rule.plan, rule.course, rule.arms[number]
+    statistical, plan, course, arm = rule.statistical, rule.plan, rule.course, rule.arms[name]
+    model, time = statistical.model, jnp.asarray(plan.time)
     p = {name: value * arm.factors.get(name, 1.0) for name, value in parameters.items()}
-    regimen = events = arm.regimen.records(statistical.model, plan.rows, covariates)
-    if course.adherence is not None:
-        which, doses = doses_of(events)
-        taken = course.adherence.taken(keys.named(key, "adherence"), doses)
-        events = given_only(events, taken[which].astype(float))
+    if course.visits is not None:
+        visits = course.visits.times(keys.named(key, "visits"), plan.time[plan.visit], model)
+        time = time.at[plan.visit].set(visits)
 
-    def solved(table: EventTable) -> tuple[Array, dict[str, Array]]:
-        profile = statistical.solver(statistical.model, p, table, key=keys.named(key, "system noise"))
+    def solve(therapy: Therapy, at: Float[Array, ""]) -> tuple[Array, dict[str, Array]]:
+        table, place = therapy.events(at), jnp.arange(len(plan.time))
+        if course.visits is not None:
+            table, place = sampled(table, time)
+        profile = statistical.solver(model, therapy.parameters(p), table, key=keys.named(key, "system noise"))
         known = profile.code == ResultCode.SOLVED
-        return profile.code, {o: jnp.where(known, y, jnp.nan) for o, y in profile.outputs.items()}
+        return profile.code, {o: jnp.where(known, y[place], jnp.nan) for o, y in profile.outputs.items()}
 
-    def followed(table: EventTable, prefix: str, ends: Array | float = np.inf):
+    def followed(
+        therapy: Therapy, at: Float[Array, ""], ends: Float[Array, ""], prefix: str = ""
+    ) -> tuple[Array, dict[str, Array], dict[str, Array]]:
         if arm.policy is None:
-            return *solved(table), {}
-        given = prescription(arm.policy, statistical.model, arm.regimen, regimen)
-        return follow(given, table, solved, partial(_seen, rule, number, key, noise), ends, ledger, prefix)
+            return *solve(therapy, at), {}
+        given = prescription(arm.policy, model, arm.regimen, prescribed)
+        solved, seen = lambda own: solve(therapy.giving(own), at), partial(_seen, rule, name, key, noise)
+        return follow(given, therapy.own, solved, seen, ends, ledger, prefix)
 
-    code, true, decided = followed(events, HYPOTHETICAL if course.events else "")
-    measure = partial(_endpoints, rule, noise)
-    fate = {}
-    if course.events:
-        unhindered = true
-        times = _happening(rule, key, unhindered, covariates)
-        stop = _earliest(times, course, treatment=True)
-        first = jnp.min(jnp.stack(list(times.values())))
-        kept = given_only(events, (jnp.asarray(events.start) < stop).astype(float))
-        changed, true, really = followed(kept, "", first)
-        code, decided = jnp.maximum(code, changed), decided | really
-        fate = {f"event_{name}": time for name, time in times.items()}
-        fate["until"] = _earliest(times, course, treatment=False)
-        for prefix, path in (("hypothetical", unhindered), ("on_treatment", _carried(plan.time, unhindered, first))):
-            fate |= {f"{prefix}_{name}": value for name, value in measure(key, path).items()}
-    filled = padded(decided, ledger_names(rule.arms, course), max(len(at) for at in plan.decided))
-    return measure(key, true), measure(keys.named(key, "again"), true), code, true, fate, filled
+    never = jnp.asarray(jnp.inf)
+    prescribed = arm.regimen.records(model, plan.rows, covariates)
+    events, hypothetical = course.taken(key, prescribed, model), HYPOTHETICAL if course.events else ""
+    code, unhindered, decided = followed(Therapy(events), jnp.asarray(0.0), never, hypothetical)
+    measure = partial(_endpoints, rule, noise, time)
+    filled = partial(padded, names=ledger_names(rule.arms.values(), course), count=plan.decisions)
+    fate = {f"visited_{n}": time[plan.index[n]] for n, e in rule.endpoints.items() if off_time(e, course)}
+    if not course.events:
+        again = measure(keys.named(key, "again"), unhindered, never)
+        return measure(key, unhindered, never), again, code, unhindered, fate, filled(decided)
+
+    def plain(regimen: AbstractRegimen) -> EventTable:
+        return regimen.records(model, (), covariates)
+
+    setting = Setting(course, model, rule.arms, name, time, plan.hazard, covariates, plain, followed)
+    kept = {n.removeprefix(HYPOTHETICAL): value for n, value in decided.items()}
+    story = tell(key, setting, events, unhindered, code, kept)
+    death, happened = told(course, story, partial(measure, key), unhindered, time)
+    known = {n: time[plan.index[n]] if e.layout == "visits" else plan.end[n] for n, e in rule.endpoints.items()}
+    actual, again = (
+        existing(rule.endpoints, measure(k, story.true, death), known, death) for k in (key, keys.named(key, "again"))
+    )
+    true = {o: jnp.where(time <= death, y, jnp.nan) for o, y in story.true.items()}
+    return actual, again, story.code, true, fate | happened, filled(decided | dict(story.ledger))
 
 
 def _seen(
-    rule: _Rule, number: int, key: Key[Array, ""], noise: Mapping[str, Array], true: Mapping[str, Float[Array, " time"]]
+    rule: _Rule, name: str, key: Key[Array, ""], noise: Mapping[str, Array], true: Mapping[str, Float[Array, " time"]]
 ) -> Float[Array, " decision"]:
     """Return what the policy of an arm sees on a path at the times of its decisions."""
-    policy, at = rule.arms[number].policy, rule.plan.decided[number]
+    policy, at = rule.arms[name].policy, rule.plan.decided[name]
     assert policy is not None
     monitor = policy.monitor
     return (_measured(rule, key, true, noise) if monitor.measured else true)[monitor.output][at]
 
 
 def _endpoints(
-    rule: _Rule, noise: Mapping[str, Array], key: Key[Array, ""], true: Mapping[str, Float[Array, " time"]]
+    rule: _Rule,
+    noise: Mapping[str, Array],
+    time: Float[Array, " time"],
+    key: Key[Array, ""],
+    true: Path,
+    death: Float[Array, ""],
 ) -> dict[str, Array]:
-    """Return the endpoints of a patient whose true outputs are these."""
+    """Return the endpoints of a patient whose true outputs are these, and who dies then."""
     measured, found, plan = _measured(rule, key, true, noise), {}, rule.plan
     for name, endpoint in rule.endpoints.items():
         at, output = plan.index[name], endpoint.window.output
         seen = measured[output] if endpoint.measured else true[output]
-        course = Course(plan.time[at], true[output][at], seen[at], keys.named(key, f"endpoint {name}"))
+        when = time[at] if off_time(endpoint, rule.course) else plan.time[at]
+        course = Course(when, true[output][at], seen[at], keys.named(key, f"endpoint {name}"), death)
         found[name] = endpoint.value(course, rule.statistical.model)
     return found
-
-
-def _happening(
-    rule: _Rule, key: Key[Array, ""], true: Mapping[str, Float[Array, " time"]], covariates: Mapping[str, Array]
-) -> dict[str, Float[Array, ""]]:
-    """Return when each event happens to a patient, but for those that something else came before: infinity."""
-    at = rule.plan.hazard
-    path, model = {o: y[at] for o, y in true.items()}, rule.statistical.model
-    times = {
-        name: event.time(keys.named(key, f"event {name}"), rule.plan.time[at], path, covariates, model)
-        for name, event in rule.course.events.items()
-    }
-    first = jnp.min(jnp.stack(list(times.values())))
-    return {name: jnp.where(time <= first, time, jnp.inf) for name, time in times.items()}
-
-
-def _earliest(times: Mapping[str, Float[Array, ""]], course: Treatment, *, treatment: bool) -> Float[Array, ""]:
-    """Return when treatment ends, or observation; infinity if it does not."""
-    ends = [t for n, t in times.items() if (course.events[n].treatment if treatment else course.events[n].observation)]
-    return jnp.min(jnp.stack([*ends, jnp.asarray(jnp.inf)]))
-
-
-def _carried(
-    time: Float[np.ndarray, " time"], true: Mapping[str, Float[Array, " time"]], stop: Float[Array, ""]
-) -> dict[str, Float[Array, " time"]]:
-    """Return the outputs up to a time, the last value before it carried on."""
-    last = jnp.maximum(jnp.searchsorted(jnp.asarray(time), stop, side="right") - 1, 0)
-    return {o: jnp.where(jnp.asarray(time) <= stop, y, y[last]) for o, y in true.items()}
 
 
 def _moments(
@@ -360,11 +345,12 @@ def _measured(
     Its keys are of output and time, so that other endpoints do not change it, but for errors that are correlated in
     time: these are drawn over all times at which an output is measured.
     """
-    result = {}
-    for output, at in rule.plan.measured.items():
+    result, nothing = {}, jnp.full(len(rule.plan.time), jnp.nan)
+    for output, at in rule.plan.measured:
         found = true[output][at]
         if rule.residual:
             there = {o: y[at] for o, y in true.items()}
+            # By the time they are due: a visit off time has the error that it would have had on time.
             found = rule.statistical.measure(key, output, rule.plan.time[at], there, noise)
-        result[output] = jnp.full(len(rule.plan.time), jnp.nan).at[at].set(found)
+        result[output] = result.get(output, nothing).at[at].set(found)
     return result

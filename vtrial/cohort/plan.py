@@ -1,6 +1,7 @@
 """Plan: the times at which virtual patients are solved, and who reads which of them."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import equinox as eqx
 import numpy as np
@@ -20,43 +21,76 @@ class Plan(eqx.Module):
     index: Mapping[str, Int[np.ndarray, " point"]]
     rows: tuple[After | float, ...] = eqx.field(static=True)
     """The same times as the samples of an event table."""
-    measured: Mapping[str, Int[np.ndarray, " sample"]]
-    """By output: which of the times an endpoint measures it at."""
+    measured: tuple[tuple[str, Int[np.ndarray, " _"]], ...]
+    """Outputs, and at which of the times an endpoint or a policy measures them."""
     hazard: Int[np.ndarray, " evaluation"]
     """Which of the times hazards are evaluated at."""
     shown: Int[np.ndarray, " shown"]
     """Which of the times an endpoint asked for: those of the courses."""
-    decided: tuple[Int[np.ndarray, " _"], ...]
-    """Of each arm: which of the times its policy sees the patient at."""
+    visit: Int[np.ndarray, " visit"]
+    """Which of the times are visits that may be off time."""
+    end: Mapping[str, float] = eqx.field(static=True)
+    """When each endpoint is over."""
+    decided: Mapping[str, Int[np.ndarray, " _"]]
+    """By arm with a policy: which of the times it sees the patient at."""
+
+    @property
+    def decisions(self) -> int:
+        """Most decisions of any arm."""
+        return max((len(at) for at in self.decided.values()), default=0)
+
+
+class _Sample(NamedTuple):
+    """A time at which outputs are asked for."""
+
+    time: float
+    after: bool = False
+    """Whether it comes after the doses of its hour: a stretch's start."""
+    visit: bool = False
+    """Whether it is a visit that may be off time."""
 
 
 def planned(
-    arms: tuple[Arm, ...], endpoints: Mapping[str, AbstractEndpoint], model: AbstractModel, course: Treatment
+    arms: Mapping[str, Arm], endpoints: Mapping[str, AbstractEndpoint], model: AbstractModel, course: Treatment
 ) -> Plan:
     """Return every time at which an endpoint, a hazard or a policy needs the patients."""
-    monitors = [None if arm.policy is None else arm.policy.monitor for arm in arms]
-    seen = [[] if m is None else [(t, False) for t in m.times(model).tolist()] for m in monitors]
-    wanted = {name: _samples(e, model) for name, e in endpoints.items()}
-    grid = [(rounded(t), False) for t in course.grid(max(float(e.delay(model).max()) for e in endpoints.values()))]
-    every = sorted({sample for samples in [*wanted.values(), *seen, grid] for sample in samples})
-    index = {name: np.array([every.index(sample) for sample in samples]) for name, samples in wanted.items()}
-    rows = tuple(After(time) if after else time for time, after in every)
-    by_output: dict[str, list[np.ndarray]] = {}
+    monitors = {name: arm.policy.monitor for name, arm in arms.items() if arm.policy is not None}
+    seen = {name: [_Sample(t) for t in monitor.times(model).tolist()] for name, monitor in monitors.items()}
+    wanted = {n: _samples(e, model, moving=course.visits is not None) for n, e in endpoints.items()}
+    end = {name: float(e.delay(model).max()) for name, e in endpoints.items()}
+    grid = [_Sample(rounded(t)) for t in course.grid(max(end.values()))]
+    every = sorted({sample for samples in [*wanted.values(), *seen.values(), grid] for sample in samples})
+
+    def places(samples: list[_Sample]) -> Int[np.ndarray, " _"]:
+        return np.array([every.index(sample) for sample in samples], int)
+
+    index = {name: places(samples) for name, samples in wanted.items()}
+    decided = {name: places(samples) for name, samples in seen.items()}
+    by_output: dict[tuple[str, bool], list[np.ndarray]] = {}
     for name, endpoint in endpoints.items():
         if endpoint.measured:
-            by_output.setdefault(endpoint.window.output, []).append(index[name])
-    decided = tuple(np.array([every.index(sample) for sample in samples], int) for samples in seen)
-    for monitor, at in zip(monitors, decided, strict=True):
-        if monitor is not None and monitor.measured:
-            by_output.setdefault(monitor.output, []).append(at)
-    measured = {output: np.unique(np.concatenate(parts)) for output, parts in by_output.items()}
-    hazard = np.array([every.index(sample) for sample in grid], int)
-    shown = np.unique(np.concatenate(list(index.values())))
-    return Plan(np.array([time for time, _ in every]), index, rows, measured, hazard, shown, decided)
+            by_output.setdefault((endpoint.window.output, wanted[name][0].visit), []).append(index[name])
+    for name, monitor in monitors.items():
+        if monitor.measured:
+            by_output.setdefault((monitor.output, False), []).append(decided[name])
+    asked = np.unique(np.concatenate(list(index.values())))
+    moving = np.array([sample.visit for sample in every])
+    return Plan(
+        time=np.array([sample.time for sample in every]),
+        index=index,
+        rows=tuple(After(sample.time) if sample.after else sample.time for sample in every),
+        measured=tuple((output, np.unique(np.concatenate(parts))) for (output, _), parts in by_output.items()),
+        hazard=places(grid),
+        shown=asked[~moving[asked]] if (~moving[asked]).any() else asked,
+        visit=np.flatnonzero(moving),
+        end=end,
+        decided=decided,
+    )
 
 
-def _samples(endpoint: AbstractEndpoint, model: AbstractModel) -> list[tuple[float, bool]]:
-    """Return an endpoint's sample times, and which comes after the doses of its hour: a stretch's start."""
+def _samples(endpoint: AbstractEndpoint, model: AbstractModel, *, moving: bool) -> list[_Sample]:
+    """Return an endpoint's samples; visits may be `moving`."""
     times = [rounded(time) for time in endpoint.window.times(model).tolist()]
-    stretch = len(times) > 1 and endpoint.layout != "visits" and endpoint.window.after_dose
-    return [(time, i == 0 and stretch) for i, time in enumerate(times)]
+    visits = endpoint.layout == "visits"
+    stretch = len(times) > 1 and not visits and endpoint.window.after_dose
+    return [_Sample(time, i == 0 and stretch, visits and moving) for i, time in enumerate(times)]

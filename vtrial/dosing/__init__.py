@@ -11,8 +11,9 @@ from vtrial.dosing.amount import (
     Scaled,
 )
 from vtrial.dosing.body import BodyMassIndex, FatFreeMass, IdealBodyWeight, PostmenstrualAge
+from vtrial.dosing.changed import divided, given_only, joined, moved, sampled
 from vtrial.dosing.kidney import CreatinineClearance, FiltrationRate, FiltrationRateChild
-from vtrial.dosing.measure import AbstractMeasure, Calvert, DuBois, Mosteller, PerCovariate
+from vtrial.dosing.measure import AbstractMeasure, Calvert, DuBois, Mosteller, PerCategory, PerCovariate
 from vtrial.dosing.policy import (
     Above,
     AbstractPolicy,
@@ -24,6 +25,7 @@ from vtrial.dosing.policy import (
     Monitor,
     Nomogram,
     Past,
+    Phases,
     Proportional,
     StepTitration,
 )
@@ -67,7 +69,9 @@ __all__ = [
     "Nomogram",
     "Order",
     "Past",
+    "PerCategory",
     "PerCovariate",
+    "Phases",
     "PostmenstrualAge",
     "Proportional",
     "Regimen",
@@ -82,9 +86,14 @@ __all__ = [
     "Weekly",
     "at_span",
     "at_time",
+    "divided",
     "event_table",
+    "given_only",
+    "joined",
+    "moved",
     "resolve",
     "rounded",
+    "sampled",
     "stack",
     "varies",
 ]

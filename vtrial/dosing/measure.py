@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from vtrial import units
 from vtrial._types import Named, Scalar
+from vtrial.errors import UserError
 
 
 class AbstractMeasure(eqx.Module):
@@ -50,6 +51,46 @@ class PerCovariate(AbstractMeasure):
     def describe(self) -> str:
         """Name it."""
         return self.covariate
+
+
+class PerCategory(AbstractMeasure):
+    """A product of factors by category: of genotypes, for a dose that goes by them.
+
+    Args:
+        factors: by covariate, one without unit, the factor of each of its values, for example
+            {"VKORC1": {0: 1.0, 1: 0.66, 2: 0.48}}. A patient of another value cannot be given the dose.
+    """
+
+    factors: Mapping[str, Mapping[int, float]] = eqx.field(static=True)
+
+    def __check_init__(self):
+        """Refuse factors of nothing."""
+        for name, own in self.factors.items():
+            if not own or min(own.values()) <= 0:
+                raise UserError(f"The factors of {name} must be positive, and there is at least one.")
+
+    @property
+    def unit(self) -> str:
+        """None."""
+        return ""
+
+    @property
+    def covariates(self) -> Mapping[str, str]:
+        """Name the covariates."""
+        return dict.fromkeys(self.factors, "")
+
+    def value(self, covariates: Named) -> Scalar:
+        """Return the product; not a number where a value has no factor."""
+        product = jnp.ones(())
+        for name, own in self.factors.items():
+            here = [jnp.where(covariates[name] == category, factor, 0.0) for category, factor in own.items()]
+            total = sum(here, start=jnp.zeros(()))
+            product = product * jnp.where(total > 0, total, jnp.nan)
+        return product
+
+    def describe(self) -> str:
+        """Name the covariates."""
+        return " and ".join(self.factors)
 
 
 class AbstractBodySurface(AbstractMeasure):

@@ -85,7 +85,7 @@ def resolve(
 ) -> Steps:
     """Apply bioavailability, lag, modelled rates and durations, steady states and resets, and put all in order.
 
-    Where nothing of it depends on parameters, the table already is in order, and is taken as it is.
+    Where nothing of it depends on parameters, and nothing was moved, the table is in order, and is taken as it is.
 
     Raises:
         UserError: a record asks for a rate or a duration that nobody gives.
@@ -99,9 +99,11 @@ def resolve(
     if everything and not (events.rated or events.timed or events.steady_amount.shape[-1]):
         time, amount, rate = (jnp.asarray(x) for x in (events.time, events.amount, events.rate))
         after, found = jnp.asarray(events.sample_after), jnp.asarray(True)
-        return _steps(p, events, (time, amount, rate, state, kind == Kind.RESET), after, found)
-    filled, found = _steady_states(model, p, events, steady, len(names))
-    time, amount, rate = _values(model, p, events, filled, initial)
+        if not events.moved:
+            return _steps(p, events, (time, amount, rate, state, kind == Kind.RESET), after, found)
+    else:
+        filled, found = _steady_states(model, p, events, steady, len(names))
+        time, amount, rate = _values(model, p, events, filled, initial)
     start = jnp.asarray(events.start)
     # A dose that comes after a lag comes before the rows of its time; so says its place in the table.
     follows = jnp.where(time > start, 0, jnp.asarray(events.follows))

@@ -94,6 +94,8 @@ class EventTable(eqx.Module):
     carried: str = eqx.field(static=True)
     """How varying parameters go on between rows: "locf" (the last row's), "nocb" (the next row's, as NONMEM has it),
     "linear" (from one to the next); "" where none varies."""
+    moved: bool = eqx.field(static=True, default=False)
+    """Whether entries or samples are no longer in order: `resolve` then sorts them."""
 
     @property
     def sizes(self) -> tuple[int, int, int, int]:

@@ -5,7 +5,7 @@ from vtrial.endpoint.event import TimeToEvent
 from vtrial.endpoint.excursion import Outside
 from vtrial.endpoint.exposure import Average, Maximum, Measured, Minimum
 from vtrial.endpoint.noncompartmental import AreaToInfinity, AreaToLast, Clearance, Cmax, HalfLife, Tmax
-from vtrial.endpoint.target import AverageInside, Inside, TimeInside
+from vtrial.endpoint.target import AverageInside, Inside, Reached, TimeInside
 from vtrial.endpoint.visits import Visits
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Measured",
     "Minimum",
     "Outside",
+    "Reached",
     "Schedule",
     "TimeInside",
     "TimeToEvent",

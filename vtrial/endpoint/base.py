@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
@@ -132,7 +133,7 @@ class Schedule(AbstractWindow):
 class Course(eqx.Module):
     """One patient's output at the times of a window."""
 
-    time: Float[np.ndarray, " time"]
+    time: Float[Array | np.ndarray, " time"]
     """Times, in the model's time unit."""
     true: Float[Array, " time"]
     """The output without residual error."""
@@ -140,6 +141,8 @@ class Course(eqx.Module):
     """The same with residual error: what an assay would show."""
     key: Key[Array, ""]
     """The patient's own, of this endpoint: the same under every arm."""
+    death: Float[Array, ""] = eqx.field(default_factory=lambda: jnp.asarray(jnp.inf))
+    """When the patient dies; infinity: does not. The time to an event reads it; of others the engine knows."""
 
 
 class AbstractEndpoint(eqx.Module):

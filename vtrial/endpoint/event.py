@@ -3,6 +3,7 @@
 import re
 from typing import ClassVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -23,9 +24,12 @@ class TimeToEvent(AbstractEndpoint):
 
     Args:
         window: the output that is the cumulative hazard, 0 at the start; from time 0 to the end of follow-up.
+        or_death: whether death (an event of the course) counts as the event. Otherwise it competes: who dies first
+            never has the event, so that shares are cumulative incidences.
     """
 
     window: Window
+    or_death: bool = eqx.field(static=True, default=False)
     layout: ClassVar[str] = "event"
     binary: ClassVar[bool] = False
     measured: ClassVar[bool] = False
@@ -47,6 +51,8 @@ class TimeToEvent(AbstractEndpoint):
         time = jnp.asarray(course.time)
         when = time[after - 1] + share * (time[after] - time[after - 1])
         found = jnp.where(draw <= hazard[-1], when, jnp.inf)
+        death = jnp.where(course.death <= time[-1], course.death, jnp.inf)
+        found = jnp.minimum(found, death) if self.or_death else jnp.where(found <= death, found, jnp.inf)
         return jnp.where(jnp.isfinite(course.true).all(), found, jnp.nan)
 
     def unit(self, model: AbstractModel) -> str:
@@ -65,4 +71,5 @@ class TimeToEvent(AbstractEndpoint):
 
     def describe(self) -> str:
         """Say output and window."""
-        return f"time to the event with cumulative hazard {self.window.output}, {self.window.describe()}"
+        death = " or to death" if self.or_death else ""
+        return f"time to the event with cumulative hazard {self.window.output}{death}, {self.window.describe()}"

@@ -1,4 +1,4 @@
-"""Endpoints of a target range: staying inside, and the time spent inside."""
+"""Endpoints of a target range: staying inside, getting there, and the time spent inside."""
 
 import math
 from typing import ClassVar
@@ -108,6 +108,55 @@ class AverageInside(AbstractEndpoint):
             f"share of patients whose average {self.window.output} is {words(self.lower, self.upper)} "
             f"{self.window.describe()}"
         )
+
+
+class Reached(AbstractEndpoint):
+    """Responder: 1 if the true output is in a range at the window's end and never rose above a limit before, else 0.
+
+    Args:
+        window: from when on it may not rise too far, and when it must be in range.
+        lower: the range at the end.
+        upper: the range at the end.
+        never_above: what the output may not exceed in the window.
+    """
+
+    window: Window
+    layout: ClassVar[str] = "value"
+    binary: ClassVar[bool] = True
+    measured: ClassVar[bool] = False
+    never_above: str = eqx.field(static=True)
+    lower: str | None = eqx.field(static=True, default=None)
+    upper: str | None = eqx.field(static=True, default=None)
+
+    def __check_init__(self):
+        """Refuse a single time."""
+        self.window.whole("Reached")
+
+    def value(self, course: Course, model: AbstractModel) -> Float[Array, ""]:
+        """Compare the last value with the range, and the greatest with the limit."""
+        low, high = limits(self.lower, self.upper, self.window, model)
+        last, most = course.true[-1], self._most(model)
+        held = (last >= low) & (last <= high) & (jnp.max(course.true) <= most)
+        return jnp.where(jnp.all(jnp.isfinite(course.true)), held.astype(float), jnp.nan)
+
+    def unit(self, model: AbstractModel) -> str:
+        """Return none: averaged over patients it is a share."""
+        return ""
+
+    def marks(self, model: AbstractModel) -> tuple[float, ...]:
+        """Return the limits."""
+        return (*finite_limits(self.lower, self.upper, self.window, model), self._most(model))
+
+    def describe(self) -> str:
+        """Say range and limit."""
+        return (
+            f"share of patients whose {self.window.output} is {words(self.lower, self.upper)} at {self.window.end}, "
+            f"and was never above {self.never_above} from {self.window.start} on"
+        )
+
+    def _most(self, model: AbstractModel) -> float:
+        """Return the limit in the output's unit."""
+        return units.quantity(self.never_above, self.window.unit(model), where="Endpoint's never_above")
 
 
 class TimeInside(AbstractEndpoint):

@@ -28,6 +28,8 @@ CURVATURES = ("interaction", "laplace")
 _ITERATIONS = 60
 _CLOSE = 1e-9
 """A mode is found where a Newton step changes the log density by less than this."""
+_BESIDE = 1e-4
+"""A Newton step that promises less is taken without a look at the density."""
 _TELLS = 1e-8
 """Cosine of step and unexplained gradient from which the step tells of the curvature."""
 
@@ -216,8 +218,9 @@ class Inner:
             move, sure = _newton(gradient, curvature, lacking, at.damping)
             there = at.latent + move
             new = self.log_density(draw, there)
-            up = new >= at.height - 1e-12 * jnp.abs(at.height)
             gain = jnp.einsum("ij,ij->i", gradient, move)
+            # Beside a mode the heights of a numerical solution differ by its error more than by the step.
+            up = (new >= at.height - 1e-12 * jnp.abs(at.height)) | (sure & (gain < _BESIDE))
             small = (gain < _CLOSE) & sure & (at.damping < 1e-3)
             ok = up & ~at.found & jnp.isfinite(new)
             less = jnp.where(at.damping < 1e-6, 0.0, at.damping / 10.0)

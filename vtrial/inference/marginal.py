@@ -40,7 +40,7 @@ class Fit(NamedTuple):
     latent: np.ndarray
     """Modes of the subjects' standardised random effects there [row latent], rows as in `Inner`."""
     spread: np.ndarray
-    """Variances of these given the data and the population level [row latent]; 1 before the data."""
+    """Variances of these given the data and the population level [subject latent], over all classes; 1 before the data."""
     objective: float
     """Minus twice the approximate log-likelihood there, without its constant: NONMEM's objective function."""
     evaluations: int
@@ -183,15 +183,23 @@ class Marginal:
         curvature = np.stack(rows)
         _, modes = self.value(jnp.asarray(top), seen["latent"])
         objective = -2.0 * float(self.each(self.draw(jnp.asarray(top)), modes).sum()) - self._constant
-        spread = np.stack([np.diag(np.linalg.inv(c)) for c in np.asarray(modes.curvature)]) if self.inner.size else None
+        spread = self._spread(jnp.asarray(top), modes)
         return Fit(
             top,
             _inverse((curvature + curvature.T) / 2),
             np.asarray(modes.latent),
-            np.zeros((self.inner.rows, 0)) if spread is None else spread,
+            spread,
             objective,
             int(seen["count"]),
         )
+
+    def _spread(self, vector: Float[Array, " coordinate"], modes: Modes) -> np.ndarray:
+        """Return the variance of each subject's random effects [subject latent]: within its classes and between them."""
+        shape = (self.inner.classes, len(self.data.subjects), self.inner.size)
+        within = np.stack([np.diag(np.linalg.inv(c)) for c in np.asarray(modes.curvature)]).reshape(shape)
+        weight = np.asarray(jax.nn.softmax(self._classes(self.draw(vector), modes), axis=0))[..., None]
+        middle = np.asarray(modes.latent).reshape(shape)
+        return (weight * (within + (middle - (weight * middle).sum(0)) ** 2)).sum(0)
 
     def importance(
         self,

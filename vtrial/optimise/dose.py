@@ -11,8 +11,7 @@ from jaxtyping import Array, Float, Key
 
 from vtrial import keys, schema
 from vtrial.cohort import Recruitment, recruit
-from vtrial.cohort.course import given_only
-from vtrial.dosing import After, EventTable
+from vtrial.dosing import After, EventTable, given_only
 from vtrial.dosing.table import Kind
 from vtrial.errors import UserError
 from vtrial.optimise.base import AbstractSearch, Ground, Optimum, maximise
@@ -85,9 +84,13 @@ class DoseSearch(AbstractSearch):
         """Return the function to be averaged, and how many factors it takes.
 
         Raises:
-            UserError: the doses are not as many as `doses` says.
+            UserError: the doses are not as many as `doses` says, or adapt to the patient.
         """
         arm, statistical, model = ground.arm(self.arm), ground.statistical, ground.statistical.model
+        if arm.policy is not None:
+            raise UserError(
+                f"Doses of arm '{self.arm}' adapt to each patient; optimise those of an arm without a policy."
+            )
         who = Recruitment(self.replicates, self.subjects, ground.cohort.covariates, ground.cohort.levels)
         people = recruit(keys.named(key, "recruit"), who, ground.posterior, statistical, ground.data)
         times = self.utility.window.times(model).tolist()

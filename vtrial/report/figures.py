@@ -83,6 +83,8 @@ def courses(tree: xr.DataTree) -> str:
         figure, panels = grid(len(names), min(3, len(names)), WIDTH, 2.9)
         course, time = group[f"course_{output}"], group[schema.TIME].to_numpy()
         top = 1.03 * float(np.nanmax(np.nanquantile(course.to_numpy()[..., 2], 0.975, axis=0)))
+        least = float(np.nanmin(np.nanquantile(course.to_numpy()[..., 0], 0.025, axis=0)))
+        bottom = 0.97 * least if least > 0.5 * top else 0.0  # an output far from 0 shows what changes
         for i, (axes, name) in enumerate(zip(panels, names, strict=True)):
             low, middle, high = np.nanquantile(course.sel({schema.ARM: name}).to_numpy(), (0.025, 0.5, 0.975), axis=0)
             colour = COLOURS[i % len(COLOURS)]
@@ -98,7 +100,7 @@ def courses(tree: xr.DataTree) -> str:
             axes.set(
                 title=str(group["label"].to_numpy()[i]),
                 xlabel=f"time [{group[schema.TIME].attrs['units']}]",
-                ylim=(0, top if np.isfinite(top) else 1),
+                ylim=(bottom, top) if np.isfinite(top) else (0, 1),
             )
         panels[0].set_ylabel(label(output, course.attrs["units"]))
         return figure

@@ -6,7 +6,7 @@ import jinja2
 import xarray as xr
 
 from vtrial import schema
-from vtrial.report import checks, etas, figures, goodness, individual, tables
+from vtrial.report import checks, etas, figures, goodness, happenings, individual, ledger, tables
 from vtrial.report.numbers import interval, known, percent, significant, with_error
 
 
@@ -35,11 +35,15 @@ def render(tree: xr.DataTree) -> str:
         loo=_loo(tree),
         posterior=tables.posterior(tree),
         arms=tables.arms(tree),
+        decisions=ledger.decisions(tree),
         variance=tables.variance(tree),
         accepted=_accepted(tree),
         characteristics=tables.characteristics(tree),
         course=tables.course_of_trials(tree),
+        events=happenings.events(tree),
+        information=tables.information(tree),
         estimands=tables.estimands(tree),
+        prognosis=tables.prognosis(tree),
         provenance=tables.provenance(tree),
         npde=tables.npde(tree) if observed else None,
         fits=[_fit(tree, output) for output in figures.outputs(tree)],
@@ -51,6 +55,8 @@ def render(tree: xr.DataTree) -> str:
             "parameters": figures.parameters(tree),
             "courses": figures.courses(tree),
             "decision": figures.decision(tree),
+            "fates": happenings.fates(tree),
+            "levels": ledger.levels(tree),
         },
     )
 

@@ -271,6 +271,27 @@ def course_of_trials(tree: xr.DataTree) -> str:
     return said
 
 
+def information(tree: xr.DataTree) -> str:
+    """Say what the decision gains by the trial, and by knowing everything."""
+    oc, outcomes = tree[schema.OPERATING_CHARACTERISTICS].dataset, tree[schema.OUTCOMES].dataset
+    if "value_of_trial" not in oc or not np.isfinite(float(oc["value_of_trial"])):
+        return ""
+    unit = oc["value_of_trial"].attrs["units"]
+    chance = "chance of the right arm" in str(oc["value_of_trial"].attrs.get("worth", ""))
+    share = chance or bool(outcomes[oc.attrs["primary"]].attrs["binary"])
+
+    def gain(name: str) -> str:
+        value, error = float(oc[name]), float(oc[f"{name}_mcse"])
+        return with_error(100 * value, 100 * error, "percentage points") if share else with_error(value, error, unit)
+
+    what = "the chance of the right arm" if chance else f"the level of {oc.attrs['primary']}"
+    return (
+        f"Value of information, in {what}, against deciding now: perfect information would gain "
+        f"{gain('value_of_knowing')}; this trial, put together with what is known, {gain('value_of_trial')}; doing "
+        f"what it selects, {gain('value_of_selection')}."
+    )
+
+
 def estimands(tree: xr.DataTree) -> Table | None:
     """Return the true level of each arm by every strategy for what happens during treatment; None if nothing may."""
     oc, outcomes = tree[schema.OPERATING_CHARACTERISTICS].dataset, tree[schema.OUTCOMES].dataset
@@ -285,6 +306,20 @@ def estimands(tree: xr.DataTree) -> Table | None:
             shown.append(percent(value, error) if binary else with_error(value, error, oc["estimand"].attrs["units"]))
         rows.append([_words(strategy), *shown])
     return Table(["Strategy", *(str(x) for x in outcomes["label"].to_numpy())], rows)
+
+
+def prognosis(tree: xr.DataTree) -> Table | None:
+    """Return what the twin's score is worth in each arm; None if trials know none."""
+    oc = tree[schema.OPERATING_CHARACTERISTICS].dataset
+    if "prognosis_correlation" not in oc:
+        return None
+    rows = []
+    for a, name in enumerate(str(x) for x in tree[schema.OUTCOMES]["label"].to_numpy()):
+        pairs = [(float(oc[n][a]), float(oc[f"{n}_mcse"][a])) for n in ("prognosis_correlation", "effective_patients")]
+        rows.append(
+            [name, *(with_error(value, error, "") for value, error in pairs), f"{float(oc['patients'][a]):.3g}"]
+        )
+    return Table(["Arm", "Correlation with the outcome", "Effective patients", "Patients"], rows)
 
 
 def _words(name: str) -> str:

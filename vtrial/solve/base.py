@@ -68,10 +68,15 @@ def refuse_noise(model: AbstractModel, solver: str) -> None:
         )
 
 
+def initial_states(model: AbstractModel, p: Named) -> tuple[Float[Array, ""], ...]:
+    """Return the states before the first dose, in the order of `model.states`."""
+    initial = model.initial(p)
+    return tuple(jnp.asarray(initial[name], float) for name in model.states)
+
+
 def initial_state(model: AbstractModel, p: Named) -> Float[Array, " state"]:
     """Return the state vector before the first dose, in the order of `model.states`."""
-    initial = model.initial(p)
-    return jnp.stack([jnp.asarray(initial[name], float) for name in model.states])
+    return jnp.stack(initial_states(model, p))
 
 
 def rate_vector(

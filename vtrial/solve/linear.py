@@ -38,10 +38,13 @@ _BLOCK_LADDER = 32
 
 
 class Linear(AbstractSolver):
-    """Exact solution of a linear model: a closed form where its structure has one, else a ladder of exponentials."""
+    """Exact solution of a linear model: a closed form where its structure has one, else the matrix exponential.
+
+    That is taken by a rational approximation in kernels, to 1e-12 of the states, or by a ladder where XLA runs it.
+    """
 
     compiled: bool = eqx.field(static=True, default=True)
-    """Compile closed forms for the processor: quick to compile, cheap to differentiate, but only once."""
+    """Compile for the processor: quick to compile, cheap to differentiate, but only once."""
 
     def __call__(
         self, model: AbstractModel, p: Named, events: EventTable, *, key: Key[Array, ""] | None = None
@@ -72,8 +75,9 @@ class Linear(AbstractSolver):
         return in_blocks(values, slopes, size)({name: jnp.asarray(value, float) for name, value in p.items()}, traced)
 
     def _compiles(self, model: AbstractModel, found: Form) -> bool:
-        """Return whether a closed form is compiled for this processor; otherwise XLA runs it."""
-        wanted = self.compiled and not found.pair and jax.default_backend() == "cpu"
+        """Return whether the way is compiled for this processor; otherwise XLA runs it."""
+        small = found.paths is not None or found.sparse
+        wanted = self.compiled and small and not found.pair and jax.default_backend() == "cpu"
         return wanted and not uncompilable(model, stiff=True)
 
     def check(self, model: AbstractModel, p: Named) -> str:

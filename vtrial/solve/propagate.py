@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from vtrial._types import Named
@@ -15,11 +16,16 @@ from vtrial.solve.exact.ladder import climb, ladder
 from vtrial.solve.exact.paths import Paths, carry, nodes, plan
 from vtrial.solve.exact.structure import blocks, drives, signs
 from vtrial.solve.exact.two import carry_two
+from vtrial.solve.lanes.jacobian import elimination
 
 type Amounts = tuple[Array, ...]
 """One number for each state, then one for the input rate of each state that may have one."""
 type Way = Callable[[Array, Amounts], Amounts]
 """(interval, amounts and input rates) -> amounts after the interval."""
+
+
+_WORK = 1000
+"""Most products of an elimination that is written out: some twenty states that all drive each other."""
 
 
 class Form(NamedTuple):
@@ -30,6 +36,8 @@ class Form(NamedTuple):
     pair: bool
     """Whether the model is two states without input, whose closed form may oscillate too."""
     infused: tuple[int, ...]
+    sparse: bool
+    """Whether a linear system with the rates takes little enough work to be written out."""
 
     @property
     def ladder(self) -> bool:
@@ -42,7 +50,7 @@ class Form(NamedTuple):
         if self.pair:
             return "the closed form of two states"
         if self.paths is None:
-            return "a ladder of matrix exponentials"
+            return "a rational approximation of the matrix exponential" if self.sparse else "a ladder of its squares"
         sizes = [str(count) for block, count in zip(self.paths.blocks, self.paths.roots, strict=True)]
         return f"a closed form (blocks of {', '.join(sizes)} eigenvalue(s))"
 
@@ -68,9 +76,12 @@ def form(model: AbstractModel, p: Named, infused: tuple[int, ...]) -> Form:
 @cache
 def _form(model: AbstractModel, names: tuple[str, ...], infused: tuple[int, ...]) -> Form:
     links = drives(model, names)
-    found = blocks(links, signs(model, names))
+    found = blocks(links, lambda columns: signs(model, names, columns))
     paths = plan(found, links, infused)
-    return Form(paths, paths is None and len(links) == 2 and not infused, infused)
+    work = sum(
+        len(pivot.rows) * len(pivot.columns) for pivot in elimination(map(tuple, np.argwhere(links)), len(links))
+    )
+    return Form(paths, paths is None and len(links) == 2 and not infused, infused, work <= _WORK)
 
 
 def propagator(model: AbstractModel, p: Named, form: Form, step: Float[Array, ""]) -> Way:

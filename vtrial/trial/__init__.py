@@ -36,7 +36,14 @@ from vtrial.trial.analyses import (
     exposure_of,
 )
 from vtrial.trial.conduct import Rules, Trials, check_enrolment, conduct, conductor, without_effect
-from vtrial.trial.consistency import check_endpoints, check_known, check_policies, check_trial, known_before
+from vtrial.trial.consistency import (
+    check_course,
+    check_endpoints,
+    check_known,
+    check_policies,
+    check_trial,
+    known_before,
+)
 from vtrial.trial.contribution import Contribution, Judged, contributions, information, judge
 from vtrial.trial.decision import AbstractDecision, PickBest
 from vtrial.trial.enrolment import AbstractEnrolment, AtOnce, Sites
@@ -48,12 +55,14 @@ from vtrial.trial.estimand import (
     Lived,
     PrincipalStratum,
     TreatmentPolicy,
+    WhileAlive,
     WhileOnTreatment,
 )
 from vtrial.trial.mixture import mix
 from vtrial.trial.objective import AbstractObjective, Closest, Greatest, Least, SmallestEffective
 from vtrial.trial.operating import (
     add_estimands,
+    add_events,
     add_prognosis,
     average,
     estimand_truths,
@@ -123,10 +132,13 @@ __all__ = [
     "TreatmentPolicy",
     "Trials",
     "Variance",
+    "WhileAlive",
     "WhileOnTreatment",
     "add_estimands",
+    "add_events",
     "add_prognosis",
     "average",
+    "check_course",
     "check_endpoints",
     "check_enrolment",
     "check_known",

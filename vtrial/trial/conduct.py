@@ -153,13 +153,13 @@ def without_effect(potential: Potential, reference: int, null: AbstractNull | No
     def same(table: Array | np.ndarray) -> np.ndarray:
         return np.broadcast_to(np.asarray(table)[:, :, reference][:, :, None], table.shape)
 
-    value, target = same(potential.value), same(potential.target)
-    if null is not None and not isinstance(null, Alike):
-        own = jnp.asarray(np.asarray(potential.target)[:, :, reference])
-        factor = np.asarray(jax.vmap(null.factor)(own)).reshape(-1, *[1] * (value.ndim - 1))
-        others = (np.arange(value.shape[2]) != reference).reshape(-1, *[1] * (value.ndim - 3))
-        value, target = (np.where(others, table * factor, table) for table in (value, target))
-    return Potential(value, same(potential.until), target, potential.covariates)
+    if null is None or isinstance(null, Alike):
+        value, target = same(potential.value), same(potential.target)
+    else:
+        edge = jax.jit(jax.vmap(lambda table: null.edge(table, reference)))
+        value, target = (np.asarray(edge(jnp.asarray(table))) for table in (potential.value, potential.target))
+    time = None if potential.time is None else same(potential.time)
+    return Potential(value, same(potential.until), target, potential.covariates, time)
 
 
 def _one(key: Key[Array, ""], rules: Rules, given: Potential) -> dict[str, Any]:

@@ -5,14 +5,25 @@ from collections.abc import Collection, Mapping
 import jax
 
 from vtrial import units
+from vtrial.cohort import Treatment
 from vtrial.design import AbstractDesign, AbstractRandomisation
 from vtrial.endpoint import AbstractEndpoint
 from vtrial.errors import UserError, nearest, within
 from vtrial.model import AbstractModel
 from vtrial.trial.analyses import AbstractAnalysis, exposure_of
 from vtrial.trial.conduct import check_enrolment
+from vtrial.trial.estimand import AbstractEstimand, check_estimand
 
-_TAKEN = ("course_", "baseline_", "event_", "hypothetical_", "on_treatment_", "decision_")
+_TAKEN = (
+    "course_",
+    "baseline_",
+    "event_",
+    "hypothetical_",
+    "on_treatment_",
+    "alive_",
+    "visited_",
+    "decision_",
+)
 """How names of other variables of the outcomes begin."""
 
 
@@ -85,6 +96,35 @@ def check_trial(
                 f"The analysis takes endpoint '{name}' as a covariate, but it is not known before the first dose; "
                 "its window must be the start 0 alone."
             )
+
+
+def check_course(
+    course: Treatment,
+    estimand: AbstractEstimand,
+    design: AbstractDesign,
+    endpoints: Mapping[str, AbstractEndpoint],
+    primary: str,
+    model: AbstractModel,
+    parameters: Collection[str],
+) -> None:
+    """Check what may happen during treatment; `parameters` are those of the population.
+
+    Raises:
+        UserError: a consequence, a visit's window or the estimand does not fit, or periods have events.
+    """
+    course.check(model, dict(zip(design.names, design.arms, strict=True)), parameters)
+    if course.events and design.periods > 1:
+        raise UserError(
+            "course.events may happen in one period of a patient and then last for the others, which is not simulated; "
+            "leave them out of a design with periods."
+        )
+    if course.visits is not None:
+        for name, endpoint in endpoints.items():
+            if endpoint.layout == "visits":
+                with within(f"endpoints.{name}"):
+                    course.visits.check(endpoint.window.times(model), model)
+    events = [name for name, event in course.events.items() if event.intercurrent]
+    check_estimand(estimand, events, course.deadly, design.names, timed=endpoints[primary].layout == "event")
 
 
 def _check_factors(factors: Mapping[str, float], parameters: Collection[str]) -> None:

@@ -35,6 +35,8 @@ class Judged(eqx.Module):
     alpha: float
     units: Mapping[str, str]
     """Of the level ("level"), the effect ("effect"), time ("time") and the worth of a choice ("worth")."""
+    counted: str
+    """What the worth of a choice is, in words."""
 
 
 class Contribution(NamedTuple):
@@ -76,6 +78,7 @@ def judge(trials: Trials, null: Trials, rules: Rules, *, primary: str, unit: str
         reference=rules.analysis.reference,
         alpha=rules.analysis.alpha,
         units=units | {"worth": rules.objective.unit(unit)},
+        counted=rules.objective.counted,
     )
 
 

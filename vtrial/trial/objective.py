@@ -15,6 +15,8 @@ class AbstractObjective(eqx.Module):
 
     sign: eqx.AbstractVar[float]
     """1 where greater outcomes, or later events, are better; -1 where smaller ones are."""
+    counted: eqx.AbstractClassVar[str]
+    """What the worth of a choice is, in words."""
 
     @abstractmethod
     def merit(self, level: Float[Array, " arm"], effect: Float[Array, " arm"]) -> Float[Array, " arm"]:
@@ -47,6 +49,7 @@ class Greatest(AbstractObjective):
     """The best arm has the greatest level."""
 
     sign: ClassVar[float] = 1.0
+    counted: ClassVar[str] = "level"
 
     def merit(self, level: Float[Array, " arm"], effect: Float[Array, " arm"]) -> Float[Array, " arm"]:
         """Return the level."""
@@ -69,6 +72,7 @@ class Least(AbstractObjective):
     """The best arm has the least level."""
 
     sign: ClassVar[float] = -1.0
+    counted: ClassVar[str] = "level"
 
     def merit(self, level: Float[Array, " arm"], effect: Float[Array, " arm"]) -> Float[Array, " arm"]:
         """Return the level, turned around."""
@@ -96,6 +100,7 @@ class Closest(AbstractObjective):
     """
 
     sign: ClassVar[float] = 1.0
+    counted: ClassVar[str] = "chance of the right arm"
     target: float = eqx.field(static=True)
     limit: float | None = eqx.field(static=True, default=None)
 
@@ -126,6 +131,7 @@ class SmallestEffective(AbstractObjective):
         greater: whether greater outcomes are better.
     """
 
+    counted: ClassVar[str] = "chance of the right arm"
     effect: float = eqx.field(static=True)
     greater: bool = eqx.field(static=True, default=True)
 

@@ -82,7 +82,7 @@ def _endpoint(oc: xr.Dataset, name: str, value: np.ndarray | xr.DataArray, unit:
     means, quantiles = [], []
     for arm in range(value.shape[2]):
         mine = np.array(value[:, :, arm], float).reshape(value.shape[0], -1)
-        mine[~np.isfinite(mine)] = np.nan
+        mine[~np.isfinite(mine)] = np.nan  # of those who have one: after death there is none
         means.append(np.nanmean(mine, 1))
         quantiles.append(np.nanquantile(mine, SPREAD, overwrite_input=True))
     _add(oc, f"{name}_mean", average(np.stack(means, 1)), f"Mean {name} of virtual patients", unit)
@@ -116,6 +116,7 @@ def _information(oc: xr.Dataset, judged: Judged) -> None:
     for name, one in information(judged).items():
         value, error = average(one.value)
         _add(oc, name, (np.maximum(value, 0.0) if name == "value_of_trial" else value, error), one.what, one.unit)
+        oc[name].attrs["worth"] = judged.counted
 
 
 def _course(oc: xr.Dataset, judged: Judged) -> None:
@@ -133,10 +134,11 @@ def estimand_truths(lived: Lived, rules: Rules, own: AbstractEstimand) -> Truths
     Args:
         lived: the primary endpoint with and without what happened.
         rules: what the trials follow; the patients they enrol are left out.
-        own: the study's strategy, with its settings; the others are as they come.
+        own: the study's strategy, with its settings; the others are as they come. One that says nothing of what counts
+            after death has no value where patients may die.
     """
     judge_all = jax.jit(jax.vmap(lambda table: rules.analysis.target(table, rules.reference)))
-    found = [judge_all(jnp.asarray(strategy.target(lived)[:, rules.needed :])) for strategy in _strategies(own)]
+    found = [judge_all(jnp.asarray(_target(strategy, lived)[:, rules.needed :])) for strategy in _strategies(own)]
     level, effect = (np.stack([np.asarray(both[part]) for both in found], axis=1) for part in (0, 1))
     return level, effect
 
@@ -156,7 +158,7 @@ def add_estimands(oc: xr.Dataset, truths: Truths, rules: Rules, own: AbstractEst
         ("estimand", truths[0], "True level", unit),
         ("estimand_effect", truths[1], "True effect against the reference", rules.analysis.unit(unit)),
     ):
-        mean, error = average(value)
+        mean, error = (np.stack(parts) for parts in zip(*map(_known_average, np.moveaxis(value, 1, 0)), strict=True))
         attrs = {"long_name": f"{what} by the strategy", "units": its}
         oc[name] = (("strategy", schema.ARM), mean, attrs)
         oc[f"{name}_mcse"] = (("strategy", schema.ARM), error, attrs | {"long_name": "Monte-Carlo error of the same"})
@@ -196,6 +198,41 @@ def add_prognosis(
 def _strategies(own: AbstractEstimand) -> list[AbstractEstimand]:
     """Return one of each strategy, the study's own with its settings."""
     return [own if type(own) is type(strategy) else strategy for strategy in STRATEGIES]
+
+
+def _known_average(value: Float[np.ndarray, "replicate arm"]) -> WithError:
+    """Return the mean over replicates and its error; not a number where a strategy has no value."""
+    if np.isnan(value).all():
+        return np.full(value.shape[1:], np.nan), np.full(value.shape[1:], np.nan)
+    return average(value)
+
+
+def _target(strategy: AbstractEstimand, lived: Lived) -> np.ndarray:
+    """Return what is true by a strategy; not a number of anybody where it has no value for those who may die.
+
+    Whether somebody does in these replicates does not matter: others are judged beside them.
+    """
+    undefined = not lived.timed and strategy.beyond(lived.deadly)
+    return np.full_like(lived.actual, np.nan) if undefined else strategy.target(lived)
+
+
+def add_events(oc: xr.Dataset, outcomes: xr.Dataset) -> None:
+    """Add the share of virtual patients to whom each event happens by the end of what is observed, and who leave.
+
+    Args:
+        oc: the operating characteristics.
+        outcomes: the table of potential outcomes; it is left alone where nothing may happen.
+    """
+    events = sorted(str(name) for name in outcomes if str(name).startswith("event_"))
+    if not events:
+        return
+    shares = [average(np.isfinite(outcomes[name].to_numpy()).mean(1)) for name in events]
+    oc.coords[schema.HAPPENING] = [name.removeprefix("event_") for name in events]
+    what = "Share of virtual patients to whom it happens by the end of what is observed"
+    dims = (schema.HAPPENING, schema.ARM)
+    oc["happened"] = (dims, np.stack([s[0] for s in shares]), {"long_name": what, "units": ""})
+    error = {"long_name": f"Monte-Carlo error of: {what}", "units": ""}
+    oc["happened_mcse"] = (dims, np.stack([s[1] for s in shares]), error)
 
 
 def _root(found: WithError) -> WithError:

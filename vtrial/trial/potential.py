@@ -28,6 +28,18 @@ class Potential(eqx.Module):
     """The same endpoint as the estimand has it: what the truth is judged by."""
     covariates: Mapping[str, Float[Array | np.ndarray, "..."]]
     """What is known before allocation, by name [replicate subject]."""
+    time: Float[Array | np.ndarray, "..."] | None = None
+    """Time since entry at which each part of the endpoint is measured [replicate subject arm *rest]; None: when the
+    clock says."""
+
+    def delay(
+        self, clock: "Clock", arm: Int[Array, "patient *period"], shape: tuple[int, ...]
+    ) -> Float[Array, "patient *rest"]:
+        """Return the time since entry at which each part of each patient's outcome is known, in the outcome's shape."""
+        if self.time is None:
+            return jnp.broadcast_to(jnp.asarray(clock.delay), shape)
+        found = under(self.time, arm, 1)
+        return jnp.broadcast_to(_spread(found, len(shape)), shape)
 
 
 class Clock(eqx.Module):
@@ -37,6 +49,11 @@ class Clock(eqx.Module):
     """Time since entry at which each part of the outcome is known; of events, the end of follow-up."""
     layout: str = eqx.field(static=True)
     """ "value", "visits" or "event"."""
+
+    @property
+    def timed(self) -> bool:
+        """Whether the outcome is the time to an event."""
+        return self.layout == EVENT
 
 
 def under(
@@ -80,7 +97,7 @@ def reveal(
         censored = jnp.minimum(limit, now - start)
         outcome = jnp.where(jnp.isnan(shown), jnp.nan, jnp.where(event, shown, censored))
     else:
-        delay = jnp.broadcast_to(jnp.asarray(clock.delay), shown.shape)
+        delay = given.delay(clock, arm, shown.shape)
         seen = (delay <= _spread(until, shown.ndim)) & (_spread(start, shown.ndim) + delay <= now)
         outcome = jnp.where(seen, shown, jnp.nan)
         event = jnp.isfinite(outcome)
@@ -100,7 +117,8 @@ def progress(
 ) -> Progress:
     """Return when each allocated patient's outcome will be in, and when their event will happen."""
     first = arm if arm.ndim == 1 else arm[:, 0]
-    end = jnp.minimum(under(given.until, first, 1), np.max(clock.delay))
+    last = np.max(clock.delay) if given.time is None else jnp.max(under(given.time, first, 1), axis=1)
+    end = jnp.minimum(under(given.until, first, 1), last)
     event = jnp.full(entered.shape, jnp.inf)
     if clock.layout == EVENT:
         shown = under(given.value, arm, 1)

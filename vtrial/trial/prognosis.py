@@ -147,7 +147,8 @@ def prognostic_score(
 
     It is the mean over people, moved by what is seen of him: mean + Cov(outcome, measured) Var(measured)^-1 (seen -
     mean measured), the best linear prediction. People whose prediction failed say nothing; a measurement that is
-    missing moves nothing. Source: Hartigan 1969, doi:10.1111/j.2517-6161.1969.tb00807.x.
+    missing moves nothing. Source: Hartigan 1969, Linear Bayesian
+    methods, Journal of the Royal Statistical Society B 31, 446.
 
     Args:
         outcome: of each of the people the patient could be, without residual error.

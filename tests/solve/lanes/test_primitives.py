@@ -15,6 +15,8 @@ from jax.scipy import special
 from scipy.special import erfinv
 
 from tests.solve.lanes.reference import run
+from vtrial.errors import UserError
+from vtrial.model import interpolated
 from vtrial.solve.lanes.call import Kernel, compile
 from vtrial.solve.lanes.emit import Unsupported
 from vtrial.solve.lanes.program import Program, Step
@@ -307,3 +309,18 @@ def test_kernel_refuses_other_operands():
         kernel(jnp.zeros(3), samples=1)
     with pytest.raises(TypeError, match="tables"):
         kernel(jnp.zeros(2), jnp.zeros(2), samples=1)
+
+
+def test_a_broken_line_compiles_and_is_what_jax_interpolates():
+    at, values = [0.0, 1.0, 4.0, 4.5], [2.0, -1.0, 3.0, 3.5]
+    x = np.linspace(-2.0, 6.0, 41)
+    slope = jax.grad(lambda x: interpolated(x, at, values))
+    kernel = compile(evaluator({"value": lambda x, y: interpolated(x, at, values), "slope": lambda x, y: slope(x)}))
+    points = jnp.stack([jnp.asarray(x), jnp.ones(41)], 1)
+    found, slope = jax.jit(jax.vmap(lambda fixed: kernel(fixed, samples=1)))(points)[0][:, 0].T
+    np.testing.assert_allclose(found, np.interp(x, at, values), rtol=1e-13, atol=1e-13)
+    inside = ~np.isin(x, at)
+    steps = np.select([x < 0, x < 1, x < 4, x < 4.5], [0.0, -3.0, 4 / 3, 1.0], 0.0)
+    np.testing.assert_allclose(slope[inside], steps[inside], rtol=1e-13)
+    with pytest.raises(UserError, match="ascending"):
+        interpolated(jnp.asarray(1.0), [0.0, 0.0], [1.0, 2.0])

@@ -109,9 +109,8 @@ def test_a_reset_takes_the_derivatives_of_the_initial_states():
     sample = np.array([1.0, 6.0, 9.0])
     of = tables([0.0, 5.0], sample, amount=[7.0, 0.0], reset=[0, 1])
     tangents = [0.3, 0.0, 0.0, 2.0]  # of both initial states, in each direction
-    _, slopes = differentiated(
-        DEPOT, TIGHT._replace(resets=True), (None, 1), (*P, 3.0, 4.0, *tangents), of, initial_tangents=True
-    )
+    pairs, fixed = ((0, 0), (0, 1), (1, 0), (1, 1)), (*P, 3.0, 4.0, *tangents)
+    _, slopes = differentiated(DEPOT, TIGHT._replace(resets=True), (None, 1), fixed, of, initial_tangents=pairs)
 
     def exact(k, start):
         first = amounts(sample, doses=[(0.0, 7.0)], start=start, p=(P[0], k))

@@ -5,6 +5,7 @@ from vtrial.dosing.policy.adjustment import Adjustment
 from vtrial.dosing.policy.base import AbstractPolicy, Decision, Past
 from vtrial.dosing.policy.monitor import Monitor
 from vtrial.dosing.policy.nomogram import Nomogram
+from vtrial.dosing.policy.phases import Phases
 from vtrial.dosing.policy.proportional import Proportional
 from vtrial.dosing.policy.threshold import Above, AbstractThreshold, Below
 from vtrial.dosing.policy.titration import StepTitration
@@ -20,6 +21,7 @@ __all__ = [
     "Monitor",
     "Nomogram",
     "Past",
+    "Phases",
     "Proportional",
     "StepTitration",
 ]

@@ -42,4 +42,4 @@ class Adjustment(AbstractPolicy):
 
     def rule(self) -> str:
         """Say the table."""
-        return "present dose times: " + describe_bands(self.limits, [f"{x:g}" for x in self.factors])
+        return "the present dose times, " + describe_bands(self.limits, [f"{x:g}" for x in self.factors])

@@ -35,7 +35,7 @@ def describe_bands(limits: Sequence[str], values: Sequence[str]) -> str:
     """Say what belongs to each band."""
     between = [f"from {a} to {b}" for a, b in pairwise(limits)]
     names = [f"below {limits[0]}", *between, f"from {limits[-1]}"]
-    return ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True))
+    return ", ".join(f"{name}: {value}" for name, value in zip(names, values, strict=True))
 
 
 def _numbers(limits: Sequence[str], unit: str) -> list[float]:

@@ -20,7 +20,7 @@ class Past(eqx.Module):
 
     number: Int[Array, ""]
     """Number of the decision; 0 is the first."""
-    time: Float[np.ndarray, " decision"]
+    time: Float[Array | np.ndarray, " decision"]
     """Times of all samples, in the model's time unit."""
     observed: Float[Array, " decision"]
     """What was seen at each up to now."""

@@ -24,7 +24,7 @@ class Nomogram(AbstractPolicy):
         monitor: what is seen, and when.
         limits: limits between the bands with their unit, ascending; a limit itself belongs to the band above it.
         levels: a row for each decision, or one for all: for each band, one more than limits, the doses from then on as
-            a multiple of the regimen's; 0 gives nothing.
+            a multiple of the regimen's; 0 gives nothing until another decision.
         doses: which doses change, limits and rounding.
     """
 
@@ -47,7 +47,8 @@ class Nomogram(AbstractPolicy):
         """Look the level up."""
         row = jnp.minimum(past.number, len(self.levels) - 1)
         level = jnp.asarray(self.levels, float)[row, band(past.latest, self.limits, unit)]
-        return Decision(level, jnp.asarray(False))
+        held = level == 0
+        return Decision(jnp.where(held, past.level, level), held)
 
     def check_rule(self, unit: str) -> None:
         """Check the limits."""
@@ -55,9 +56,9 @@ class Nomogram(AbstractPolicy):
 
     def rule(self) -> str:
         """Say the table."""
-        whens = self.monitor.at if len(self.levels) > 1 else ("each time",)
+        whens = [f"at {time}" for time in self.monitor.at] if len(self.levels) > 1 else ["each time"]
         said = [
-            f"{when}: {describe_bands(self.limits, [f'{x:g}' for x in row])}"
+            f"{when} {describe_bands(self.limits, [f'{x:g}' for x in row])}"
             for when, row in zip(whens, self.levels, strict=True)
         ]
-        return "dose times, " + "; ".join(said)
+        return "the dose times, " + "; ".join(said)

@@ -5,9 +5,9 @@ x <= 0 (Cody, Meinardus and Varga 1969, doi:10.1016/0021-9045(69)90030-6; for ma
 doi:10.13182/NSE10-81). Poles by the Caratheodory-Fejer method (Trefethen, Weideman and Schmelzer 2006,
 doi:10.1007/s10543-006-0077-9), residues by Lawson's algorithm, in 40 digits.
 
-At complex x the error grows, and so does the Chebyshev function with the same poles: the gauge. Where the gauge is below
-`REACH`, the error is below 1e-12, for all x whose angle to the negative axis is at most 80 degrees. Nearer the
-imaginary axis, or to its right, it is so only up to where the gauge is first above `SIGHT`.
+At complex x the error grows, and so does the Chebyshev function with the same poles: the gauge. Where that is below
+`REACH` the error is below 1e-13, at all x whose angle to the negative axis is at most 80 degrees. Nearer the imaginary
+axis, or to its right, this holds only up to where the gauge is first above `SIGHT`.
 """
 
 from typing import NamedTuple
@@ -49,11 +49,11 @@ GAUGE = (
     complex(980928.7084555778, 1943146.9519863843),
     complex(156639.69579197562, -73675.1064886048),
 )
-"""Residues of the Chebyshev function with the same poles, which is between -1 and 1 at negative numbers, and 1 at infinity."""
+"""Residues of the Chebyshev function, which is between -1 and 1 at negative numbers, and 1 at infinity."""
 
-REACH = 30.0
+REACH = 10.0
 """Largest gauge of a step, relative to the states."""
-SIGHT = 1e6
+SIGHT = 1e5
 """Largest gauge of a matrix times a step whose double is tried too."""
 
 

@@ -1,6 +1,6 @@
 """What can be read from a linear model once, while tracing: which state drives which, and in what blocks."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
 import jax
@@ -49,12 +49,12 @@ def drives(model: AbstractModel, given: Iterable[str]) -> np.ndarray:
     return found
 
 
-def blocks(links: np.ndarray, signs: np.ndarray) -> tuple[Block, ...]:
+def blocks(links: np.ndarray, signs: Callable[[Collection[int]], np.ndarray]) -> tuple[Block, ...]:
     """Return the states in blocks, each after those that drive it.
 
     Args:
         links: whether state j enters the rate of state i.
-        signs: sign of each entry of the rate matrix, nan where it may be either.
+        signs: returns the sign of each entry of the rate matrix in some columns, nan where it may be either.
     """
     size = len(links)
     reach = links | np.eye(size, dtype=bool)
@@ -63,11 +63,9 @@ def blocks(links: np.ndarray, signs: np.ndarray) -> tuple[Block, ...]:
     together = reach & reach.T
     first = [i for i in range(size) if not together[i, :i].any()]
     first.sort(key=lambda i: reach[i].sum())
-    found = []
-    for i in first:
-        states = tuple(int(j) for j in np.flatnonzero(together[i]))
-        found.append(_block(states, links, signs))
-    return tuple(found)
+    each = [tuple(int(j) for j in np.flatnonzero(together[i])) for i in first]
+    known = signs([j for states in each if len(states) in (2, 3) for j in states])
+    return tuple(_block(states, links, known) for states in each)
 
 
 def _block(states: tuple[int, ...], links: np.ndarray, signs: np.ndarray) -> Block:
@@ -86,18 +84,18 @@ def _block(states: tuple[int, ...], links: np.ndarray, signs: np.ndarray) -> Blo
     return Block(states, False)
 
 
-def signs(model: AbstractModel, given: Iterable[str]) -> np.ndarray:
-    """Return the sign of each entry of the rate matrix at generic positive parameters, nan where they disagree."""
+def signs(model: AbstractModel, given: Iterable[str], columns: Collection[int]) -> np.ndarray:
+    """Return the sign of each entry of some columns of the rate matrix, nan where generic parameters disagree."""
     names = tuple(model.states)
     random = np.random.default_rng(0)
     found = []
     with jax.ensure_compile_time_eval():
         for _ in range(_PROBES):
             at = {name: jnp.asarray(random.uniform(0.2, 0.9)) for name in given}
-            columns = []
-            for j in range(len(names)):
+            entries = np.zeros((len(names), len(names)))
+            for j in columns:
                 y = {name: jnp.asarray(float(i == j)) for i, name in enumerate(names)}
                 rates = model.rates(jnp.asarray(0.0), y, at)
-                columns.append([float(rates[name]) for name in names])
-            found.append(np.sign(np.array(columns).T))
+                entries[:, j] = [float(rates[name]) for name in names]
+            found.append(np.sign(entries))
     return np.where((found == found[0]).all(axis=0), found[0], np.nan)

@@ -27,7 +27,7 @@ from vtrial.solve.lanes.walk import walk
 class Moving(NamedTuple):
     """What a kernel reads of one person and what may have derivatives, beside scalar parameters."""
 
-    start: Float[Array, " state"]
+    start: tuple[Float[Array, ""], ...]
     """Initial states."""
     time: Float[Array, " entry"]
     amount: Float[Array, " entry"]
@@ -74,7 +74,7 @@ class _Derivatives(NamedTuple):
     """Which derivatives a kernel computes; see `sensitivity`."""
 
     directions: tuple[int | None, ...]
-    initial: bool
+    initial: tuple[tuple[int, int], ...]
     tables: tuple[int, ...]
 
 
@@ -107,7 +107,9 @@ def _arguments(person: Person) -> tuple[list[Array], list[Array]]:
     tables += [*person.spans, *moving.bounds, *moving.ends]
     kinds = KINDS + SPAN_KINDS * bool(person.spans) + ("f",) * len(moving.ends)
     types = {"f": jnp.result_type(float), "i": jnp.int32}
-    return [person.parameters, moving.start], [t.astype(types[k]) for t, k in zip(tables, kinds, strict=True)]
+    return [person.parameters, jnp.stack(moving.start)], [
+        t.astype(types[k]) for t, k in zip(tables, kinds, strict=True)
+    ]
 
 
 def solve(
@@ -177,12 +179,12 @@ def _by_scalars(lane: Lane, prepare: Callable[..., Person], primals: tuple, whic
     person, values = prepare(*primals), [primals[i] for i in which]
     closed, shape = jax.make_jaxpr(moving, return_shape=True)(*values)
     reached = reach(closed, [frozenset({k}) for k in range(len(which))], {})
-    reached = jax.tree.unflatten(jax.tree.structure(shape), [bool(one) for one in reached])
     tangents = None
-    if any(jax.tree.leaves(reached)):
+    if any(reached):
         along = jax.vmap(lambda unit: jax.jvp(moving, tuple(values), tuple(unit))[1])
         tangents = along(jnp.eye(len(which), dtype=values[0].dtype))
-    return _slopes(lane, person, tuple(lane.places[i] for i in which), reached, tangents), person.ready
+    places, reached = tuple(lane.places[i] for i in which), jax.tree.unflatten(jax.tree.structure(shape), reached)
+    return _slopes(lane, person, places, reached, tangents), person.ready
 
 
 def _by_entries(
@@ -196,8 +198,7 @@ def _by_entries(
 
     person = prepare(*primals)
     closed, shape = jax.make_jaxpr(moving, return_shape=True)(array)
-    found = [bool(one) for one in reach(closed, [frozenset({0})], {})]
-    reached = jax.tree.unflatten(jax.tree.structure(shape), found)
+    reached = jax.tree.unflatten(jax.tree.structure(shape), reach(closed, [frozenset({0})], {}))
 
     def along(unit: Array) -> Array:
         tangents = jax.tree.map(lambda one: one[None], jax.jvp(moving, (array,), (unit.reshape(array.shape),))[1])
@@ -207,18 +208,22 @@ def _by_entries(
 
 
 def _slopes(lane: Lane, person: Person, directions: tuple, reached: Moving, tangents: Moving | None) -> tuple:
-    """Run the kernel: outputs, then their derivatives in each direction [sample, 1 + direction, output]; finals."""
+    """Run the kernel: outputs, then their derivatives in each direction [sample, 1 + direction, output]; finals.
+
+    `reached` has the directions in which each leaf moves, `tangents` its derivatives in all of them.
+    """
     fixed, tables = _arguments(person)
     moved: list[int] = []
+    initial: tuple[tuple[int, int], ...] = ()
     if tangents is not None:
         numbers = (Table.TIME, Table.AMOUNT, Table.RATE, Table.SAMPLE)
         pairs = list(zip(numbers, _tables(reached), _tables(tangents), strict=False))
         last = _tables(reached)[4:], _tables(tangents)[4:]
         pairs += [(Span.LEFT + k, *both) for k, both in enumerate(zip(*last, strict=True))]
-        fixed += [tangents.start.ravel()] * reached.start
+        initial = tuple((k, i) for i, found in enumerate(reached.start) for k in sorted(found))  # pyright: ignore
+        fixed += [tangents.start[i][k][None] for k, i in initial]
         tables += [tangent.ravel() for _, needed, tangent in pairs if needed]
         moved = [int(number) for number, needed, _ in pairs if needed]
-    initial = tangents is not None and bool(reached.start)
     kernel = _kernel(lane, _Derivatives(directions, initial, tuple(moved)))
     rows, finals = _once(kernel, len(person.after))(jnp.concatenate(fixed), *tables)
     return rows.reshape(len(rows), 1 + len(directions), lane.equations.outputs), finals

@@ -28,6 +28,8 @@ Rule = Callable[[Sequence[Dual], dict[str, Any]], list[Dual]]
 """The derivative of a primitive: operands and parameters to results."""
 RULES: dict[str, Rule] = {}
 """Primitives with a derivative of their own here, by name."""
+REACHES: dict[str, Callable[[Sequence[frozenset], dict[str, Any]], list[frozenset]]] = {}
+"""For some of them, which directions arrive in each result, from those of the operands; else all in all results."""
 
 
 def rule(name: str):
@@ -215,7 +217,7 @@ def forward(closed: Any, arguments: Sequence[Dual], rules: Mapping[str, Rule] = 
 def reach(closed: Any, arguments: Sequence[frozenset], tables: Mapping[int, frozenset]) -> list[frozenset]:
     """Return which directions `forward` can find in each result, from those of the arguments and of the tables.
 
-    A set may be too large, never too small: a sparse solve is taken to mix all its operands.
+    A set may be too large, never too small.
     """
     nothing: frozenset = frozenset()
     known = dict(zip(closed.jaxpr.invars, arguments, strict=True))
@@ -224,6 +226,9 @@ def reach(closed: Any, arguments: Sequence[frozenset], tables: Mapping[int, froz
         x = [nothing if isinstance(v, core.Literal) else known.get(v, nothing) for v in equation.invars]
         if name in _INLINED:
             known |= zip(equation.outvars, reach(parameters[_INLINED[name]], x, tables), strict=True)
+            continue
+        if name in REACHES:
+            known |= zip(equation.outvars, REACHES[name](x, parameters), strict=True)
             continue
         union = tables.get(parameters["table"], nothing) if name == "lane_load" else nothing.union(*x)
         floating = [jnp.issubdtype(v.aval.dtype, jnp.floating) and name != "stop_gradient" for v in equation.outvars]

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 from jax.extend import core
 
-from vtrial.solve.lanes.forward import Dual, combine, forward, rule
+from vtrial.solve.lanes.forward import REACHES, Dual, combine, forward, rule
 
 Entries = dict[tuple[int, int], Any]
 """The entries of a matrix that are not structurally zero, by row and column."""
@@ -123,6 +123,29 @@ def _(x, parameters):
             if tangent is not None:
                 one.tangents[direction] = tangent
     return results
+
+
+def solved_reach(
+    entries: Sequence[tuple[int, int]], matrix: Sequence[frozenset], right: Sequence[frozenset]
+) -> list[frozenset]:
+    """Return which directions arrive in each state that solves a sparse system, from those of matrix and right side."""
+    size = len(right)
+    own = [
+        right[i].union(*(one for (row, _), one in zip(entries, matrix, strict=True) if row == i)) for i in range(size)
+    ]
+    before = None
+    while before != own:
+        before = own
+        own = [before[i].union(*(before[j] for row, j in entries if row == i)) for i in range(size)]
+    return own
+
+
+def _solve_reach(x: Sequence[frozenset], parameters: dict[str, Any]) -> list[frozenset]:
+    places, size = parameters["factors"], len(parameters["plan"])
+    return solved_reach(parameters["entries"], x[len(places) : -size], x[-size:])
+
+
+REACHES["lane_solve"] = _solve_reach
 
 
 def marked(factors: Entries, matrix: Entries, plan: tuple[Pivot, ...], right: Sequence[Any]) -> tuple[Any, ...]:

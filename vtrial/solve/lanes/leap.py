@@ -7,6 +7,7 @@ of all leaps of growing length are tried on states that are all alive, for the g
 
 import functools
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -25,8 +26,8 @@ _ENDLESS = 1e30
 """Length of leaps without a limit."""
 _GROWTH = 4.0
 """Each leap that is tried is so many times as long as the last one."""
-_SWEEPS = 3
-"""Times that the scale of a state is passed on to what it drives."""
+_SWEEPS = 4
+"""Sweeps over all states that find their scales."""
 
 
 class Trial(NamedTuple):
@@ -34,8 +35,8 @@ class Trial(NamedTuple):
 
     states: tuple[Any, ...]
     """States that are all alive, inputs too."""
-    weights: tuple[Any, ...]
-    """What makes one number of the states and inputs."""
+    weights: tuple[tuple[Any, ...], tuple[Any, ...]]
+    """What makes two numbers of the states and inputs; one alone is zero now and then where states oscillate."""
     horizon: Any
     """Longer than any leap."""
 
@@ -49,8 +50,8 @@ class Stand(NamedTuple):
     """States then."""
     total: tuple[Any, ...]
     """What the poles so far make of them."""
-    gauge: Any
-    """The same of the gauge."""
+    gauge: tuple[Any, Any]
+    """The same of the gauge, by the weights."""
     pole: Any
     """The pole to come."""
     inputs: tuple[Any, ...]
@@ -108,7 +109,7 @@ class _Leap(NamedTuple):
         y, inputs = entered(self.settings, initial, jnp.int32(0), initial, (zero,) * len(self.settings.infused))
         end = lane_load(Table.SAMPLE, lane_rows(Table.SAMPLE) - 1)
         return Stand(
-            t=t, y=y, total=y, gauge=zero, pole=jnp.int32(0), inputs=inputs, rates=rates,
+            t=t, y=y, total=y, gauge=(zero, zero), pole=jnp.int32(0), inputs=inputs, rates=rates,
             trial=_trial(rates, size + len(inputs), end - t), tries=jnp.bool_(True), furthest=zero + _ENDLESS,
             longest=_shortest(rates, end - t), entry=jnp.int32(1), row=jnp.int32(0), largest=magnitudes(y),
             leaps=jnp.int32(0), code=jnp.int32(ResultCode.SOLVED),
@@ -124,7 +125,8 @@ class _Leap(NamedTuple):
         h = lax.select(whole, goal - here.t, here.longest)
         total, gauge, size = self._added(here, h)
         last = here.pole == len(POLES) - 1
-        within = abs(gauge) <= lax.select(here.tries, jnp.full_like(size, SIGHT), jnp.full_like(size, REACH)) * size
+        found = abs(gauge[0]) + abs(gauge[1])
+        within = found <= lax.select(here.tries, jnp.full_like(size, SIGHT), jnp.full_like(size, REACH)) * size
         moves = last & within & ~here.tries
         enters, emits = moves & whole & ~looks, moves & whole & looks
         filled, added = entered(self.settings, self._initial(fixed), entry, total, here.inputs)
@@ -146,7 +148,7 @@ class _Leap(NamedTuple):
             row=here.row + emits.astype(jnp.int32),
             largest=kept(~moves, here.largest, tuple(most)),
             leaps=here.leaps + last.astype(jnp.int32),
-            code=self._code(here, last, moves, total, gauge),
+            code=self._code(here, last, moves, total, found),
         )
         failed = (left.code == ResultCode.NOT_FINITE) | (left.code == ResultCode.STEP_LIMIT)
         return Step(left, (left.row < lane_rows(Table.SAMPLE)) & ~failed, emits, here.row, (sample, total))
@@ -162,7 +164,7 @@ class _Leap(NamedTuple):
     def _initial(self, fixed: tuple) -> tuple:
         return tuple(fixed[self.equations.parameters : self.equations.parameters + self.equations.states])
 
-    def _added(self, here: Stand, h: Any) -> tuple[tuple, Any, Any]:
+    def _added(self, here: Stand, h: Any) -> tuple[tuple, tuple, Any]:
         """Return the leap's sums with the part of one more pole, the gauge's too, and the size it is compared with."""
         start = kept(here.tries, here.trial.states, (*here.y, *here.inputs))
         pole, residue, gauging = (_chosen(table, here.pole, h) for table in (POLES, RESIDUES, GAUGE))
@@ -172,21 +174,21 @@ class _Leap(NamedTuple):
             lax.select(first, CONSTANT * begun, so_far) + 2.0 * (residue[0] * real - residue[1] * imag)
             for begun, so_far, real, imag in zip(start[:count], here.total, x.real, x.imag, strict=False)
         )
-        one, real, imag = (
-            sum(weight * lax.stop_gradient(part) for weight, part in zip(here.trial.weights, parts, strict=True))
-            for parts in (start, x.real, x.imag)
+        real, imag = lax.stop_gradient((x.real, x.imag))
+        begun = lax.stop_gradient(start)
+        gauge = tuple(
+            lax.select(first, _product(weights, begun), so_far)
+            + 2.0 * (gauging[0] * _product(weights, real) - gauging[1] * _product(weights, imag))
+            for weights, so_far in zip(here.trial.weights, here.gauge, strict=True)
         )
-        size = sum(
-            weight * part for weight, part in zip(magnitudes(here.trial.weights), magnitudes(start), strict=True)
-        )
-        gauge = lax.select(first, one, here.gauge) + 2.0 * (gauging[0] * real - gauging[1] * imag)
+        size = _product(magnitudes(here.trial.weights[0]), magnitudes(start))
         return total, gauge, size
 
-    def _code(self, here: Stand, last: Any, moves: Any, total: tuple, gauge: Any) -> Any:
+    def _code(self, here: Stand, last: Any, moves: Any, total: tuple, found: Any) -> Any:
         """Return why the solve must stop, or an amount is negative beyond rounding, if so."""
         code = negative(moves, here, total)
         code = lax.select(last & (here.leaps >= self.settings.max_steps), jnp.int32(ResultCode.STEP_LIMIT), code)
-        return lax.select(last & ~(abs(gauge) < math.inf), jnp.int32(ResultCode.NOT_FINITE), code)
+        return lax.select(last & ~(found < math.inf), jnp.int32(ResultCode.NOT_FINITE), code)
 
 
 def _judged(here: Stand, h: Any, last: Any, within: Any) -> tuple[Any, Any]:
@@ -204,17 +206,32 @@ def _trial(rates: Entries, size: int, horizon: Any) -> Trial:
     """Return what leaps are tried on and weighed with: generic numbers in the scales that states have to each other."""
     horizon = lax.stop_gradient(lax.select(horizon > 0, horizon, jnp.ones_like(horizon)))
     rates = {place: lax.stop_gradient(abs(entry)) for place, entry in rates.items()}
-    leaving = [larger(rates[i, i], 1.0 / horizon) if (i, i) in rates else 1.0 / horizon for i in range(size)]
-    scales = [jnp.ones_like(horizon)] * size
+    scales = _balanced(rates, size, 1.0 / horizon)
+    generic = [[math.sin(1.0 + (2.4 + k) * i) for i in range(size)] for k in range(3)]
+    # At least a half of the scale, with either sign.
+    first, second, states = ([x + math.copysign(0.5, x) for x in row] for row in generic)
+    one, other = (tuple(x / scale for x, scale in zip(row, scales, strict=True)) for row in (first, second))
+    return Trial(tuple(x * scale for x, scale in zip(states, scales, strict=True)), (one, other), horizon)
+
+
+def _balanced(rates: Entries, size: int, least: Any) -> list[Any]:
+    """Return the scales of states in which what drives a state is about as much as what it drives.
+
+    Source: Osborne 1960, doi:10.1145/321043.321048; rates of a state's own count on both sides.
+    """
+    scales = [jnp.ones_like(least)] * size
     for _ in range(_SWEEPS):
-        for i, j in rates:
-            scales[i] = larger(scales[i], rates[i, j] * scales[j] / leaving[i])
-    angles = [1.0 + 2.4 * i for i in range(size)]
-    weights = tuple(
-        (2.0 + math.cos(3.0 * a)) * math.copysign(1.0, math.sin(a * a)) / scale
-        for a, scale in zip(angles, scales, strict=True)
-    )
-    return Trial(tuple((2.0 + math.sin(a)) * scale for a, scale in zip(angles, scales, strict=True)), weights, horizon)
+        for i in range(size):
+            own = larger(rates.get((i, i), least), least)
+            driven = sum((rates[k, j] * scales[j] for k, j in rates if k == i != j), 0.0 * own)
+            drives = sum((rates[j, k] / scales[j] for j, k in rates if k == i != j), 0.0 * own)
+            scales[i] = scales[i] * jnp.sqrt((own + driven / scales[i]) / (own + drives * scales[i]))
+    return scales
+
+
+def _product(weights: Sequence[Any], parts: Sequence[Any]) -> Any:
+    first, *others = (weight * part for weight, part in zip(weights, parts, strict=True))
+    return sum(others, first)
 
 
 def _shortest(rates: Entries, horizon: Any) -> Any:

@@ -15,7 +15,7 @@ from vtrial.dosing import EventTable, Steps, at_span, resolve
 from vtrial.dosing.steps import Steady
 from vtrial.dosing.table import Kind
 from vtrial.model import AbstractModel
-from vtrial.solve.base import Profile, ResultCode, initial_state
+from vtrial.solve.base import Profile, ResultCode, initial_states
 from vtrial.solve.exact.paths import Paths
 from vtrial.solve.exact.rational import Rational
 from vtrial.solve.lanes.derivative import Lane, Moving, Person, solve
@@ -71,8 +71,9 @@ def solved(
     def prepare(*given: Array) -> Person:
         mine = dict(zip(names, given[: len(names)], strict=True))
         table = eqx.combine(jax.tree.unflatten(tree, list(given[len(names) :])), static)
-        start = initial_state(model, at_span(mine, 0))
-        return _person(model, mine, resolve(model, mine, table, steady(table), start), start, varying)
+        start = initial_states(model, at_span(mine, 0))
+        steps = resolve(model, mine, table, steady(table), jnp.stack(start))
+        return _person(model, mine, steps, start, varying)
 
     lane = Lane(equations(model), settings._replace(varying=varying), (*places, *(None for _ in numbers)), exact)
     rows, finals, (found,) = solve(lane, prepare, (*values, *(jnp.asarray(one) for one in numbers)))
@@ -105,7 +106,11 @@ def row(values: list[Array]) -> Float[Array, " _"]:
 
 
 def _person(
-    model: AbstractModel, p: dict[str, Array], steps: Steps, start: Float[Array, " state"], varying: tuple[int, ...]
+    model: AbstractModel,
+    p: dict[str, Array],
+    steps: Steps,
+    start: tuple[Float[Array, ""], ...],
+    varying: tuple[int, ...],
 ) -> Person:
     """Lay one person's steps and parameters out for a kernel."""
     names = tuple(model.parameters)

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 from jax.extend import core
 
-from vtrial.solve.lanes.forward import Dual, combine, rule
-from vtrial.solve.lanes.jacobian import Entries, Pivot, elimination, factorise, substitute
+from vtrial.solve.lanes.forward import REACHES, Dual, combine, rule
+from vtrial.solve.lanes.jacobian import Entries, Pivot, elimination, factorise, solved_reach, substitute
 
 
 class Complex(NamedTuple):
@@ -84,6 +84,14 @@ def _(x, parameters):
             if one is not None:
                 results[k].tangents[direction], results[k + len(plan)].tangents[direction] = one
     return results
+
+
+def _reach(x: Sequence[frozenset], parameters: dict[str, Any]) -> list[frozenset]:
+    places = parameters["entries"]
+    return solved_reach(places, x[: len(places)], x[len(places) : -2]) * 2
+
+
+REACHES["lane_resolvent"] = _reach
 
 
 def _factors(matrix: Entries, pole: Complex, plan: tuple[Pivot, ...]) -> Entries:

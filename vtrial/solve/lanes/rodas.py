@@ -42,7 +42,10 @@ class Rodas5P:
         stages, at, end = [], found.rates, y
         for s in range(8):
             if s:
-                end = tuple(one + weighted(RODAS5P_A[s - 1], stages, i) for i, one in enumerate(y))
+                # A row that goes on from the last one adds a stage.
+                again = s > 1 and RODAS5P_A[s - 1] == (*RODAS5P_A[s - 2], 1.0)
+                begin, row = (end, (0.0,) * (s - 1) + (1.0,)) if again else (y, RODAS5P_A[s - 1])
+                end = tuple(one + weighted(row, stages, i) for i, one in enumerate(begin))
                 at = tuple(rates(t + RODAS5P_TIME[s - 1] * h, end))
             right = [at[i] + inverse * weighted(RODAS5P_C[s - 1], stages, i) if s else at[i] for i in range(size)]
             if s < len(RODAS5P_D):

@@ -24,22 +24,22 @@ def sensitivity(
     equations: Equations,
     directions: tuple[int | None, ...],
     *,
-    initial_tangents: bool = False,
+    initial_tangents: tuple[tuple[int, int], ...] = (),
     table_tangents: tuple[int, ...] = (),
 ) -> Program:
     """Return the program that computes the outputs of every sample and their derivatives in K directions.
 
     The plain program is one that solves the equations, made to be differentiated. A direction is the number of the
-    fixed float whose derivative is 1 in it, or `None`. It may be given more while the program runs. With
-    `initial_tangents` the fixed floats are followed by derivatives of the initial states [K * states], directions
-    in blocks. For each table named in `table_tangents` (numbers of float tables) a further table has the
-    derivatives of its entries [K * rows], directions in blocks. The columns of a sample are the outputs, then the
+    fixed float whose derivative is 1 in it, or `None`. It may be given more while the program runs. For each pair of
+    `initial_tangents`, (direction, state), a further fixed float is the derivative of that initial state. For each
+    table named in `table_tangents` (numbers of float tables) a further table has the derivatives of its entries
+    [K * rows], directions in blocks. The columns of a sample are the outputs, then the
     derivatives of all of them in each direction.
     """
     made = _Sensitivity(plain, equations, directions, initial_tangents, table_tangents)
     count = len(directions)
     return Program(
-        fixed=made.plain.fixed + initial_tangents * count * equations.states,
+        fixed=made.plain.fixed + len(initial_tangents),
         tables=made.plain.tables + ("f",) * len(table_tangents),
         columns=(1 + count) * equations.outputs,
         finals=made.plain.finals,
@@ -58,7 +58,7 @@ class _Sensitivity:
         plain: Program,
         equations: Equations,
         directions: tuple[int | None, ...],
-        initial_tangents: bool,
+        initial_tangents: tuple[tuple[int, int], ...],
         table_tangents: tuple[int, ...],
     ):
         self.plain, self.equations, self.directions = plain, equations, directions
@@ -96,14 +96,12 @@ class _Sensitivity:
 
     def _fixed(self, fixed: tuple) -> list[Dual]:
         """Return the plain program's fixed floats with their derivatives."""
-        parameters, states = self.equations.parameters, self.equations.states
-        seeded = []
+        parameters, seeded = self.equations.parameters, []
         for i, value in enumerate(fixed[: self.plain.fixed]):
             tangents = {k: 1.0 for k, direction in enumerate(self.directions) if direction == i}
-            if self.initial_tangents and i >= parameters:
-                place = self.plain.fixed + i - parameters
-                given = {k: fixed[place + k * states] for k in range(len(self.directions))}
-                tangents = combine((1.0, given), (1.0, tangents))
+            further = zip(self.initial_tangents, fixed[self.plain.fixed :], strict=True)
+            given = {k: slope for (k, state), slope in further if parameters + state == i}
+            tangents = combine((1.0, given), (1.0, tangents))
             seeded.append(Dual(value, tangents))
         return seeded
 
@@ -134,8 +132,8 @@ class _Sensitivity:
         tables = dict.fromkeys(self.further, every)
         fixed = []
         for i in range(self.plain.fixed):
-            given = self.initial_tangents and i >= self.equations.parameters
-            fixed.append(every if given else frozenset(k for k in every if self.directions[k] == i))
+            given = {k for k, state in self.initial_tangents if self.equations.parameters + state == i}
+            fixed.append(frozenset(k for k in every if self.directions[k] == i) | given)
         reached, before = reach(self.start, fixed, tables), None
         while before != reached:
             before = reached

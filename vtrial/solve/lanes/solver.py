@@ -102,7 +102,7 @@ class Lanes(AbstractSolver):
             *values, y, inputs, h = given
             zero = jnp.zeros(len(states))
             rates = inputs[jnp.asarray(infused, jnp.int32)] if infused else zero
-            moving = Moving(y, zero, zero, rates, h[None])
+            moving = Moving(tuple(y), zero, zero, rates, h[None])
             whole = jnp.zeros(len(states), jnp.int32)
             last = jnp.asarray([len(states) - 1], jnp.int32)
             return Person(row(values), moving, states, whole, last, (), ())

@@ -14,6 +14,7 @@ from vtrial.errors import UserError
 from vtrial.statistics import exposure_response, student
 from vtrial.statistics.exposure_response import Effect, Mixed
 from vtrial.trial.analyses.base import ALIKE, FEW, INFINITE, UNCONVERGED, AbstractExposureAnalysis, check_alpha
+from vtrial.trial.analyses.null import AbstractNull
 from vtrial.trial.analyses.regressors import alike
 
 _TREATMENT, _SLOPE = 1, 2
@@ -62,6 +63,11 @@ class ConcentrationQtc(AbstractExposureAnalysis):
                 "it is the geometric mean of each arm's highest one."
             )
 
+    @property
+    def null(self) -> AbstractNull:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """An effect of the limit at the concentration of interest, the greatest if arms have their own."""
+        return Prolonging(self.limit, self.concentration)
+
     def covariates(self) -> tuple[str, ...]:
         """Return none."""
         return ()
@@ -70,7 +76,8 @@ class ConcentrationQtc(AbstractExposureAnalysis):
         """Fit one model to all arms that can be analysed; an arm needs two patients with a change from baseline."""
         given = _given(seen, arms, reference)
         fitted = exposure_response.fit(_rows(seen, given, reference))
-        interest, positive = self._interest(given.peak, given.counts & (seen.arm[:, None] == jnp.arange(arms)[None]))
+        counts = given.counts & (seen.arm[:, None] == jnp.arange(arms)[None])
+        interest, positive = _interest(self.concentration, given.peak[:, None], counts)
         code = jnp.where((given.code == 0) & ~positive & (jnp.arange(arms) != reference), INFINITE, given.code)
         code = _judged_fit(code, fitted, given.constant)
         found: Effect = jax.vmap(lambda at: exposure_response.effect(fitted, at, treatment=_TREATMENT, slope=_SLOPE))(
@@ -103,16 +110,6 @@ class ConcentrationQtc(AbstractExposureAnalysis):
         statistic = jnp.where(comparison.code != 0, jnp.nan, jnp.where(other, likely, 0.0))
         return eqx.tree_at(lambda c: c.statistic, comparison, statistic)
 
-    def _interest(
-        self, peak: Float[Array, "patient *arm"], counts: Bool[Array, "patient arm"]
-    ) -> tuple[Float[Array, " arm"], Bool[Array, " arm"]]:
-        """Return the concentration of interest of each arm, and whether it is one."""
-        peak = jnp.broadcast_to(peak if peak.ndim == 2 else peak[:, None], counts.shape)
-        if self.concentration is not None:
-            return jnp.full(counts.shape[1], self.concentration), jnp.ones(counts.shape[1], bool)
-        logarithm = jnp.where(counts & (peak > 0), jnp.log(jnp.where(peak > 0, peak, 1.0)), 0.0)
-        return jnp.exp(logarithm.sum(0) / jnp.maximum(counts.sum(0), 1)), ~(counts & (peak <= 0)).any(0)
-
     def target(
         self, table: Float[Array, "subject arm visit pair"], reference: int
     ) -> tuple[Float[Array, " arm"], Float[Array, " arm"]]:
@@ -125,7 +122,7 @@ class ConcentrationQtc(AbstractExposureAnalysis):
         corrected = jnp.nanmean(change - change[:, reference][:, None], axis=0)
         at_top = jnp.take_along_axis(corrected, top, axis=1)[:, 0]
         peak = jnp.max(concentration, axis=2)
-        interest, _ = self._interest(peak, jnp.isfinite(peak) & (peak > 0))
+        interest, _ = _interest(self.concentration, peak, jnp.isfinite(peak) & (peak > 0))
         effect = jnp.where(jnp.arange(table.shape[1]) == reference, 0.0, at_top / highest * interest)
         return effect, effect
 
@@ -142,6 +139,47 @@ class ConcentrationQtc(AbstractExposureAnalysis):
             f"against {self.reference} at {at}, excluded if its upper {100 * (1 - self.alpha / 2):g} % limit is below "
             f"{self.limit:g}"
         )
+
+
+class Prolonging(AbstractNull):
+    """The drug prolongs QTc in proportion to concentration, by the limit at the concentration of interest.
+
+    If each arm has one of its own, it is that of the arm of greatest concentration: the others' effects are then below
+    the limit, and to claim them is no error.
+
+    Args:
+        limit: the effect to be excluded.
+        concentration: of interest; left out, the geometric mean of the highest one of each patient.
+    """
+
+    limit: float = eqx.field(static=True)
+    concentration: float | None = eqx.field(static=True)
+
+    def edge(
+        self, table: Float[Array, "subject arm visit pair"], reference: int
+    ) -> Float[Array, "subject arm visit pair"]:
+        """Return the reference's QTc and what the arm's own concentrations add to it."""
+        concentration = table[:, :, 1:, 1]
+        peak = jnp.max(concentration, axis=2)
+        interest, _ = _interest(self.concentration, peak, jnp.isfinite(peak) & (peak > 0))
+        other = jnp.arange(table.shape[1]) != reference
+        slope = jnp.where(other, self.limit / jnp.max(jnp.where(other, interest, 0.0)), 0.0)
+        own = jnp.broadcast_to(table[:, reference, :, 0][:, None], table.shape[:3])
+        return table.at[..., 0].set(own.at[:, :, 1:].add(slope[None, :, None] * concentration))
+
+    def benefit(self, statistic: Float[Array, " arm"], sign: float) -> Float[Array, " arm"]:
+        """Return it as it is: that an effect is excluded is good, whichever way QTc should go."""
+        return jnp.asarray(statistic)
+
+
+def _interest(
+    concentration: float | None, peak: Float[Array, "patient _"], counts: Bool[Array, "patient arm"]
+) -> tuple[Float[Array, " arm"], Bool[Array, " arm"]]:
+    """Return the concentration of interest of each arm, and whether it is one."""
+    if concentration is not None:
+        return jnp.full(counts.shape[1], concentration), jnp.ones(counts.shape[1], bool)
+    logarithm = jnp.where(counts & (peak > 0), jnp.log(jnp.where(peak > 0, peak, 1.0)), 0.0)
+    return jnp.exp(logarithm.sum(0) / jnp.maximum(counts.sum(0), 1)), ~(counts & (peak <= 0)).any(0)
 
 
 class _Given(NamedTuple):

@@ -1,4 +1,4 @@
-"""Null hypotheses: what they say of an arm at their edge, where the type I error is greatest."""
+"""Null hypotheses: what they say of the arms at their edge, where the type I error is greatest."""
 
 import math
 from abc import abstractmethod
@@ -14,11 +14,12 @@ class AbstractNull(eqx.Module):
     """The null hypothesis of an analysis."""
 
     @abstractmethod
-    def factor(self, outcome: Float[Array, "subject *period"]) -> Float[Array, ""]:
-        """Return by what the outcomes of an arm differ from the reference's at the edge of the hypothesis.
+    def edge(self, table: Float[Array, "subject arm *rest"], reference: int) -> Float[Array, "subject arm *rest"]:
+        """Return what the same patients would do at the edge of the hypothesis.
 
         Args:
-            outcome: of many patients under the reference.
+            table: potential outcomes of many patients.
+            reference: number of the reference arm, which is as it is.
         """
 
     @abstractmethod
@@ -34,9 +35,9 @@ class AbstractNull(eqx.Module):
 class Alike(AbstractNull):
     """An arm does what the reference does."""
 
-    def factor(self, outcome: Float[Array, "subject *rest"]) -> Float[Array, ""]:
-        """Return 1."""
-        return jnp.asarray(1.0)
+    def edge(self, table: Float[Array, "subject arm *rest"], reference: int) -> Float[Array, "subject arm *rest"]:
+        """Return the reference's outcomes under every arm."""
+        return jnp.broadcast_to(table[:, reference][:, None], table.shape)
 
     def benefit(self, statistic: Float[Array, " arm"], sign: float) -> Float[Array, " arm"]:
         """Return it in the direction that is better."""
@@ -52,9 +53,9 @@ class Inequivalent(AbstractNull):
 
     limit: float = eqx.field(static=True)
 
-    def factor(self, outcome: Float[Array, "subject *rest"]) -> Float[Array, ""]:
-        """Return the limit."""
-        return jnp.asarray(self.limit)
+    def edge(self, table: Float[Array, "subject arm *rest"], reference: int) -> Float[Array, "subject arm *rest"]:
+        """Return the reference's outcomes times the limit."""
+        return _times(table, reference, jnp.asarray(self.limit))
 
     def benefit(self, statistic: Float[Array, " arm"], sign: float) -> Float[Array, " arm"]:
         """Return it as it is: equivalence is wanted whichever way outcomes should go."""
@@ -74,13 +75,23 @@ class ScaledInequivalent(AbstractNull):
     limit: float = eqx.field(static=True)
     most: float = eqx.field(static=True, default=math.inf)
 
-    def factor(self, outcome: Float[Array, "subject period"]) -> Float[Array, ""]:
-        """Return the limit by the variance of logarithms between periods, mean over patients."""
+    def edge(self, table: Float[Array, "subject arm period"], reference: int) -> Float[Array, "subject arm period"]:
+        """Return the reference's outcomes times the limit, by the variance of its logarithms between periods."""
+        outcome = table[:, reference]
         known = jnp.isfinite(outcome) & (outcome > 0)
         logs = jnp.where(known, jnp.log(jnp.where(known, outcome, 1.0)), jnp.nan)
         sd = jnp.sqrt(jnp.nanmean(jnp.var(logs, axis=1, ddof=1)))
-        return jnp.exp(jnp.minimum(widened(sd, self.scaling, self.limit), math.log(self.most)))
+        limit = jnp.minimum(widened(sd, self.scaling, self.limit), math.log(self.most))
+        return _times(table, reference, jnp.exp(limit))
 
     def benefit(self, statistic: Float[Array, " arm"], sign: float) -> Float[Array, " arm"]:
         """Return it as it is."""
         return jnp.asarray(statistic)
+
+
+def _times(
+    table: Float[Array, "subject arm *rest"], reference: int, factor: Float[Array, ""]
+) -> Float[Array, "subject arm *rest"]:
+    """Return the reference's outcomes under every arm, times a factor under the others."""
+    other = (jnp.arange(table.shape[1]) != reference).reshape(1, -1, *[1] * (table.ndim - 2))
+    return table[:, reference][:, None] * jnp.where(other, factor, 1.0)

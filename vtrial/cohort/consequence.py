@@ -1,0 +1,303 @@
+"""What an event does to a patient: treatment stops, changes or is added to, observation ends, life ends."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Collection, Mapping
+from typing import ClassVar
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from vtrial.design import Arm
+from vtrial.dosing import AbstractRegimen, EventTable, divided, given_only, joined, moved
+from vtrial.errors import UserError, nearest
+from vtrial.model import AbstractModel
+
+
+class Therapy(eqx.Module):
+    """What a patient is given: the arm's doses, doses added, and factors of parameters from a change on."""
+
+    own: EventTable
+    added: tuple[EventTable, ...] = ()
+    factors: Mapping[str, Float[Array, ""]] = eqx.field(default_factory=dict)
+
+    def giving(self, own: EventTable) -> "Therapy":
+        """Return it with other doses of the arm."""
+        return Therapy(own, self.added, self.factors)
+
+    def times(self, factors: Mapping[str, float], happens: Bool[Array, ""]) -> dict[str, Float[Array, ""]]:
+        """Return the factors with further ones, if that happens."""
+        found = dict(self.factors)
+        for name, factor in factors.items():
+            found[name] = found.get(name, jnp.ones(())) * jnp.where(happens, factor, 1.0)
+        return found
+
+    def events(self, time: Float[Array, ""]) -> EventTable:
+        """Return one event table of all of it, for a change at a time."""
+        table = joined(self.own, self.added)
+        return divided(table, time) if self.factors else table
+
+    def parameters(self, p: Mapping[str, Float[Array, ""]]) -> dict[str, Float[Array, "*span"]]:
+        """Return the parameters: of those that change, before and after."""
+        return {name: jnp.stack([v, v * self.factors[name]]) if name in self.factors else v for name, v in p.items()}
+
+
+class Change(eqx.Module):
+    """A change of treatment that may happen to a patient in an arm."""
+
+    time: Float[Array, ""]
+    """When; no later than the end of what is observed."""
+    happens: Bool[Array, ""]
+    end: Float[Array, ""]
+    """When what is observed ends."""
+    arm: Arm
+    arms: Mapping[str, Arm]
+    taken: Callable[[AbstractRegimen], EventTable]
+    """Returns the doses of a regimen as the patient takes them."""
+    prescribed: Callable[[AbstractRegimen], EventTable]
+    """Returns the doses of a regimen as they should be."""
+
+    def later(self, table: EventTable) -> EventTable:
+        """Return doses given from the change on as the table has them from time 0 on."""
+        start = jnp.asarray(table.start) + self.time
+        inside = self.happens & (start <= self.end)
+        # What comes too late, or not at all, would only lengthen the solve.
+        by = jnp.where(inside, self.time, jnp.minimum(self.end - jnp.asarray(table.start), 0.0))
+        return given_only(moved(table, by), inside.astype(float))
+
+
+class AbstractConsequence(eqx.Module):
+    """What an event does to a patient, from its time on."""
+
+    changes: eqx.AbstractClassVar[bool]
+    """Whether it changes the treatment: the later path is then another one, and is solved again."""
+    ends: eqx.AbstractClassVar[bool]
+    """Whether the arm's own doses end."""
+    intercurrent: eqx.AbstractClassVar[bool]
+    """Whether it is an intercurrent event in the sense of ICH E9(R1); what is merely not observed is none."""
+    leaves: eqx.AbstractClassVar[bool]
+    """Whether nothing is observed any more."""
+    dies: eqx.AbstractClassVar[bool]
+
+    @abstractmethod
+    def check(self, where: str, model: AbstractModel, arms: Mapping[str, Arm], parameters: Collection[str]) -> None:
+        """Check outside `jit` that it fits model, arms and parameters; raises `UserError` that names the key."""
+
+    @abstractmethod
+    def applies(self, arm: str) -> bool:
+        """Return whether it may happen in an arm."""
+
+    @abstractmethod
+    def regimens(self) -> tuple[AbstractRegimen, ...]:
+        """Return the regimens that it adds and that no arm has."""
+
+    @abstractmethod
+    def change(self, therapy: Therapy, change: Change) -> Therapy:
+        """Return the treatment with its change, which does nothing unless it happens."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """Say it in a few words that follow the event's name."""
+
+
+class Stop(AbstractConsequence):
+    """No dose is taken any more."""
+
+    changes: ClassVar[bool] = True
+    ends: ClassVar[bool] = True
+    intercurrent: ClassVar[bool] = True
+    leaves: ClassVar[bool] = False
+    dies: ClassVar[bool] = False
+
+    def check(self, where: str, model: AbstractModel, arms: Mapping[str, Arm], parameters: Collection[str]) -> None:
+        """Nothing can be wrong."""
+
+    def applies(self, arm: str) -> bool:
+        """Return true."""
+        return True
+
+    def regimens(self) -> tuple[AbstractRegimen, ...]:
+        """Return none."""
+        return ()
+
+    def change(self, therapy: Therapy, change: Change) -> Therapy:
+        """Return the treatment without the arm's later doses."""
+        return Therapy(_ended(therapy.own, change), therapy.added, therapy.factors)
+
+    def describe(self) -> str:
+        """Say it."""
+        return "stops treatment"
+
+
+class Leave(AbstractConsequence):
+    """Nothing is observed any more; what goes on goes on unseen."""
+
+    changes: ClassVar[bool] = False
+    ends: ClassVar[bool] = False
+    intercurrent: ClassVar[bool] = False
+    leaves: ClassVar[bool] = True
+    dies: ClassVar[bool] = False
+
+    def check(self, where: str, model: AbstractModel, arms: Mapping[str, Arm], parameters: Collection[str]) -> None:
+        """Nothing can be wrong."""
+
+    def applies(self, arm: str) -> bool:
+        """Return true."""
+        return True
+
+    def regimens(self) -> tuple[AbstractRegimen, ...]:
+        """Return none."""
+        return ()
+
+    def change(self, therapy: Therapy, change: Change) -> Therapy:
+        """Return the treatment as it is."""
+        return therapy
+
+    def describe(self) -> str:
+        """Say it."""
+        return "ends observation"
+
+
+class Die(AbstractConsequence):
+    """Death: later endpoints do not exist, which is another thing than not to be seen."""
+
+    changes: ClassVar[bool] = False
+    ends: ClassVar[bool] = False
+    intercurrent: ClassVar[bool] = True
+    leaves: ClassVar[bool] = False
+    dies: ClassVar[bool] = True
+
+    def check(self, where: str, model: AbstractModel, arms: Mapping[str, Arm], parameters: Collection[str]) -> None:
+        """Nothing can be wrong."""
+
+    def applies(self, arm: str) -> bool:
+        """Return true."""
+        return True
+
+    def regimens(self) -> tuple[AbstractRegimen, ...]:
+        """Return none."""
+        return ()
+
+    def change(self, therapy: Therapy, change: Change) -> Therapy:
+        """Return the treatment as it is: nothing reads it."""
+        return therapy
+
+    def describe(self) -> str:
+        """Say it."""
+        return "ends life"
+
+
+class Rescue(AbstractConsequence):
+    """The treatment goes on, and more is done: further doses, or what another drug does to parameters.
+
+    Args:
+        regimen: further doses, which are all taken; their time 0 is the event.
+        factors: a factor by parameter from then on, of a drug that the model does not have.
+    """
+
+    regimen: AbstractRegimen | None = None
+    factors: Mapping[str, float] = eqx.field(static=True, default_factory=dict)
+    changes: ClassVar[bool] = True
+    ends: ClassVar[bool] = False
+    intercurrent: ClassVar[bool] = True
+    leaves: ClassVar[bool] = False
+    dies: ClassVar[bool] = False
+
+    def check(self, where: str, model: AbstractModel, arms: Mapping[str, Arm], parameters: Collection[str]) -> None:
+        """Refuse a rescue that does nothing, a regimen that begins at steady state, an unknown parameter."""
+        if self.regimen is None and not self.factors:
+            raise UserError(f"{where} is a rescue that does nothing; give it a regimen, or factors of parameters.")
+        if self.regimen is not None:
+            _refuse_steady(self.regimen, f"{where}.regimen", model)
+        for name, factor in self.factors.items():
+            if name not in parameters:
+                raise UserError(
+                    f"{where}.factors has '{name}', which is no parameter of the population. "
+                    f"{nearest(name, parameters)}"
+                )
+            if not factor > 0:
+                raise UserError(f"{where}.factors.{name} is {factor}; a factor is positive.")
+
+    def applies(self, arm: str) -> bool:
+        """Return true."""
+        return True
+
+    def regimens(self) -> tuple[AbstractRegimen, ...]:
+        """Return its regimen."""
+        return () if self.regimen is None else (self.regimen,)
+
+    def change(self, therapy: Therapy, change: Change) -> Therapy:
+        """Return the treatment with what is added."""
+        added = () if self.regimen is None else (change.later(change.prescribed(self.regimen)),)
+        return Therapy(therapy.own, (*therapy.added, *added), therapy.times(self.factors, change.happens))
+
+    def describe(self) -> str:
+        """Say it."""
+        given = [] if self.regimen is None else [self.regimen.describe()]
+        given += [f"{name} times {factor:g}" for name, factor in self.factors.items()]
+        return f"adds rescue ({', '.join(given)})"
+
+
+class Switch(AbstractConsequence):
+    """From then on the patient is treated as another arm is; in that arm itself it does not happen.
+
+    Args:
+        to: name of the arm.
+        afresh: whether its regimen begins with the switch; otherwise the patient is given the doses that the arm has
+            at that time since entry.
+    """
+
+    to: str = eqx.field(static=True)
+    afresh: bool = eqx.field(static=True, default=False)
+    changes: ClassVar[bool] = True
+    ends: ClassVar[bool] = True
+    intercurrent: ClassVar[bool] = True
+    leaves: ClassVar[bool] = False
+    dies: ClassVar[bool] = False
+
+    def check(self, where: str, model: AbstractModel, arms: Mapping[str, Arm], parameters: Collection[str]) -> None:
+        """Refuse an unknown arm, or one that begins at steady state."""
+        if self.to not in arms:
+            raise UserError(f"{where}.to is '{self.to}', which is no arm of the design. {nearest(self.to, arms)}")
+        _refuse_steady(arms[self.to].regimen, f"{where}.to", model)
+        if arms[self.to].policy is not None:
+            raise UserError(f"{where}.to is '{self.to}', whose doses adapt to each patient; nobody can switch to it.")
+
+    def applies(self, arm: str) -> bool:
+        """Return whether the arm is another one."""
+        return arm != self.to
+
+    def regimens(self) -> tuple[AbstractRegimen, ...]:
+        """Return none: the arm's is known."""
+        return ()
+
+    def change(self, therapy: Therapy, change: Change) -> Therapy:
+        """Return the treatment with the other arm's doses and factors in place of its own."""
+        other, own = change.arms[self.to], change.arm
+        table = change.taken(other.regimen)
+        if self.afresh:
+            table = change.later(table)
+        else:
+            due = change.happens & (jnp.asarray(table.start) >= change.time)
+            table = given_only(table, due.astype(float))
+        factors = {n: other.factors.get(n, 1.0) / own.factors.get(n, 1.0) for n in {**own.factors, **other.factors}}
+        ended = _ended(therapy.own, change)
+        return Therapy(ended, (*therapy.added, table), therapy.times(factors, change.happens))
+
+    def describe(self) -> str:
+        """Say it."""
+        return f"switches to {self.to}" + (", which begins afresh" if self.afresh else "")
+
+
+def _ended(table: EventTable, change: Change) -> EventTable:
+    """Return the table without the doses from a change on, if it happens."""
+    return given_only(table, (~change.happens | (jnp.asarray(table.start) < change.time)).astype(float))
+
+
+def _refuse_steady(regimen: AbstractRegimen, where: str, model: AbstractModel) -> None:
+    """Refuse a regimen with a record at steady state, which nobody is in who begins it."""
+    if np.any([order.record.steady for order in regimen.orders(model)]):
+        raise UserError(
+            f"{where} begins at steady state, which a patient who comes to it is not in; write its doses out."
+        )
