@@ -56,7 +56,8 @@ class TumourSurvival(AbstractModel):
             "gemcitabine": -gemcitabine,
             "tumour": growth,
             "frozen": jnp.where(t < 84.0, growth / p["BASE"], 0.0),
-            "cumulative": weibull * p["RISK"] * jnp.exp(score),
+            # Beyond e^20 times the hazard nobody lives, and a number can be too large.
+            "cumulative": weibull * p["RISK"] * jnp.exp(jnp.minimum(score, 20.0)),
         }
 
     def observe(self, t, y, p):

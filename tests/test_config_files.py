@@ -29,6 +29,10 @@ FILL = {
     "to": "low",
     "spacing": "7 day",
     "horizon": 12.0,
+    "arm": "low",
+    "times": ["1 h", "2 h"],
+    "lower": "0.5 mg/L",
+    "upper": "8 mg/L",
     "monitor": {"_target_": "vtrial.dosing.Monitor", "output": "concentration", "at": ["12 h"]},
     "up": {"_target_": "vtrial.dosing.Below", "limit": "5 mg/L"},
     "down": {"_target_": "vtrial.dosing.Above", "limit": "15 mg/L"},
@@ -55,6 +59,7 @@ GROUPS = {
     "cohort": "Recruitment",
     "course": "Treatment",
     "prognosis": "Prognosis",
+    "optimise": "AbstractSearch",
 }
 PEOPLE = str(Path(__file__).parent / "cohort" / "data" / "people.csv")
 
@@ -78,14 +83,7 @@ def test_every_choice_instantiates_as_its_group(file):
     filled(node)
     if node.get("arms") == {}:
         node["arms"] = {"test": ARM, "reference": ARM} if node.get("sequences") else {"low": ARM, "high": ARM}
-    group = {
-        "data": "AbstractData",
-        "population": "Population",
-        "cohort": "Recruitment",
-        "course": "Treatment",
-        "prognosis": "Prognosis",
-    }.get(file.parent.name)
-    group = group or f"Abstract{file.parent.name.capitalize()}"
+    group = GROUPS.get(file.parent.name) or f"Abstract{file.parent.name.capitalize()}"
     (interface,) = {c for c in classes() if c.__name__ == group}
     check(node, interface)
     assert isinstance(instantiate(node, _convert_="all"), interface)

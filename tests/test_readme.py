@@ -16,7 +16,7 @@ def blocks(language):
     return re.findall(rf"^```{language}\n(.*?)^```", TEXT, flags=re.DOTALL | re.MULTILINE)
 
 
-OF_RUNS, OF_STUDIES = ("compare", "average"), ("sweep", "calibrate", "sbc", "recover")
+OF_RUNS, OF_STUDIES = ("compare", "average"), ("sweep", "calibrate", "sbc", "recover", "optimise")
 """Subcommands."""
 COMMANDS = [line.partition("#")[0].strip() for block in blocks("bash") for line in block.splitlines()]
 

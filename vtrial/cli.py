@@ -50,8 +50,7 @@ _REHEARSALS = ("sbc", "recover")
 """Subcommands that take a study and its settings under a key of their own name."""
 _VARIANTS = ("sweep", "calibrate")
 """Subcommands that conduct the trials of several variants of a study."""
-_OPTIMISE = "optimise"
-"""Subcommand and key of a search."""
+_OPTIMISE = "optimise"  # subcommand and key of a search
 _RUNTIME = ("runtime", "directory", "calibrate", *_REHEARSALS, _OPTIMISE)
 """Keys that say how and where to run, not what: no part of a study's identity."""
 
@@ -297,8 +296,7 @@ def _search(node: Any, folder: Path | None, study: Any, place: Path, about: dict
     from vtrial.optimum import optimise
 
     if node is None:
-        known = ", ".join(sorted(f"optimise={f.stem}" for f in (directory("conf") / _OPTIMISE).glob("*.yaml")))
-        raise UserError(f"What is to be optimised? Say {known}, or give the study a key `optimise`.")
+        raise UserError("What is to be optimised? Say optimise=dose or optimise=sampling, or write it into the study.")
     return optimise(_part(_OPTIMISE, node, AbstractSearch, folder), study, place, about)
 
 

@@ -17,7 +17,8 @@ EXPOSURE = 105.0
 def course(exposure=0.0, state=0, **change):
     """Return the outputs at DAYS under a constant exposure for six cycles."""
     doses = [Dose(0.0, 21 * exposure, state, 5, 21.0, rate=exposure)] if exposure else []
-    return solve(MODEL, PATIENT | change, [*doses, *DAYS])
+    found = solve(MODEL, PATIENT | change, [0.0, *doses, *DAYS])
+    return {name: values[1:] for name, values in found.items()}
 
 
 def test_untreated_tumours_grow_exponentially_and_weibulls_hazard_follows():

@@ -10,17 +10,18 @@ from tests.helpers import run_cli
 STUDY = ("optimise", "-cn", "theophylline")
 DOSE = ("optimise=dose", "optimise.arm=middle")
 UTILITY = (
-    "+optimise.utility={_target_: vtrial.optimise.NearTarget, target: 10 mg/L, "
-    "window: {_target_: vtrial.endpoint.Window, output: concentration, start: 324 h, end: 336 h, points: 13}}"
-).replace("+optimise.utility", "optimise.utility")
+    "optimise.utility.window=${endpoints.inside.window}",
+    "optimise.utility.lower=5 mg/L",
+    "optimise.utility.upper=15 mg/L",
+)
 
 
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ((), "optimise=dose, optimise=sampling"),
-        ((*DOSE, UTILITY), "inference=saved"),
-        ((*DOSE, UTILITY, "optimise.uper=2", "inference=prior"), "upper"),
+        ((), "optimise=dose or optimise=sampling"),
+        ((*DOSE, *UTILITY), "inference=saved"),
+        ((*DOSE, *UTILITY, "optimise.uper=2", "inference=prior"), "upper"),
     ],
 )
 def test_refusals(settings, said, tmp_path):
@@ -34,7 +35,7 @@ def test_a_dose_of_the_prior(tmp_path):
     code, out, err = run_cli(
         *STUDY,
         *DOSE,
-        UTILITY,
+        *UTILITY,
         "inference=prior",
         "optimise.replicates=20",
         "optimise.subjects=20",

@@ -18,7 +18,7 @@ from vtrial.optimise.base import AbstractSearch, Ground, Optimum, maximise
 from vtrial.optimise.utility import AbstractUtility
 from vtrial.solve import ResultCode
 
-_GRID = 41
+_GRID = 21
 """Common factors tried first: the climb starts from the best."""
 _STEP = 1e-3
 """Of the logarithm of a factor, for the second derivatives."""
@@ -54,7 +54,7 @@ class DoseSearch(AbstractSearch):
     lower: float = eqx.field(static=True, default=0.1)
     upper: float = eqx.field(static=True, default=10.0)
     replicates: int = eqx.field(static=True, default=200)
-    subjects: int = eqx.field(static=True, default=100)
+    subjects: int = eqx.field(static=True, default=40)
 
     def __check_init__(self):
         """Refuse bounds that leave nothing between."""
