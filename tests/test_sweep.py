@@ -143,8 +143,9 @@ def test_a_cell_has_the_numbers_of_a_run_and_a_sweep_goes_on(quick, tmp_path):
 @pytest.mark.slow
 def test_a_size_is_found_for_a_study(quick, tmp_path):
     place = tmp_path / "size"
-    saved = ("inference=saved", f"inference.path={quick}/result.zarr", "loo.draws=0", "cohort.levels.parameters=false")
-    size = ("cohort.replicates=300", f"directory={place}", *TARGET, "calibrate.target={power_any: 0.2}")
+    saved = ("inference=saved", f"inference.path={quick}/result.zarr", "loo.draws=0")
+    known = "+cohort.levels={_target_: vtrial.cohort.Levels, parameters: false}"
+    size = (known, "cohort.replicates=300", f"directory={place}", *TARGET, "calibrate.target={power_any: 0.2}")
     code, out, err = run_cli("calibrate", *T, *saved, *size)
     assert code == 0, err
     assert "power_any is at least 0.2 from design.per_arm=" in out
