@@ -23,6 +23,7 @@ from vtrial.design import Arm
 from vtrial.dosing import AbstractRegimen, EventTable, sampled
 from vtrial.endpoint import AbstractEndpoint, Course
 from vtrial.likelihood import StatisticalModel
+from vtrial.model import AbstractModel
 from vtrial.solve import ResultCode
 
 QUANTILES = (0.05, 0.5, 0.95)
@@ -276,9 +277,7 @@ def _patient(
         again = measure(keys.named(key, "again"), unhindered, never)
         return measure(key, unhindered, never), again, code, unhindered, fate, filled(decided)
 
-    def plain(regimen: AbstractRegimen) -> EventTable:
-        return regimen.records(model, (), covariates)
-
+    plain = partial(_unsampled, model, covariates)
     setting = Setting(course, model, rule.arms, name, time, plan.hazard, covariates, plain, followed)
     kept = {n.removeprefix(HYPOTHETICAL): value for n, value in decided.items()}
     story = tell(key, setting, events, unhindered, code, kept)
@@ -298,6 +297,11 @@ def _times(rule: _Rule, key: Key[Array, ""]) -> Float[Array, " time"]:
         return time
     own = visits.times(keys.named(key, "visits"), plan.time[plan.visit], rule.statistical.model)
     return time.at[plan.visit].set(own)
+
+
+def _unsampled(model: AbstractModel, covariates: Mapping[str, Array], regimen: AbstractRegimen) -> EventTable:
+    """Return a patient's doses of a regimen, without samples."""
+    return regimen.records(model, (), covariates)
 
 
 def _seen(
