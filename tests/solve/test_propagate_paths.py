@@ -159,4 +159,4 @@ def test_what_has_no_closed_form():
     oscillator = np.array([[0.0, -1], [1, 0]])
     ring = np.array([[-2.0, 1, 1], [1, -2, 1], [1, 1, -2]])
     for rate in (circle, oscillator, ring):
-        assert plan(blocks(rate != 0, lambda _: np.sign(rate)), rate != 0, ()) is None
+        assert plan(blocks(rate != 0, lambda _, known=rate: np.sign(known)), rate != 0, ()) is None
