@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 
 _TRIAL = ("question", "context_of_use", "primary", "analysis", "objective", "decision", "enrolment", "estimand")
 UNREAD: Mapping[str, tuple[str, ...]] = {
-    "fit": ("vpc", *_TRIAL, "design", "endpoints", "course", "cohort"),
-    "patients": ("vpc", *_TRIAL, "design", "endpoints"),
+    "fit": ("vpc", *_TRIAL, "design", "endpoints", "course", "cohort", "prognosis"),
+    "patients": ("vpc", *_TRIAL, "design", "endpoints", "prognosis"),
     "outcomes": ("vpc", *_TRIAL, "design"),
     "trials": ("vpc",),
 }

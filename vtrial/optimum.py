@@ -2,8 +2,10 @@
 
 import json
 import logging
+import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import xarray as xr
@@ -46,5 +48,12 @@ def optimise(search: AbstractSearch, study: Study, directory: Path, about: Mappi
 
 def _written(found: xr.Dataset) -> str:
     """Return sentences, and every variable that is no matter of replicates, as JSON."""
-    kept = {str(n): v.to_numpy().tolist() for n, v in found.variables.items() if schema.REPLICATE not in v.dims}
-    return json.dumps({"sentences": found.attrs["sentences"], **kept}, indent=1, allow_nan=True) + "\n"
+    kept = {str(n): _known(v.to_numpy().tolist()) for n, v in found.variables.items() if schema.REPLICATE not in v.dims}
+    return json.dumps({"sentences": found.attrs["sentences"], **kept}, indent=1, allow_nan=False) + "\n"
+
+
+def _known(value: Any) -> Any:
+    """Return numbers, in lists or not, with null for what is none, as JSON has it."""
+    if isinstance(value, list):
+        return [_known(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

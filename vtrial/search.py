@@ -209,7 +209,9 @@ def calibrate(settings: Search, cell: Callable[[Mapping[str, str]], Cell], direc
         entry = _entry(start, key)
         whole = not isinstance(entry, float)
         if whole and any(x != round(x) for x in settings.limits):
-            raise UserError(f"calibrate.between: {key} is a whole number, so its limits are too.")
+            raise UserError(
+                f"calibrate.between: {key} is a whole number, so its limits are too; write it as 10.0 if it is none."
+            )
 
         def evaluate(at: float) -> Float[np.ndarray, " replicate"]:
             text = _text(entry, at)

@@ -110,6 +110,10 @@ class Study(eqx.Module):
         check_policies(self.design, self.noise, self.model)
         check_trial(self.design, self.analysis, self.endpoints, self.primary, self.model, self.cohort.subjects, names)
         if self.prognosis is not None:
+            if exposure_of(self.analysis) is not None:
+                raise UserError(
+                    "The twin's score predicts one number, but the analysis reads pairs; leave prognosis out."
+                )
             self.prognosis.check(self.design, self.endpoints, self.model, names)
         elif SCORE in self.analysis.covariates():
             raise UserError(f"The analysis reads '{SCORE}', the twin's score, but there is none; add +prognosis=twin.")

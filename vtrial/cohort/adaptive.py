@@ -43,7 +43,7 @@ class Prescription(eqx.Module):
     order: Order = eqx.field(static=True)
     """One of the doses that change."""
     time: Float[np.ndarray, " decision"]
-    which: Int[np.ndarray, " record"]
+    which: Int[Array, " record"]
     """How many decisions each entry of the table follows; 0 for those that no decision changes."""
     amount: Float[Array, " decision"]
     """The regimen's own first dose after each decision, in the unit of its state."""
@@ -54,15 +54,23 @@ class Prescription(eqx.Module):
 
 
 def prescription(
-    policy: AbstractPolicy, model: AbstractModel, regimen: AbstractRegimen, table: EventTable
+    policy: AbstractPolicy, model: AbstractModel, regimen: AbstractRegimen, table: EventTable, taken: EventTable
 ) -> Prescription:
-    """Return what is worked out once: which decision each dose follows, and what the regimen gives next."""
+    """Return which decision each dose follows, and what the regimen gives next.
+
+    Args:
+        policy: of the arm.
+        model: whose states are dosed into.
+        regimen: of the arm.
+        table: its doses as prescribed.
+        taken: the same doses when they are really taken, which says what a decision comes too late for.
+    """
     orders, effective = policy.doses.orders(model, regimen), policy.monitor.effective(model)
     start, state, kind = (np.asarray(x) for x in (table.start, table.state, table.kind))
     # A steady state before the trial is the regimen's own, as it was.
     changes = np.isin(state, [order.record.state for order in orders])
     changes &= np.isin(kind, (Kind.BOLUS, Kind.START, Kind.END))
-    which = np.where(changes, np.searchsorted(effective, start, side="right"), 0)
+    follows = jnp.searchsorted(jnp.asarray(effective), jnp.asarray(taken.start), side="right")
     after = [np.flatnonzero(changes & (start >= time)) for time in effective]
     first = np.array([entries[np.argmin(start[entries])] for entries in after])
     return Prescription(
@@ -70,7 +78,7 @@ def prescription(
         unit=policy.monitor.unit(model),
         order=orders[0],
         time=policy.monitor.times(model),
-        which=which,
+        which=jnp.where(changes, follows, 0),
         amount=jnp.asarray(table.given_amount)[first],
     )
 

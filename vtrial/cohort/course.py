@@ -90,6 +90,10 @@ class Event(eqx.Module):
         """Refuse an event that does nothing, and one that does something beside death."""
         if not self.then:
             raise UserError("An event of course.events has consequences; name one in `then`.")
+        if sum(c.ends for c in self.then) > 1:
+            raise UserError(
+                "An event of course.events stops or switches treatment once; leave one Stop or Switch in `then`."
+            )
         if self.dies and len(self.then) > 1:
             raise UserError(
                 "An event of course.events that is death has no other consequence; leave only Die in `then`."
@@ -205,9 +209,13 @@ class Treatment(eqx.Module):
         return tuple(name for name, event in self.events.items() if event.dies)
 
     def regimens(self) -> dict[str, AbstractRegimen]:
-        """Return the regimens that events add, by the event's key."""
-        found = {name: [r for c in event.then for r in c.regimens()] for name, event in self.events.items()}
-        return {f"course.events.{name}": regimen for name, several in found.items() for regimen in several}
+        """Return the regimens that events add, by the key of their consequence."""
+        return {
+            f"course.events.{name}.then[{i}]": regimen
+            for name, event in self.events.items()
+            for i, consequence in enumerate(event.then)
+            for regimen in consequence.regimens()
+        }
 
     def taken(self, key: Key[Array, ""], table: EventTable, model: AbstractModel) -> EventTable:
         """Return the event table of a patient's prescribed doses as they are taken."""

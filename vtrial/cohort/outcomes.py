@@ -82,6 +82,8 @@ def simulator(
     course: Treatment | None = None,
     names: tuple[str, ...] = (),
     ledger: Mapping[str, np.ndarray] | None = None,
+    *,
+    alike: bool = False,
 ) -> Simulator:
     """Return what simulates patients once under every arm, block by block of replicates.
 
@@ -99,6 +101,7 @@ def simulator(
         course: what may happen during treatment; left out, nothing.
         names: the arms' names, by which patients switch to them.
         ledger: that of earlier outcomes, whose doses are then repeated as they were, and nothing is decided.
+        alike: whether all replicates have the keys of the first: the same people, but for their parameters.
     """
     course, levels = course or Treatment(), levels or Levels()
     known = levels.posterior(posterior, statistical)
@@ -111,7 +114,8 @@ def simulator(
         count, subjects, *_ = next(iter(cohort.parameters.values())).shape
         noise = {n: jnp.asarray(known[n])[cohort.draw] for n in statistical.noise_priors()}
         repeated = {n: value[start : start + count] for n, value in (ledger or {}).items()}
-        given = (keys.numbered(key, count, start), cohort.parameters, cohort.covariates, noise, repeated)
+        own = jnp.tile(keys.numbered(key, 1), count) if alike else keys.numbered(key, count, start)
+        given = (own, cohort.parameters, cohort.covariates, noise, repeated)
         size, parts = _together(replicates, subjects, len(arms)), []
         for first in range(0, count, size):
             # The last call is filled up with the last replicate, so that all calls share one compilation.
@@ -262,7 +266,7 @@ def _patient(
     ) -> tuple[Array, dict[str, Array], dict[str, Array]]:
         if arm.policy is None:
             return *solve(therapy, at), {}
-        given = prescription(arm.policy, model, arm.regimen, prescribed)
+        given = prescription(arm.policy, model, arm.regimen, prescribed, events)
         solved, seen = lambda own: solve(therapy.giving(own), at), partial(_seen, rule, name, key, noise)
         return follow(given, therapy.own, solved, seen, ends, ledger, prefix)
 

@@ -58,7 +58,8 @@ def planned(
     seen = {name: [_Sample(t) for t in monitor.times(model).tolist()] for name, monitor in monitors.items()}
     wanted = {n: _samples(e, model, moving=course.visits is not None) for n, e in endpoints.items()}
     end = {name: float(e.delay(model).max()) for name, e in endpoints.items()}
-    grid = [_Sample(rounded(t)) for t in course.grid(max(end.values()))]
+    late = 0.0 if course.visits is None else course.visits.bounds(model)[1]
+    grid = [_Sample(rounded(t)) for t in course.grid(max(end.values()) + late)]
     every = sorted({sample for samples in [*wanted.values(), *seen.values(), grid] for sample in samples})
 
     def places(samples: list[_Sample]) -> Int[np.ndarray, " _"]:

@@ -47,7 +47,7 @@ class DoseTiming(eqx.Module):
     ) -> tuple[Float[Array, " dose"], Bool[Array, " dose"]]:
         """Return how much later than due each dose is taken, and which are taken at all, late ones included."""
         own = keys.each_named(key, [f"dose due at {t:.12g}" for t in due.tolist()])
-        room = np.diff(due, prepend=-np.inf, append=np.inf) / 2.0
+        room = np.diff(due, prepend=-due[:1], append=np.inf) / 2.0  # the first not before entry
         error = self._error(own, np.where(due > 0, np.minimum(room[:-1], room[1:]), 0.0), model)
         if self.late == 0 or self.within is None:
             return error, taken

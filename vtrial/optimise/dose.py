@@ -57,7 +57,11 @@ class DoseSearch(AbstractSearch):
     subjects: int = eqx.field(static=True, default=40)
 
     def __check_init__(self):
-        """Refuse bounds that leave nothing between."""
+        """Refuse bounds that leave nothing between, and too few replicates for an error."""
+        if self.replicates < 2 or self.subjects < 2:
+            raise UserError(
+                f"optimise.replicates and subjects are 2 or more, not {self.replicates} and {self.subjects}."
+            )
         if not 0 < self.lower < self.upper:
             raise UserError(f"optimise.lower and upper are factors, 0 < lower < upper; got {self.lower}, {self.upper}.")
 
@@ -67,6 +71,11 @@ class DoseSearch(AbstractSearch):
         low, high = np.full(free, np.log(self.lower)), np.full(free, np.log(self.upper))
         grid = np.linspace(low[0], high[0], _GRID)
         tried = np.stack([utilities(np.full(free, x))[0] for x in grid])
+        if not np.isfinite(tried.mean(1)).any():
+            raise UserError(
+                f"The utility of arm '{self.arm}' is no number at any factor from {self.lower:g} to {self.upper:g}: "
+                "the model could not be solved, or the output is not above 0 where its logarithm is needed."
+            )
         start = np.full(free, grid[np.nanargmax(tried.mean(1))])
 
         def objective(place: np.ndarray) -> tuple[float, np.ndarray]:
@@ -84,12 +93,17 @@ class DoseSearch(AbstractSearch):
         """Return the function to be averaged, and how many factors it takes.
 
         Raises:
-            UserError: the doses are not as many as `doses` says, or adapt to the patient.
+            UserError: the doses are not as many as `doses` says, or begin at steady state, or draws are too few.
         """
         arm, statistical, model = ground.arm(self.arm), ground.statistical, ground.statistical.model
-        if arm.policy is not None:
+        if any(order.record.steady for order in arm.regimen.orders(model)):
             raise UserError(
-                f"Doses of arm '{self.arm}' adapt to each patient; optimise those of an arm without a policy."
+                f"Arm '{self.arm}' begins at steady state, whose doses are not searched; write its doses out."
+            )
+        if self.replicates > (known := len(next(iter(ground.posterior.values())))):
+            raise UserError(
+                f"optimise.replicates is {self.replicates}, but there are {known} posterior draws; lower it, or raise "
+                "inference.draws."
             )
         who = Recruitment(self.replicates, self.subjects, ground.cohort.covariates, ground.cohort.levels)
         people = recruit(keys.named(key, "recruit"), who, ground.posterior, statistical, ground.data)
@@ -190,6 +204,9 @@ def _error(
         step = np.zeros(len(place))
         step[i] = _STEP
         second.append((objective(place + step)[1] - objective(place - step)[1])[free] / (2 * _STEP))
-    inverse = np.linalg.inv(np.stack(second))
+    curvature = np.stack(second)
+    if not np.isfinite(curvature).all() or np.linalg.matrix_rank(curvature) < len(free):
+        return np.full(len(free), np.nan)  # a group of doses that the utility does not depend on
+    inverse = np.linalg.inv(curvature)
     spread = np.cov(slopes[:, free], rowvar=False).reshape(len(free), len(free)) / len(slopes)
     return np.sqrt(np.diag(inverse @ spread @ inverse.T))

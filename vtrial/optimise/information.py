@@ -43,10 +43,12 @@ class Information:
         """Prepare; arguments are those of `SamplingSearch`.
 
         Raises:
-            UserError: there is no such arm, or an output has no residual error.
+            UserError: there is no such arm, an output has no residual error, or parameters vary between occasions.
         """
         self.statistical, self.subjects = ground.statistical, subjects
-        self._regimen, self._model = ground.arm(arm).regimen, ground.statistical.model
+        self._arm, self._model = ground.arm(arm), ground.statistical.model
+        if ground.statistical.population.occasion_effects:
+            raise UserError("optimise=sampling does not know variability between occasions; leave iov out.")
         self.outputs = outputs or tuple(ground.statistical.noise)
         for name in self.outputs:
             if name not in ground.statistical.noise:
@@ -85,7 +87,7 @@ class Information:
             UserError: the model could not be solved.
         """
         rows = [rounded(t) for t in times.tolist()]
-        code, found = self._solve(self._draws, self._regimen.records(self._model, rows, self._covariates))
+        code, found = self._solve(self._draws, self._arm.regimen.records(self._model, rows, self._covariates))
         if (np.asarray(code) != ResultCode.SOLVED).any():
             raise UserError(
                 "The model could not be solved for a typical subject of every draw; see the solver's limits."
@@ -131,6 +133,7 @@ class Information:
             typical = {name: values[i] for i, name in enumerate(self.fixed)}
             eta = values[len(self.fixed) :]
             p = population.individual({**draw, **typical}, eta, self._covariates)
+            p = {name: value * self._arm.factors.get(name, 1.0) for name, value in p.items()}
             profile = self.statistical.solver(self._model, p, table)
             found = jnp.stack([profile.outputs[o] for o in self.outputs], -1)
             return found, (found, profile.code)

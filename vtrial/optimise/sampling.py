@@ -52,6 +52,8 @@ class SamplingSearch(AbstractSearch):
         start = np.sort([units.quantity(t, model.time, where="optimise.times") for t in self.times])
         low = units.quantity(self.lower, model.time, where="optimise.lower")
         high = units.quantity(self.upper, model.time, where="optimise.upper")
+        if not len(start):
+            raise UserError("optimise.times is empty; give as many times to begin with as there are samples.")
         if not 0 <= low < high or start[0] < low or start[-1] > high:
             raise UserError(f"optimise.times must lie within {self.lower} to {self.upper}, from 0 on.")
         told = Information(ground, self.arm, self.outputs, self.subjects, self.draws)

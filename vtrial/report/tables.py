@@ -267,7 +267,7 @@ def course_of_trials(tree: xr.DataTree) -> str:
     any_ = f"{percent(float(oc['power_any']), float(oc['power_any_mcse']))}"
     null = f"{percent(float(oc['type_one_error_any']), float(oc['type_one_error_any_mcse']))}"
     if len(oc[schema.ARM]) > 2:
-        said += f" It claims any arm with probability {any_}; with {null} were every arm like the reference."
+        said += f" It claims any arm with probability {any_}; with {null} at the edge of the null hypothesis."
     return said
 
 

@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from vtrial.statistics.information_value import chosen_after, gain_of_all, gain_of_choice
 from vtrial.trial.conduct import Rules, Trials
@@ -35,6 +35,8 @@ class Judged(eqx.Module):
     alpha: float
     units: Mapping[str, str]
     """Of the level ("level"), the effect ("effect"), time ("time") and the worth of a choice ("worth")."""
+    errs: Bool[np.ndarray, "replicate arm"]
+    """Whether a claim of the arm is an error in the trials under the null."""
     counted: str
     """What the worth of a choice is, in words."""
 
@@ -71,6 +73,7 @@ def judge(trials: Trials, null: Trials, rules: Rules, *, primary: str, unit: str
         merit=np.asarray(jax.vmap(rules.objective.merit)(truth, effect)),
         worth=np.asarray(jax.vmap(rules.objective.worth)(truth, effect)),
         patients=given.reshape(len(given), -1, arms).sum(1).astype(float),
+        errs=rules.analysis.null.errs(np.asarray(null.effect)),
         names=rules.design.names,
         looks=len(rules.design.sizes),
         toxicity=rules.design.toxicity,
@@ -131,13 +134,19 @@ def _claims(judged: Judged) -> dict[str, Contribution]:
     """Return which nulls are rejected: with the effects there are (power, assurance), and without (type I error)."""
     other = np.array(judged.names) != judged.reference
     against, found = f"against {judged.reference}", {}
-    for prefix, trials, said in (
-        ("power", judged.trials, "that the trial claims the arm, with the effects there are"),
-        ("type_one_error", judged.null, "that the trial claims the arm, were it at the edge of the null hypothesis"),
+    for prefix, trials, counts, said in (
+        ("power", judged.trials, other, "that the trial claims the arm, with the effects there are"),
+        (
+            "type_one_error",
+            judged.null,
+            other & judged.errs,
+            "that the trial claims the arm, were it at the edge of the null hypothesis",
+        ),
     ):
         rejected = np.asarray(trials.rejected).astype(float)
-        claimed = rejected[:, other].any(1).astype(float) if other.any() else np.full(len(rejected), np.nan)
-        found[prefix] = Contribution(np.where(other, rejected, np.nan), True, f"Probability {said} ({against})")
+        claimed = np.where(counts, rejected, 0.0).any(1).astype(float)
+        claimed = claimed if other.any() else np.full(len(rejected), np.nan)
+        found[prefix] = Contribution(np.where(counts, rejected, np.nan), True, f"Probability {said} ({against})")
         any_ = f"Probability {said.replace('the arm', 'any arm')} ({against})"
         found[f"{prefix}_any"] = Contribution(claimed, True, any_)
     return found

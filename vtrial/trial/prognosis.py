@@ -107,7 +107,8 @@ class Prognosis(eqx.Module):
 
         def simulates(names: tuple[str, ...], *, residual: bool) -> Simulator:
             levels, wanted = Levels(parameters=False, residual=residual), {name: endpoints[name] for name in names}
-            return simulator(keys.named(key, "simulate"), 1, (arm,), wanted, posterior, statistical, levels)
+            own, many = keys.named(key, "simulate"), 1_000_000
+            return simulator(own, many, (arm,), wanted, posterior, statistical, levels, alike=True)
 
         ahead = simulates((primary,), residual=False)
         before = simulates(self.baseline, residual=True) if self.baseline else None

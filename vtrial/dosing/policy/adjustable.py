@@ -58,6 +58,12 @@ class Adjustable(eqx.Module):
         least, most = self._limits(orders[0].unit)
         if not 0 <= least <= most or most <= 0:
             raise UserError(f"doses.least is {self.least} and doses.most is {self.most}; correct these limits.")
+        if self.rounding is not None:
+            tablet = units.quantity(self.rounding.to, orders[0].unit, where="doses.rounding.to")
+            for name, limit in (("least", self.least), ("most", self.most)):
+                amount = 0.0 if limit is None else units.quantity(limit, orders[0].unit, where=f"doses.{name}")
+                if abs(amount / tablet - round(amount / tablet)) > 1e-9:
+                    raise UserError(f"doses.{name} is {limit}, which is no whole number of {self.rounding.to}.")
 
     def possible(self, level: Float[Array, ""], amount: Float[Array, ""], order: Order) -> Float[Array, ""]:
         """Return the multiple of the regimen's doses nearest to `level` that can be given.

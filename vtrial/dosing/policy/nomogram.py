@@ -13,8 +13,11 @@ from vtrial.dosing.policy.monitor import Monitor
 from vtrial.errors import UserError
 
 
-def _rows(values: Sequence[Sequence[float]]) -> tuple[tuple[float, ...], ...]:
-    return tuple(tuple(row) for row in values)
+def _rows(values: Sequence[Sequence[float] | float]) -> tuple[tuple[float, ...], ...]:
+    rows = [row for row in values if isinstance(row, Sequence)]
+    if len(rows) < len(values):
+        raise UserError(f"policy.levels is a list of rows, such as [[1.0, 0.5]] for all decisions; got {list(values)}.")
+    return tuple(tuple(row) for row in rows)
 
 
 class Nomogram(AbstractPolicy):

@@ -6,6 +6,7 @@ from typing import ClassVar, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.special import ndtri
 from jaxtyping import Array, Bool, Float, Int
 
@@ -166,6 +167,10 @@ class Prolonging(AbstractNull):
         slope = jnp.where(other, self.limit / jnp.max(jnp.where(other, interest, 0.0)), 0.0)
         own = jnp.broadcast_to(table[:, reference, :, 0][:, None], table.shape[:3])
         return table.at[..., 0].set(own.at[:, :, 1:].add(slope[None, :, None] * concentration))
+
+    def errs(self, effect: Float[np.ndarray, "replicate arm"]) -> Bool[np.ndarray, "replicate arm"]:
+        """Return true of the arm of greatest effect, or of all where they share the concentration of interest."""
+        return np.full(effect.shape, self.concentration is not None) | (effect >= np.nanmax(effect, 1, keepdims=True))
 
     def benefit(self, statistic: Float[Array, " arm"], sign: float) -> Float[Array, " arm"]:
         """Return it as it is: that an effect is excluded is good, whichever way QTc should go."""

@@ -5,7 +5,8 @@ from abc import abstractmethod
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array, Bool, Float
 
 from vtrial.statistics.equivalence import Scaling, widened
 
@@ -21,6 +22,10 @@ class AbstractNull(eqx.Module):
             table: potential outcomes of many patients.
             reference: number of the reference arm, which is as it is.
         """
+
+    @abstractmethod
+    def errs(self, effect: Float[np.ndarray, "replicate arm"]) -> Bool[np.ndarray, "replicate arm"]:
+        """Return whether to claim an arm is an error at the edge, where these are the true effects."""
 
     @abstractmethod
     def benefit(self, statistic: Float[Array, " arm"], sign: float) -> Float[Array, " arm"]:
@@ -39,6 +44,10 @@ class Alike(AbstractNull):
         """Return the reference's outcomes under every arm."""
         return jnp.broadcast_to(table[:, reference][:, None], table.shape)
 
+    def errs(self, effect: Float[np.ndarray, "replicate arm"]) -> Bool[np.ndarray, "replicate arm"]:
+        """Return true: every arm is at the edge."""
+        return np.ones(effect.shape, bool)
+
     def benefit(self, statistic: Float[Array, " arm"], sign: float) -> Float[Array, " arm"]:
         """Return it in the direction that is better."""
         return sign * statistic
@@ -56,6 +65,10 @@ class Inequivalent(AbstractNull):
     def edge(self, table: Float[Array, "subject arm *rest"], reference: int) -> Float[Array, "subject arm *rest"]:
         """Return the reference's outcomes times the limit."""
         return _times(table, reference, jnp.asarray(self.limit))
+
+    def errs(self, effect: Float[np.ndarray, "replicate arm"]) -> Bool[np.ndarray, "replicate arm"]:
+        """Return true: every arm is at the edge."""
+        return np.ones(effect.shape, bool)
 
     def benefit(self, statistic: Float[Array, " arm"], sign: float) -> Float[Array, " arm"]:
         """Return it as it is: equivalence is wanted whichever way outcomes should go."""
@@ -83,6 +96,10 @@ class ScaledInequivalent(AbstractNull):
         sd = jnp.sqrt(jnp.nanmean(jnp.var(logs, axis=1, ddof=1)))
         limit = jnp.minimum(widened(sd, self.scaling, self.limit), math.log(self.most))
         return _times(table, reference, jnp.exp(limit))
+
+    def errs(self, effect: Float[np.ndarray, "replicate arm"]) -> Bool[np.ndarray, "replicate arm"]:
+        """Return true: every arm is at the edge."""
+        return np.ones(effect.shape, bool)
 
     def benefit(self, statistic: Float[Array, " arm"], sign: float) -> Float[Array, " arm"]:
         """Return it as it is."""
