@@ -156,7 +156,7 @@ def test_each_period_has_decisions_of_its_own(cohort, statistical):
     for name, value in found.values.items():
         np.testing.assert_array_equal(again.values[name], value)
     design = Crossover(dict(zip("abc", arms, strict=True)), 6, "7 day", [["a", "b"], ["b", "c"], ["c", "a"]])
-    group = tree.outcomes(found, both, design, ENDPOINTS, OneCompartmentOral())
+    group = tree.outcomes(found, both, design, ENDPOINTS, OneCompartmentOral(), Treatment())
     assert group["decision_after"].dims == ("replicate", "subject", "arm", "period", "decision")
     assert group["peak_moments"].sizes == {"replicate": 4, "arm": 3, "period": 2, "moment": 4}
 
@@ -174,7 +174,7 @@ def test_part_of_an_infusion_takes_as_long_with_bioavailability_and_without():
 
 def test_the_result_and_the_report_tell_the_ledger(found, cohort):
     design = Parallel(dict(zip("abcde", ARMS, strict=True)), per_arm=2)
-    group = tree.outcomes(found, cohort, design, ENDPOINTS, OneCompartmentOral())
+    group = tree.outcomes(found, cohort, design, ENDPOINTS, OneCompartmentOral(), Treatment())
     after = group["decision_after"]
     assert after.dims == ("replicate", "subject", "arm", "decision")
     assert group["decision_observed"].attrs["units"] == "mg/L"

@@ -90,7 +90,7 @@ def test_refusals(known):
         DoseSearch("other", NearTarget(LATE, "4 mg/L"), **SIZE)(KEY, known)
     policy = Proportional(Monitor("concentration", ["24 h"], measured=False), "4 mg/L")
     adapted = eqx.tree_at(lambda g: g.arms, known, {"once": Arm(known.arms["once"].regimen, policy=policy)})
-    with pytest.raises(UserError, match="adapt to each patient"):
+    with pytest.raises(UserError, match="has a policy"):
         DoseSearch("once", NearTarget(LATE, "4 mg/L"), **SIZE)(KEY, adapted)
     with pytest.raises(UserError, match="width"):
         ShareInside(Window("concentration", "24 h"), "3 mg/L", "5 mg/L", 0.0)

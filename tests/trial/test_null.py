@@ -78,7 +78,9 @@ def test_scaled_limits_go_by_the_true_variability_within_patients(analysis, sd, 
     outcome = np.exp(patient + RANDOM.normal(0, sd, (20_000, 2)))
     # The SD has a standard error of sd / sqrt(2 x 20,000).
     slope = {ExpandingLimits: EMA.slope, ReferenceScaled: FDA.slope, NarrowIndex: NARROW.slope}[type(analysis)]
-    assert abs(math.log(float(analysis.null.factor(jnp.asarray(outcome)))) - math.log(limit)) < 4 * slope * sd / 200
+    edge = analysis.null.edge(jnp.stack([jnp.asarray(outcome)] * 2, 1), 0)
+    np.testing.assert_array_equal(edge[:, 0], outcome)
+    assert abs(math.log(float(edge[0, 1, 0] / outcome[0, 0])) - math.log(limit)) < 4 * slope * sd / 200
 
 
 def test_toxicities_and_overdoses_of_an_escalation():
