@@ -8,6 +8,7 @@ from tests.helpers import run_cli
 from vtrial import schema
 
 
+@pytest.mark.slow
 def test_the_trials_of_two_models_are_averaged(quick, tmp_path):
     """A second model without the effect of weight: half of the truth is its, if half of the weight is."""
     code, _, err = run_cli(

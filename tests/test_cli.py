@@ -122,6 +122,7 @@ def test_a_study_and_a_model_of_the_users_own(tmp_path, monkeypatch):
     assert "Mine?" in (tmp_path / "here" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_sweep_runs_each_value(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     settings = ("inference=prior", "inference.draws=30", "gate.force=true")

@@ -53,6 +53,7 @@ def test_a_calibration_is_resumed_and_made_longer(tmp_path):
     assert (code, "holds fits of another study" in err) == (2, True)
 
 
+@pytest.mark.slow
 def test_stated_numbers_are_recovered(tmp_path, quick):
     code, out, err = run_cli(*arguments("recover", tmp_path, "recover.replicates=3", "recover.at={CL: 3.5}"))
     assert code == 0, err

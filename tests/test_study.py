@@ -61,6 +61,7 @@ def test_the_same_seed_gives_the_same_bytes_in_another_process(quick, tmp_path):
     same_numbers(quick, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_another_seed_gives_other_numbers(quick, tmp_path):
     code, _, err = run_cli(*QUICK, f"directory={tmp_path}/run", "seed=7", "gate.force=true", "inference.draws=20")
     assert code == 0, err
@@ -110,7 +111,10 @@ def test_kill_9_in_every_stage_resumes_to_the_same_numbers(quick, tmp_path):
     assert (tmp_path / "run" / "report.html").read_text() == (quick / "report.html").read_text()
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize(
+    "stage",
+    [stage if stage in ("gate", "simulate") else pytest.param(stage, marks=pytest.mark.slow) for stage in STAGES],
+)
 def test_control_c_in_every_stage(stage, quick, tmp_path, monkeypatch):
     """Interrupted in a stage, a run says how to go on, keeps the stages before, and then gives the same numbers."""
     run = tmp_path / "run"
@@ -136,7 +140,7 @@ def test_control_c_in_every_stage(stage, quick, tmp_path, monkeypatch):
     same_numbers(quick, run)
 
 
-@pytest.mark.parametrize("saves", [1, 6])
+@pytest.mark.parametrize("saves", [1, pytest.param(6, marks=pytest.mark.slow)])
 def test_control_c_amid_the_sampler(saves, quick, tmp_path, monkeypatch):
     """Interrupted in warm-up or among the draws: the saved state goes on to the same numbers, and is gone then."""
     run, done = tmp_path / "run", []

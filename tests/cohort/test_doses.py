@@ -64,6 +64,7 @@ def study(folder, *, covariate="WT", unit="kg", way="RoundNearest", to="50 mg"):
     return run_cli("-cn", "by_weight", "-cd", str(folder), f"directory={folder}/run")
 
 
+@pytest.mark.slow
 def test_a_study_with_an_arm_dosed_by_weight(tmp_path):
     code, _, err = study(tmp_path)
     assert code == 0, err

