@@ -52,7 +52,7 @@ def test_solvers_agree(model):
         assert solver.check(m, p)
         assert one.code == 0
         for output, values in one.outputs.items():
-            np.testing.assert_allclose(values, found[0].outputs[output], rtol=2e-6)
+            np.testing.assert_allclose(values, found[0].outputs[output], rtol=2e-6, atol=General().atol)
 
 
 def of_doses_alone(model):
