@@ -101,14 +101,8 @@ class AbstractConsequence(eqx.Module):
         """Say it in a few words that follow the event's name."""
 
 
-class Stop(AbstractConsequence):
-    """No dose is taken any more."""
-
-    changes: ClassVar[bool] = True
-    ends: ClassVar[bool] = True
-    intercurrent: ClassVar[bool] = True
-    leaves: ClassVar[bool] = False
-    dies: ClassVar[bool] = False
+class AbstractPlainConsequence(AbstractConsequence):
+    """A consequence without settings, which may happen in any arm."""
 
     def check(self, where: str, model: AbstractModel, arms: Mapping[str, Arm], parameters: Collection[str]) -> None:
         """Nothing can be wrong."""
@@ -120,6 +114,16 @@ class Stop(AbstractConsequence):
     def regimens(self) -> tuple[AbstractRegimen, ...]:
         """Return none."""
         return ()
+
+
+class Stop(AbstractPlainConsequence):
+    """No dose is taken any more."""
+
+    changes: ClassVar[bool] = True
+    ends: ClassVar[bool] = True
+    intercurrent: ClassVar[bool] = True
+    leaves: ClassVar[bool] = False
+    dies: ClassVar[bool] = False
 
     def change(self, therapy: Therapy, change: Change) -> Therapy:
         """Return the treatment without the arm's later doses."""
@@ -130,7 +134,7 @@ class Stop(AbstractConsequence):
         return "stops treatment"
 
 
-class Leave(AbstractConsequence):
+class Leave(AbstractPlainConsequence):
     """Nothing is observed any more; what goes on goes on unseen."""
 
     changes: ClassVar[bool] = False
@@ -138,17 +142,6 @@ class Leave(AbstractConsequence):
     intercurrent: ClassVar[bool] = False
     leaves: ClassVar[bool] = True
     dies: ClassVar[bool] = False
-
-    def check(self, where: str, model: AbstractModel, arms: Mapping[str, Arm], parameters: Collection[str]) -> None:
-        """Nothing can be wrong."""
-
-    def applies(self, arm: str) -> bool:
-        """Return true."""
-        return True
-
-    def regimens(self) -> tuple[AbstractRegimen, ...]:
-        """Return none."""
-        return ()
 
     def change(self, therapy: Therapy, change: Change) -> Therapy:
         """Return the treatment as it is."""
@@ -159,7 +152,7 @@ class Leave(AbstractConsequence):
         return "ends observation"
 
 
-class Die(AbstractConsequence):
+class Die(AbstractPlainConsequence):
     """Death: later endpoints do not exist, which is another thing than not to be seen."""
 
     changes: ClassVar[bool] = False
@@ -167,17 +160,6 @@ class Die(AbstractConsequence):
     intercurrent: ClassVar[bool] = True
     leaves: ClassVar[bool] = False
     dies: ClassVar[bool] = True
-
-    def check(self, where: str, model: AbstractModel, arms: Mapping[str, Arm], parameters: Collection[str]) -> None:
-        """Nothing can be wrong."""
-
-    def applies(self, arm: str) -> bool:
-        """Return true."""
-        return True
-
-    def regimens(self) -> tuple[AbstractRegimen, ...]:
-        """Return none."""
-        return ()
 
     def change(self, therapy: Therapy, change: Change) -> Therapy:
         """Return the treatment as it is: nothing reads it."""

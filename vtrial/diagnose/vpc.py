@@ -8,6 +8,7 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int
 
 from vtrial import schema, units
+from vtrial._types import texts
 from vtrial.data import Dataset
 from vtrial.diagnose.binning import given_bins, strata, time_bins
 from vtrial.diagnose.clock import time_after_dose
@@ -15,10 +16,6 @@ from vtrial.diagnose.correction import prediction_corrected, variability_correct
 from vtrial.diagnose.discrete import INTERVAL, category_check, fractions, known_quantiles
 from vtrial.diagnose.limits import Limits
 from vtrial.errors import UserError, nearest
-
-
-def _texts(values: Sequence[str]) -> tuple[str, ...]:
-    return tuple(values)
 
 
 def _numbers(values: Sequence[float]) -> tuple[float, ...]:
@@ -46,7 +43,7 @@ class VisualCheck(eqx.Module):
 
     replicates: int = eqx.field(static=True, default=1000)
     bins: int = eqx.field(static=True, default=10)
-    edges: tuple[str, ...] = eqx.field(static=True, default=(), converter=_texts)
+    edges: tuple[str, ...] = eqx.field(static=True, default=(), converter=texts)
     after_dose: bool = eqx.field(static=True, default=False)
     stratify: str | None = eqx.field(static=True, default=None)
     strata: int = eqx.field(static=True, default=2)

@@ -1,7 +1,6 @@
 """The endpoint interface."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
 from typing import ClassVar
 
 import equinox as eqx
@@ -10,12 +9,9 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from vtrial import units
+from vtrial._types import texts
 from vtrial.errors import UserError, nearest
 from vtrial.model import AbstractModel
-
-
-def _texts(values: Sequence[str]) -> tuple[str, ...]:
-    return tuple(values)
 
 
 class AbstractWindow(eqx.Module):
@@ -110,7 +106,7 @@ class Schedule(AbstractWindow):
     """
 
     output: str = eqx.field(static=True)
-    at: tuple[str, ...] = eqx.field(static=True, converter=_texts)
+    at: tuple[str, ...] = eqx.field(static=True, converter=texts)
     after_dose: ClassVar[bool] = False
 
     def times(self, model: AbstractModel) -> Float[np.ndarray, " time"]:

@@ -1,23 +1,18 @@
 """Sampling times that maximise the expected information about a population (D-optimality)."""
 
-from collections.abc import Sequence
-
 import equinox as eqx
 import numpy as np
 import xarray as xr
 from jaxtyping import Array, Key
 
 from vtrial import units
+from vtrial._types import texts
 from vtrial.errors import UserError
 from vtrial.optimise.base import AbstractSearch, Ground, maximise
 from vtrial.optimise.information import Information
 
 _CANDIDATES = 121
 """Times on which the exchange looks."""
-
-
-def _texts(values: Sequence[str]) -> tuple[str, ...]:
-    return tuple(values)
 
 
 class SamplingSearch(AbstractSearch):
@@ -39,11 +34,11 @@ class SamplingSearch(AbstractSearch):
     """
 
     arm: str = eqx.field(static=True)
-    times: tuple[str, ...] = eqx.field(static=True, converter=_texts)
+    times: tuple[str, ...] = eqx.field(static=True, converter=texts)
     lower: str = eqx.field(static=True)
     upper: str = eqx.field(static=True)
     subjects: int = eqx.field(static=True, default=32)
-    outputs: tuple[str, ...] = eqx.field(static=True, converter=_texts, default=())
+    outputs: tuple[str, ...] = eqx.field(static=True, converter=texts, default=())
     draws: int = eqx.field(static=True, default=0)
 
     def __call__(self, key: Key[Array, ""], ground: Ground) -> xr.Dataset:

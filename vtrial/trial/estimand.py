@@ -13,11 +13,8 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Float
 
+from vtrial._types import texts
 from vtrial.errors import UserError, nearest
-
-
-def _texts(values: Sequence[str]) -> tuple[str, ...]:
-    return tuple(values)
 
 
 class Lived(eqx.Module):
@@ -145,7 +142,7 @@ class Composite(AbstractEstimand):
     """
 
     failure: float = eqx.field(static=True, default=0.0)
-    only: tuple[str, ...] = eqx.field(static=True, default=(), converter=_texts)
+    only: tuple[str, ...] = eqx.field(static=True, default=(), converter=texts)
 
     def observed(self, lived: Lived) -> Float[np.ndarray, "..."]:
         """Return the failure where something happened."""

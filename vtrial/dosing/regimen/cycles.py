@@ -1,9 +1,8 @@
 """Doses on numbered days of cycles."""
 
-from collections.abc import Sequence
-
 import equinox as eqx
 
+from vtrial._types import whole_numbers
 from vtrial.dosing.amount import AbstractAmount, amount
 from vtrial.dosing.records import rounded
 from vtrial.dosing.regimen.base import AbstractRegimen, Order
@@ -11,10 +10,6 @@ from vtrial.dosing.regimen.clock import day, hours, listed, say
 from vtrial.dosing.regimen.given import Given, delay, later, positive
 from vtrial.errors import UserError
 from vtrial.model import AbstractModel
-
-
-def _numbers(days: Sequence[int]) -> tuple[int, ...]:
-    return tuple(days)
 
 
 class Cycles(AbstractRegimen):
@@ -34,7 +29,7 @@ class Cycles(AbstractRegimen):
     """
 
     dose: AbstractAmount = eqx.field(converter=amount)
-    days: tuple[int, ...] = eqx.field(static=True, converter=_numbers)
+    days: tuple[int, ...] = eqx.field(static=True, converter=whole_numbers)
     cycle: str = eqx.field(static=True)
     cycles: int = eqx.field(static=True)
     into: str = eqx.field(static=True)

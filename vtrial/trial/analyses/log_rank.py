@@ -1,6 +1,5 @@
 """The log-rank test."""
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 import equinox as eqx
@@ -9,15 +8,12 @@ from jax.scipy.special import ndtri
 from jax.scipy.stats import norm
 from jaxtyping import Array, Bool, Float, Int
 
+from vtrial._types import numbers
 from vtrial.design import Comparison, Seen, judged
 from vtrial.errors import UserError
 from vtrial.statistics.log_rank import log_rank, stratified_log_rank
 from vtrial.trial.analyses.base import ALIKE, check_alpha, usable
 from vtrial.trial.analyses.estimated import AbstractHazardAnalysis
-
-
-def _numbers(values: Sequence[float]) -> tuple[float, ...]:
-    return tuple(values)
 
 
 class LogRank(AbstractHazardAnalysis):
@@ -43,7 +39,7 @@ class LogRank(AbstractHazardAnalysis):
     rho: float = eqx.field(static=True, default=0.0)
     gamma: float = eqx.field(static=True, default=0.0)
     strata: str | None = eqx.field(static=True, default=None)
-    values: tuple[float, ...] = eqx.field(static=True, converter=_numbers, default=())
+    values: tuple[float, ...] = eqx.field(static=True, converter=numbers, default=())
     layouts: ClassVar[tuple[str, ...]] = ("event",)
     binary: ClassVar[bool] = False
 
