@@ -35,7 +35,6 @@ from vtrial.trial import (
     add_prognosis,
     conductor,
     estimand_truths,
-    exposure_of,
     judge,
     operating_characteristics,
     without_effect,
@@ -267,7 +266,7 @@ def conducted(key: Key[Array, ""], study: Study, table: xr.Dataset) -> dict[str,
     """Conduct the trials on a table of potential outcomes, and decide; return what they and their sum are."""
     judged, characteristics = trials_judged(key, study, table)
     return {
-        schema.TRIAL: tree.trial(judged.trials, study.design.names, judged.units),
+        schema.TRIAL: tree.trial(judged.trials, study.design, (study.primary, *study.analysis.beside), judged.units),
         schema.OPERATING_CHARACTERISTICS: characteristics,
     }
 
@@ -285,7 +284,7 @@ def trials_judged(key: Key[Array, ""], study: Study, table: xr.Dataset) -> tuple
     for start in range(0, count, size):
         # The last block is filled up with the last replicate, so that all blocks share one compilation.
         part = table.isel({schema.REPLICATE: np.minimum(np.arange(start, start + size), count - 1)})
-        found = tree.lived(part, study.primary, exposure_of(study.analysis), timed=rules.clock.timed)
+        found = tree.lived(part, (study.primary, *study.analysis.beside), timed=rules.clock.timed)
         potential = tree.potential(part, study.design, study.analysis, found, study.estimand, study.primary)
         null = without_effect(potential, rules.reference, study.analysis.null)
         truths = estimand_truths(found, rules, study.estimand) if happens else None

@@ -45,7 +45,6 @@ from vtrial.trial import (
     check_known,
     check_policies,
     check_trial,
-    exposure_of,
 )
 
 
@@ -110,9 +109,9 @@ class Study(eqx.Module):
         check_policies(self.design, self.noise, self.model)
         check_trial(self.design, self.analysis, self.endpoints, self.primary, self.model, self.cohort.subjects, names)
         if self.prognosis is not None:
-            if exposure_of(self.analysis) is not None:
+            if self.analysis.beside:
                 raise UserError(
-                    "The twin's score predicts one number, but the analysis reads pairs; leave prognosis out."
+                    "The twin's score predicts one endpoint, but the analysis reads several; leave prognosis out."
                 )
             self.prognosis.check(self.design, self.endpoints, self.model, names)
         elif SCORE in self.analysis.covariates():
@@ -176,13 +175,14 @@ class Study(eqx.Module):
 
     def rules(self) -> Rules:
         """Return what every trial follows."""
-        read, delay = self.endpoints[self.primary], self.endpoints[self.primary].delay(self.model)
+        read = [self.endpoints[name] for name in (self.primary, *self.analysis.beside)]
+        delay = np.max([one.delay(self.model) for one in read], axis=0)  # of what is read together all is known at once
         if self.design.periods > 1:
             spacing = units.quantity(self.design.spacing, self.model.time, where="design.spacing")
             delay = delay + spacing * np.arange(self.design.periods)
-        if exposure_of(self.analysis) is not None:
-            delay = np.asarray(delay)[:, None]  # of a visit both endpoints are known at once
-        clock = Clock(np.asarray(delay, float), read.layout)
+        if self.analysis.beside:
+            delay = np.asarray(delay)[..., None]
+        clock = Clock(np.asarray(delay, float), read[0].layout)
         return Rules(self.design, self.analysis, self.objective, self.enrolment, clock, self.model.time)
 
     def words(self) -> dict[str, Any]:

@@ -240,20 +240,18 @@ def _decision_times(found: Outcomes, design: AbstractDesign, model: AbstractMode
     return entries | {"decision_output": (schema.ARM, outputs, _attrs("Output that the policy of the arm sees"))}
 
 
-def lived(table: xr.Dataset, primary: str, exposure: str | None = None, *, timed: bool = False) -> Lived:
-    """Return the primary endpoint with and without what happened, from the stored table.
+def lived(table: xr.Dataset, names: tuple[str, ...], *, timed: bool = False) -> Lived:
+    """Return what an analysis reads with and without what happened, from the stored table.
 
     Args:
         table: the outcomes.
-        primary: name of the endpoint.
-        exposure: name of another at the same visits, which is then beside it on an axis of two; left out, none.
-        timed: whether the endpoint is the time of an event.
+        names: of the endpoints, the primary first; of several there is a last axis.
+        timed: whether the primary endpoint is the time of an event.
     """
-    names = (primary,) if exposure is None else (primary, exposure)
 
     def read(prefix: str = "") -> np.ndarray:
         found = [table[f"{prefix}{name}"].to_numpy() for name in names]
-        return found[0] if exposure is None else np.stack(found, axis=-1)
+        return found[0] if len(found) == 1 else np.stack(found, axis=-1)
 
     actual, arms = read(), tuple(str(a) for a in table[schema.ARM].to_numpy())
     if "until" not in table:
@@ -263,7 +261,7 @@ def lived(table: xr.Dataset, primary: str, exposure: str | None = None, *, timed
         actual,
         read("hypothetical_"),
         read("on_treatment_"),
-        read("alive_") if f"alive_{primary}" in table else actual,
+        read("alive_") if f"alive_{names[0]}" in table else actual,
         table["until"].to_numpy(),
         {name: v.to_numpy() for name, v in events.items() if v.attrs["intercurrent"]},
         tuple(name for name, v in events.items() if v.attrs["dies"]),
@@ -314,18 +312,27 @@ def potential(
     return Potential(estimand.observed(found), estimand.until(found), estimand.target(found), covariates, time)
 
 
-def trial(found: Trials, names: tuple[str, ...], units: Mapping[str, str]) -> xr.Dataset:
-    """Return each trial's allocation, analysis and selection; `truth` is of the patients not enrolled."""
+def trial(found: Trials, design: AbstractDesign, endpoints: tuple[str, ...], units: Mapping[str, str]) -> xr.Dataset:
+    """Return each trial's allocation, analysis and selection; `truth` is of the patients not enrolled.
+
+    Args:
+        found: the trials.
+        design: of the trials.
+        endpoints: names of those that the analysis reads, the primary first; of several outcomes have a last axis.
+        units: of level, effect and time.
+    """
     arms, each = (schema.REPLICATE, schema.ARM), (schema.REPLICATE,)
     people = (schema.REPLICATE, "patient")
     result, level, effect = found.comparison, units["level"], units["effect"]
     codes = "; ".join(f"{c}: {s}" for c, s in schema.ANALYSIS_CODES.items())
     reasons = "; ".join(f"{c}: {s}" for c, s in schema.STOP_REASONS.items())
-    rest = ("period",) if found.arm.ndim == 3 else ("visit", "pair")[: found.outcome.ndim - 2]
-    periods = rest if found.arm.ndim == 3 else ()
+    periods = (schema.PERIOD,) if design.periods > 1 else ()
+    several = (schema.ENDPOINT,) if len(endpoints) > 1 else ()
+    visits = (schema.VISIT,) if found.outcome.ndim > 2 + len(periods + several) else ()
+    rest = periods + visits + several
     entries = {
         "allocated": (people + periods, found.arm, _attrs("Arm number given to the patient; -1: never enrolled")),
-        "outcome": (people + rest, found.outcome, _attrs("Primary endpoint seen; of a pair, then exposure", level)),
+        "outcome": (people + rest, found.outcome, _attrs("Primary endpoint seen; of several, each by name", level)),
         "event": (people + rest, found.event, _attrs("Whether the outcome is the time of an event; others: is known")),
         "entered": (people, found.entered, _attrs("Calendar time of enrolment", units["time"])),
         "selected": (each, found.selected, _attrs("Arm number selected; -1: none")),
@@ -351,4 +358,5 @@ def trial(found: Trials, names: tuple[str, ...], units: Mapping[str, str]) -> xr
         ),
     }
     variables = {name: (dims, np.asarray(value), attrs) for name, (dims, value, attrs) in entries.items()}
-    return xr.Dataset(variables, {schema.REPLICATE: np.arange(len(found.selected)), schema.ARM: list(names)})
+    coords = {schema.REPLICATE: np.arange(len(found.selected)), schema.ARM: list(design.names)}
+    return xr.Dataset(variables, coords | ({schema.ENDPOINT: list(endpoints)} if several else {}))

@@ -60,7 +60,7 @@ TABLES = ("whole", "other", "missing", "unknown", "infinite", "constant", "empty
 def trials(analysis):
     """Return trials by name: arms and outcomes, of the layout and kind the analysis reads."""
     draw = np.random.default_rng(5)
-    rest = {"visits": (3,), "pairs": (3, 2)}.get(analysis.layouts[0], ())
+    rest = {"visits": (3,)}.get(analysis.layouts[0], ()) + ((2,) if analysis.beside else ())
     shape = (len(TABLES), PATIENTS, *rest)
     outcome = draw.integers(0, 2, shape).astype(float) if analysis.binary else draw.normal(size=shape)
     if rest == (3, 2):

@@ -6,11 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 from vtrial.design import Arm, Crossover, Parallel, revealed
 from vtrial.dosing import Regimen
 from vtrial.errors import UserError
-from vtrial.statistics.equivalence import sd_from_cv
+from vtrial.statistics.equivalence import LAYOUTS, sd_from_cv, tost_power
 from vtrial.trial import (
     AtOnce,
     Clock,
@@ -22,6 +23,7 @@ from vtrial.trial import (
     ReferenceScaled,
     Rules,
     conduct,
+    without_effect,
 )
 
 ONCE = Arm(Regimen("300 mg", "24 h", 1, "depot"))
@@ -59,6 +61,57 @@ def test_average_bioequivalence_has_the_exact_power(design, cv, ratio, expected)
     np.testing.assert_allclose(np.asarray(found.effect)[:, 0].mean(), math.log(ratio), atol=0.01)
     inside = np.asarray(jnp.maximum(jnp.abs(found.comparison.lower), jnp.abs(found.comparison.upper)))[:, 0]
     np.testing.assert_array_equal(inside < math.log(1.25), np.asarray(found.rejected)[:, 0])
+
+
+def t_tests(cv, ratio, subjects, correlation, trials):
+    """Whether both of two endpoints pass in a 2x2 crossover, from means and covariances of differences of periods."""
+    random, df = np.random.default_rng(17), subjects - 2
+    covariance = sd_from_cv(cv) ** 2 * np.array([[1.0, correlation], [correlation, 1.0]])
+    mean = math.log(ratio) + random.multivariate_normal(np.zeros(2), 2 * covariance / subjects, trials)
+    spread = stats.wishart(df, covariance / df).rvs(trials, random)[:, [0, 1], [0, 1]]
+    reach = stats.t.ppf(0.95, df) * np.sqrt(2 * spread / subjects)
+    return (np.abs(mean) + reach < math.log(1.25)).all(1).mean()
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.6, pytest.param(1.0, marks=pytest.mark.slow)])
+def test_both_endpoints_pass_as_often_as_their_correlation_says(correlation):
+    """Without correlation the power is the product of two exact ones, at correlation 1 it is that of one."""
+    design, cv, ratio = Crossover(ARMS, 12, "7 day"), 0.25, 0.95
+    once = tost_power(cv, ratio, 24, LAYOUTS["2x2"])
+    many = 400_000
+    expected = {0.0: once**2, 1.0: once}.get(correlation) or t_tests(cv, ratio, 24, correlation, many)
+    random = np.random.default_rng(3)
+    shape = (TRIALS, 34, 2, 2)
+    first, second = (sd_from_cv(cv) * random.normal(size=shape) for _ in range(2))
+    both = np.stack([first, correlation * first + math.sqrt(1 - correlation**2) * second], -1)
+    both[:, :, 0] += math.log(ratio)
+    clock = Clock(np.arange(1.0, 3.0)[:, None], "value")
+    rules = Rules(design, Equivalence("reference", also=["area"]), Greatest(), AtOnce(), clock, "day")
+    table = Potential(np.exp(both), np.full(shape[:3], np.inf), np.exp(both), {})
+    passed = np.asarray(conduct(jax.random.key(5), rules, table).rejected)[:, 0].mean()
+    assert abs(passed - expected) < 4 * math.sqrt(expected * (1 - expected) * (1 / TRIALS + 1 / many))
+    edge = without_effect(table, 1, rules.analysis.null)
+    np.testing.assert_allclose(
+        edge.value[:, :, 0] / edge.value[:, :, 1], np.broadcast_to([1.25, 1.0], (*both.shape[:2], 2, 2))
+    )
+
+
+def test_a_claim_needs_every_endpoint():
+    arm = jnp.asarray(np.repeat([[0, 1], [1, 0]], 8, axis=0))
+    logs = 0.1 * np.random.default_rng(1).normal(size=(16, 2, 2))
+    analysis = Equivalence("reference", also=["area"])
+    compare = jax.jit(lambda y: analysis.compare(revealed(arm, y), 2, 1))
+    alone = jax.jit(lambda y: Equivalence("reference").compare(revealed(arm, y), 2, 1))
+    y = jnp.asarray(np.exp(logs + 0.1 * (np.asarray(arm) == 0)[:, :, None] * np.arange(2)))
+    found, each = compare(y), [alone(y[..., i]) for i in range(2)]
+    assert each[0].p[0] < each[1].p[0]
+    np.testing.assert_allclose([found.p[0], found.statistic[0]], [each[1].p[0], each[1].statistic[0]], rtol=1e-9)
+    np.testing.assert_allclose(
+        [found.difference[0], found.lower[0]], [each[0].difference[0], each[0].lower[0]], rtol=1e-9
+    )
+    broken = compare(y.at[3, 0, 1].set(0.0))
+    assert broken.code.tolist() == [4, 0]
+    assert np.isnan(broken.p[0])
 
 
 SCALED = [

@@ -10,7 +10,7 @@ import pytest
 from vtrial.design import revealed
 from vtrial.errors import UserError
 from vtrial.statistics.multiplicity import Holm
-from vtrial.trial import Adjusted, ConcentrationQtc, Means, exposure_of
+from vtrial.trial import Adjusted, ConcentrationQtc, Means
 
 TIME = np.array([0.0, 1.0, 2.0, 4.0, 8.0, 24.0])
 ARM = np.repeat([0, 1, 2], [12, 12, 12])
@@ -75,8 +75,8 @@ def test_the_true_effect_is_that_of_the_line_at_the_mean_peak():
 
 
 def test_wrappers_are_looked_into():
-    assert exposure_of(Adjusted(ConcentrationQtc("a", exposure="plasma"), Holm())) == "plasma"
-    assert exposure_of(Means("a")) is None
+    assert Adjusted(ConcentrationQtc("a", exposure="plasma"), Holm()).beside == ("plasma",)
+    assert Means("a").beside == ()
 
 
 @pytest.mark.parametrize(

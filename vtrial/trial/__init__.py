@@ -3,7 +3,6 @@
 from vtrial.trial.analyses import (
     AbstractAnalysis,
     AbstractDoseShape,
-    AbstractExposureAnalysis,
     Adjusted,
     Ancova,
     BayesianMeans,
@@ -33,7 +32,6 @@ from vtrial.trial.analyses import (
     ReferenceScaled,
     RestrictedMean,
     SigmoidEmaxShape,
-    exposure_of,
 )
 from vtrial.trial.conduct import Rules, Trials, check_enrolment, conduct, conductor, without_effect
 from vtrial.trial.consistency import (
@@ -81,7 +79,6 @@ __all__ = [
     "AbstractDoseShape",
     "AbstractEnrolment",
     "AbstractEstimand",
-    "AbstractExposureAnalysis",
     "AbstractObjective",
     "Adjusted",
     "Ancova",
@@ -149,7 +146,6 @@ __all__ = [
     "contributions",
     "decompose",
     "estimand_truths",
-    "exposure_of",
     "information",
     "judge",
     "known_before",

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 
 import jax
+import numpy as np
 
 from vtrial import units
 from vtrial.cohort import Treatment
@@ -10,7 +11,7 @@ from vtrial.design import AbstractDesign, AbstractRandomisation
 from vtrial.endpoint import AbstractEndpoint
 from vtrial.errors import UserError, nearest, within
 from vtrial.model import AbstractModel
-from vtrial.trial.analyses import AbstractAnalysis, exposure_of
+from vtrial.trial.analyses import AbstractAnalysis
 from vtrial.trial.conduct import check_enrolment
 from vtrial.trial.estimand import AbstractEstimand, check_estimand
 
@@ -76,11 +77,11 @@ def check_trial(
     check_enrolment(design, analysis, subjects)
     read = endpoints[primary]
     layout = "periods" if design.periods > 1 else read.layout
+    for name in analysis.beside:
+        _check_beside(name, endpoints, primary, model)
     if design.periods > 1:
-        _check_periods(design, read, model)
-    elif (exposure := exposure_of(analysis)) is not None:
-        _check_pair(exposure, endpoints, primary, model)
-        layout = "pairs"
+        for name in (primary, *analysis.beside):
+            _check_periods(design, name, endpoints[name], model)
     if layout not in analysis.layouts:
         raise UserError(
             f"The analysis reads outcomes of layout {' or '.join(analysis.layouts)}, but primary '{primary}' of this "
@@ -138,28 +139,38 @@ def _check_factors(factors: Mapping[str, float], parameters: Collection[str]) ->
             raise UserError(f"factors.{name} is {factor}; a factor is positive.")
 
 
-def _check_periods(design: AbstractDesign, read: AbstractEndpoint, model: AbstractModel) -> None:
+def _check_periods(design: AbstractDesign, name: str, read: AbstractEndpoint, model: AbstractModel) -> None:
     """Check that a period is over before the next one starts."""
     spacing = units.quantity(design.spacing, model.time, where="design.spacing")
     if read.layout != "value":
-        raise UserError(f"A design with periods needs a primary endpoint of one number, not {read.layout}.")
+        raise UserError(f"A design with periods needs endpoints of one number, and '{name}' has {read.layout}.")
     if (end := float(read.delay(model))) > spacing:
         raise UserError(
-            f"design.spacing is {design.spacing}, but the primary endpoint of a period is known {end:g} {model.time} "
+            f"design.spacing is {design.spacing}, but endpoint '{name}' of a period is known {end:g} {model.time} "
             "after its start; periods must not overlap."
         )
 
 
-def _check_pair(exposure: str, endpoints: Mapping[str, AbstractEndpoint], primary: str, model: AbstractModel) -> None:
-    """Check that exposure is measured at the visits of the primary endpoint."""
-    if exposure not in endpoints:
-        raise UserError(f"analysis.exposure is '{exposure}', which is no endpoint. {nearest(exposure, endpoints)}")
-    both = [endpoints[primary], endpoints[exposure]]
-    times = [list(one.window.times(model)) for one in both]
-    if {one.layout for one in both} != {"visits"} or times[0] != times[1]:
+def _check_beside(name: str, endpoints: Mapping[str, AbstractEndpoint], primary: str, model: AbstractModel) -> None:
+    """Check that an endpoint which the analysis reads beside the primary is one like it."""
+    if name not in endpoints or name == primary:
+        others = [other for other in endpoints if other != primary]
         raise UserError(
-            f"The analysis reads '{primary}' and '{exposure}' at the same visits; make both endpoints visits, and let "
-            f"one take the other's times: endpoints.{exposure}.window.at: ${{endpoints.{primary}.window.at}}."
+            f"The analysis reads '{name}' beside primary '{primary}', which is no other endpoint. "
+            f"{nearest(name, others)}"
+        )
+    both = [endpoints[primary], endpoints[name]]
+    layouts = [one.layout for one in both]
+    if layouts[0] != layouts[1]:
+        raise UserError(
+            f"The analysis reads '{primary}' and '{name}' together, which are of layouts {layouts[0]} and "
+            f"{layouts[1]}; make both of one layout."
+        )
+    times = [list(np.atleast_1d(one.window.times(model))) for one in both]
+    if layouts[0] == "visits" and times[0] != times[1]:
+        raise UserError(
+            f"The analysis reads '{primary}' and '{name}' at the same visits; let one take the other's times: "
+            f"endpoints.{name}.window.at: ${{endpoints.{primary}.window.at}}."
         )
 
 

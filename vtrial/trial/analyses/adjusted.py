@@ -45,6 +45,11 @@ class Adjusted(AbstractAnalysis):
         """What it rejects."""
         return self.analysis.null
 
+    @property
+    def beside(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """What it reads beside the primary endpoint."""
+        return self.analysis.beside
+
     def covariates(self) -> tuple[str, ...]:
         """Return those of the other analysis."""
         return self.analysis.covariates()

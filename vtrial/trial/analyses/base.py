@@ -4,7 +4,6 @@ from abc import abstractmethod
 from typing import ClassVar
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jax.scipy.stats import norm
 from jaxtyping import Array, Bool, Float, Int
@@ -26,12 +25,14 @@ class AbstractAnalysis(eqx.Module):
     alpha: eqx.AbstractVar[float]
     """Two-sided significance level; intervals have confidence 1 - alpha."""
     layouts: eqx.AbstractClassVar[tuple[str, ...]]
-    """Layouts of the primary endpoint it can read: "value", "visits", "event", "periods" of a crossover, or "pairs" of
-    two endpoints at the same visits."""
+    """Layouts of the primary endpoint it can read: "value", "visits", "event", or "periods" of a crossover."""
     binary: eqx.AbstractClassVar[bool]
     """Whether it is for endpoints that are 0 or 1, and for no others."""
     null: ClassVar[AbstractNull] = Alike()
     """What it rejects where it claims an arm."""
+    beside: ClassVar[tuple[str, ...]] = ()
+    """Names of the endpoints it reads beside the primary; outcomes and tables then have a last axis for all of them,
+    the primary first."""
 
     @abstractmethod
     def covariates(self) -> tuple[str, ...]:
@@ -59,26 +60,6 @@ class AbstractAnalysis(eqx.Module):
     @abstractmethod
     def describe(self) -> str:
         """Say the analysis in words."""
-
-
-class AbstractExposureAnalysis(AbstractAnalysis):
-    """An analysis of the primary endpoint and of exposure together, visit by visit.
-
-    Its outcomes are [patient visit 2], its tables [subject arm visit 2]: the primary endpoint, then exposure.
-    """
-
-    exposure: eqx.AbstractVar[str]
-    """Name of the endpoint that is measured at the visits of the primary one."""
-
-
-def exposure_of(analysis: AbstractAnalysis) -> str | None:
-    """Return the name of the endpoint that an analysis, or one within it, reads beside the primary; None for none."""
-
-    def is_one(x: object) -> bool:
-        return isinstance(x, AbstractExposureAnalysis)
-
-    found = [one for one in jax.tree.leaves(analysis, is_leaf=is_one) if isinstance(one, AbstractExposureAnalysis)]
-    return found[0].exposure if found else None
 
 
 def check_alpha(alpha: float) -> None:

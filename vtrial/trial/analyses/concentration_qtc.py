@@ -14,7 +14,7 @@ from vtrial.design import Comparison, Seen, judged
 from vtrial.errors import UserError
 from vtrial.statistics import exposure_response, student
 from vtrial.statistics.exposure_response import Effect, Mixed
-from vtrial.trial.analyses.base import ALIKE, FEW, INFINITE, UNCONVERGED, AbstractExposureAnalysis, check_alpha
+from vtrial.trial.analyses.base import ALIKE, FEW, INFINITE, UNCONVERGED, AbstractAnalysis, check_alpha
 from vtrial.trial.analyses.null import AbstractNull
 from vtrial.trial.analyses.regressors import alike
 
@@ -22,7 +22,7 @@ _TREATMENT, _SLOPE = 1, 2
 """Numbers of the fixed effects of being treated and of concentration."""
 
 
-class ConcentrationQtc(AbstractExposureAnalysis):
+class ConcentrationQtc(AbstractAnalysis):
     """The prespecified linear mixed model of the white paper: change of QTc from baseline against concentration.
 
     The change of QTc from the first visit, which is before the dose, is a line in concentration with a random intercept
@@ -50,7 +50,7 @@ class ConcentrationQtc(AbstractExposureAnalysis):
     alpha: float = eqx.field(static=True, default=0.1)
     limit: float = eqx.field(static=True, default=10.0)
     concentration: float | None = eqx.field(static=True, default=None)
-    layouts: ClassVar[tuple[str, ...]] = ("pairs",)
+    layouts: ClassVar[tuple[str, ...]] = ("visits",)
     binary: ClassVar[bool] = False
 
     def __check_init__(self):
@@ -63,6 +63,11 @@ class ConcentrationQtc(AbstractExposureAnalysis):
                 f"analysis.concentration is {self.concentration}; the concentration of interest is above 0. Left out, "
                 "it is the geometric mean of each arm's highest one."
             )
+
+    @property
+    def beside(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The concentrations."""
+        return (self.exposure,)
 
     @property
     def null(self) -> AbstractNull:  # pyright: ignore[reportIncompatibleVariableOverride]

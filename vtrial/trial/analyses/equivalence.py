@@ -4,42 +4,48 @@ import math
 from typing import ClassVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jax.scipy.special import ndtri
 from jaxtyping import Array, Bool, Float, Int
 
+from vtrial._types import texts
 from vtrial.design import Comparison, Seen, judged
 from vtrial.errors import UserError
 from vtrial.statistics.crossover import Effects, subject_fixed
 from vtrial.statistics.equivalence import tost
 from vtrial.statistics.student import quantile
-from vtrial.trial.analyses.base import ALIKE, FEW, INFINITE, check_alpha
-from vtrial.trial.analyses.estimated import AbstractEquivalenceAnalysis
-from vtrial.trial.analyses.null import Inequivalent
+from vtrial.trial.analyses.base import ALIKE, FEW, INFINITE, AbstractAnalysis, check_alpha
+from vtrial.trial.analyses.estimated import Target, log_ratios
+from vtrial.trial.analyses.null import AbstractNull, FirstInequivalent, Inequivalent
 
 _NOTHING = 1e-12
 """A variance of logarithms below this is rounding."""
 
 
-class Equivalence(AbstractEquivalenceAnalysis):
+class Equivalence(AbstractAnalysis):
     """Two one-sided t-tests that the ratio of geometric means to the reference is inside limits (TOST).
 
     In a crossover by fixed effects of subject, period and treatment; in parallel groups by Welch's test. The null
     hypothesis is that the arms are not equivalent: `p` is twice the greater of the two one-sided p-values, so that
     p < alpha says that the 1 - alpha interval is inside the limits; `statistic` is positive where that is likely.
-    Effects are log ratios.
+    Effects are log ratios. With further endpoints an arm is claimed only where each of them is equivalent, so that `p`
+    is the greatest of all and no level is shared (intersection-union test); the rest is of the primary endpoint.
 
     Args:
         reference: name of the reference arm.
         alpha: twice the level of each one-sided test; 0.1 gives tests at 5 % and a 90 % interval.
         limit: greatest ratio that is equivalent; the least is its inverse.
+        also: names of the endpoints that have to be equivalent beside the primary.
 
-    Source: Schuirmann 1987, doi:10.1007/BF01068419; EMA CPMP/EWP/QWP/1401/98 Rev. 1.
+    Source: Schuirmann 1987, doi:10.1007/BF01068419; EMA CPMP/EWP/QWP/1401/98 Rev. 1; Berger and Hsu 1996,
+    doi:10.1214/ss/1032280304.
     """
 
     reference: str = eqx.field(static=True)
     alpha: float = eqx.field(static=True, default=0.1)
     limit: float = eqx.field(static=True, default=1.25)
+    also: tuple[str, ...] = eqx.field(static=True, default=(), converter=texts)
     layouts: ClassVar[tuple[str, ...]] = ("value", "periods")
     binary: ClassVar[bool] = False
 
@@ -49,16 +55,40 @@ class Equivalence(AbstractEquivalenceAnalysis):
         check_limit(self.limit)
 
     @property
-    def null(self) -> Inequivalent:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """A ratio at the limit."""
-        return Inequivalent(self.limit)
+    def beside(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The further endpoints."""
+        return self.also
+
+    @property
+    def null(self) -> AbstractNull:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """A ratio at the limit; of several endpoints that of the primary, the others' being 1."""
+        return FirstInequivalent(self.limit) if self.also else Inequivalent(self.limit)
 
     def covariates(self) -> tuple[str, ...]:
         """Return none."""
         return ()
 
     def compare(self, seen: Seen, arms: int, reference: int) -> Comparison:
-        """Test; an arm needs two known outcomes, all of them positive."""
+        """Test; an arm needs two known outcomes of each endpoint, all of them positive."""
+        if not self.also:
+            return self._tested(seen, arms, reference)
+
+        def of_one(outcome: Array, event: Array) -> Comparison:
+            one = eqx.tree_at(lambda s: (s.outcome, s.event), seen, (outcome, event))
+            return self._tested(one, arms, reference)
+
+        return _all_of(jax.vmap(of_one, in_axes=-1)(seen.outcome, seen.event))
+
+    def target(self, table: Float[Array, "subject arm *rest"], reference: int) -> Target:
+        """Return true means of logarithms over patients and periods, and log ratios; of the primary endpoint."""
+        return log_ratios(table[..., 0] if self.also else table, reference)
+
+    def unit(self, unit: str) -> str:
+        """Return none: a log ratio has none."""
+        return ""
+
+    def _tested(self, seen: Seen, arms: int, reference: int) -> Comparison:
+        """Return the test of one endpoint."""
         logs, code = logged(seen, arms)
         found = _welch(logs, arms, reference) if seen.arm.ndim == 1 else _crossed(logs, arms, reference)
         limit = jnp.full(arms, math.log(self.limit))
@@ -66,10 +96,34 @@ class Equivalence(AbstractEquivalenceAnalysis):
 
     def describe(self) -> str:
         """Say it."""
+        together = f"; {', '.join(self.also)} too must be equivalent" if self.also else ""
         return (
             f"log ratio of geometric means to {self.reference}, equivalent within {1 / self.limit:.4g} to "
-            f"{self.limit:.4g}, two one-sided tests, {100 * (1 - self.alpha):g} % interval"
+            f"{self.limit:.4g}, two one-sided tests, {100 * (1 - self.alpha):g} % interval{together}"
         )
+
+
+def _all_of(each: Comparison) -> Comparison:
+    """Return the comparison of the first endpoint with the test of all, of comparisons [endpoint arm]."""
+    first, failed = jax.tree.map(lambda x: x[0], each), each.code != 0
+    code = jnp.take_along_axis(each.code, jnp.argmax(failed, 0)[None], 0)[0]
+    known = code == 0
+
+    def shown(value: Float[Array, " arm"]) -> Float[Array, " arm"]:
+        return jnp.where(known, value, jnp.nan)
+
+    return Comparison(
+        count=first.count,
+        estimate=first.estimate,
+        error=first.error,
+        difference=shown(first.difference),
+        lower=shown(first.lower),
+        upper=shown(first.upper),
+        p=shown(each.p.max(0)),
+        statistic=shown(each.statistic.min(0)),
+        information=shown(first.information),
+        code=code,
+    )
 
 
 class Logs(eqx.Module):

@@ -66,17 +66,22 @@ class AbstractHazardAnalysis(AbstractAnalysis):
 
 
 class AbstractEquivalenceAnalysis(AbstractAnalysis):
-    """Analyses of equivalence, of ratios of geometric means."""
+    """Analyses of equivalence, of ratios of geometric means of one endpoint."""
 
     def target(self, table: Float[Array, "subject arm *period"], reference: int) -> Target:
         """Return true means of logarithms over patients and periods, and log ratios."""
-        logs = jnp.where((table > 0) & jnp.isfinite(table), jnp.log(jnp.where(table > 0, table, 1.0)), jnp.nan)
-        level = jnp.nanmean(jnp.moveaxis(logs, 1, 0).reshape(table.shape[1], -1), axis=1)
-        return level, level - level[reference]
+        return log_ratios(table, reference)
 
     def unit(self, unit: str) -> str:
         """Return none: a log ratio has none."""
         return ""
+
+
+def log_ratios(table: Float[Array, "subject arm *period"], reference: int) -> Target:
+    """Return true means of logarithms over patients and periods, and log ratios; of positive outcomes."""
+    logs = jnp.where((table > 0) & jnp.isfinite(table), jnp.log(jnp.where(table > 0, table, 1.0)), jnp.nan)
+    level = jnp.nanmean(jnp.moveaxis(logs, 1, 0).reshape(table.shape[1], -1), axis=1)
+    return level, level - level[reference]
 
 
 def _means(table: Float[Array, "subject arm"], reference: int) -> Target:

@@ -75,6 +75,34 @@ class Inequivalent(AbstractNull):
         return jnp.asarray(statistic)
 
 
+class FirstInequivalent(AbstractNull):
+    """Of several endpoints the first has a ratio at a limit of equivalence, the others do what the reference does.
+
+    Where to claim needs all of them, the error is greatest if all but one are sure to pass.
+
+    Args:
+        limit: the greatest ratio that is equivalent.
+    """
+
+    limit: float = eqx.field(static=True)
+
+    def edge(
+        self, table: Float[Array, "subject arm *period endpoint"], reference: int
+    ) -> Float[Array, "subject arm *period endpoint"]:
+        """Return the reference's outcomes, of the first endpoint times the limit."""
+        first = jnp.where(jnp.arange(table.shape[-1]) == 0, self.limit, 1.0)
+        other = (jnp.arange(table.shape[1]) != reference).reshape(1, -1, *[1] * (table.ndim - 2))
+        return table[:, reference][:, None] * jnp.where(other, first, 1.0)
+
+    def errs(self, effect: Float[np.ndarray, "replicate arm"]) -> Bool[np.ndarray, "replicate arm"]:
+        """Return true: every arm is at the edge."""
+        return np.ones(effect.shape, bool)
+
+    def benefit(self, statistic: Float[Array, " arm"], sign: float) -> Float[Array, " arm"]:
+        """Return it as it is."""
+        return jnp.asarray(statistic)
+
+
 class ScaledInequivalent(AbstractNull):
     """The ratio is at a limit that goes by the true SD within subjects under the reference.
 
