@@ -12,8 +12,8 @@ from tests.helpers import ROOT, classes, modules
 
 LAYERS = (
     ("schema", "units", "keys", "errors", "hashes", "_types", "_resources"),
-    ("model", "dosing", "statistics"),
-    ("solve", "population", "noise", "data", "endpoint", "design", "models"),
+    ("model", "dosing"),
+    ("solve", "statistics", "population", "noise", "data", "endpoint", "design", "models"),
     ("likelihood", "cohort"),
     ("inference", "trial", "diagnose", "optimise"),
     (

@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from vtrial.design.base import Seen
 from vtrial.errors import UserError
+from vtrial.solve.lanes.sorting import in_order
 
 
 def _factors(by: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, ...]]:
@@ -191,13 +192,13 @@ def _imbalance(count: Int[Array, " arm"], share: Float[Array, " arm"]) -> Float[
 def _shuffled(key: Key[Array, ""], n: int) -> Int[Array, " {n}"]:
     """Return the numbers below n in random order: sorted by random bits, each number in the lowest bits of its own key.
 
-    One integer a number sorts twice as fast as two; of single precision too few bits are left to be random.
+    One integer a number sorts faster than two; of single precision too few bits are left to be random.
     """
     bits, place = jax.random.bits(key, (n,)), max(n - 1, 1).bit_length()
     if bits.dtype != jnp.uint64:
         return jnp.argsort(bits)
-    packed = (bits >> place << place) | jnp.arange(n, dtype=bits.dtype)
-    return (jnp.sort(packed) & ((1 << place) - 1)).astype(int)
+    packed = (bits >> 1).astype(int) >> place << place | jnp.arange(n)
+    return in_order(packed) & ((1 << place) - 1)
 
 
 def _filled(weights: Float[Array, " arm"], n: int) -> Int[Array, " {n}"]:

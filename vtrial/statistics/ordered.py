@@ -7,11 +7,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from vtrial.errors import UserError
+from vtrial.solve.lanes.sorting import in_order
 
 _PLACES = 20
 """Bits of a sorting key that hold a patient's place."""
 _COARSE = _PLACES + 1
 """Lowest bits of a time that the key gives up: 2^-31 of it, 5e-10, is left. One more bit says who is censored."""
+_BITS = 32
+"""Of a number that yes and no of a patient are packed into."""
 _LAST = 2**43 - 1
 """Later than the key of any time."""
 
@@ -52,28 +55,22 @@ def ordered(time: Float[Array, " patient"], event: Bool[Array, " patient"], know
     known = known & (time >= 0)
     event = event & known & (time < jnp.inf)
     time = jnp.where(known, time + 0.0, jnp.inf)  # adding 0 turns -0 into 0
-    place, new = _sorted(time, event, known) if time.dtype == jnp.float64 else _sorted_plainly(time, event, known)
+    if time.dtype == jnp.float64:
+        return _sorted(time, event, known)
+    place, new = _sorted_plainly(time, event, known)
     return Ordered(place, _take(time, place), _take(event, place), _take(known, place), new)
 
 
 def nth(time: Float[Array, " patient"], n: Int[Array, ""]) -> Float[Array, ""]:
-    """Return the n-th smallest of times, counted from 1 to their number; none may be negative.
-
-    The bits of the answer are found one after the other by counting smaller times, which is quicker than sorting them.
-    """
-    whole = jnp.int64 if time.dtype == jnp.float64 else jnp.int32
-    bits = jax.lax.bitcast_convert_type(time + 0.0, whole)
-    top = jnp.iinfo(whole).bits - 2
-
-    def set_bit(i: Int[Array, ""], found: Int[Array, ""]) -> Int[Array, ""]:
-        more = found | jnp.left_shift(jnp.asarray(1, whole), (top - i).astype(whole))
-        return jnp.where((bits < more).sum() < n, more, found)
-
-    found = jax.lax.fori_loop(0, top + 1, set_bit, jnp.asarray(0, whole))
-    return jax.lax.bitcast_convert_type(found, time.dtype)
+    """Return the n-th smallest of times, counted from 1 to their number; none may be negative."""
+    if time.dtype != jnp.float64:
+        return jnp.sort(time)[n - 1]
+    # The bits of a positive double are in the order of its value; adding 0 turns -0 into 0.
+    bits = in_order(jax.lax.bitcast_convert_type(time + 0.0, jnp.int64))
+    return jax.lax.bitcast_convert_type(bits[n - 1], jnp.float64)
 
 
-def _sorted(time, event, known):
+def _sorted(time, event, known) -> Ordered:
     """Sort one integer for each patient, which is much faster than three columns: rounded time, censored, place.
 
     The bits of a positive double are in the order of its value.
@@ -81,10 +78,11 @@ def _sorted(time, event, known):
     bits = jax.lax.bitcast_convert_type(time, jnp.int64)
     rounded = ((bits + (1 << (_COARSE - 1))) >> _COARSE) << 1
     late = jnp.where(known, rounded | jnp.where(event, 0, 1), _LAST)
-    key = jnp.sort((late << _PLACES) | jnp.arange(time.shape[0]))
+    key = in_order((late << _PLACES) | jnp.arange(time.shape[0]))
     group = key >> _COARSE
     new = jnp.concatenate([jnp.ones(1, bool), group[1:] != group[:-1]])
-    return (key & (2**_PLACES - 1)).astype(jnp.int32), new
+    place, late = (key & (2**_PLACES - 1)).astype(jnp.int32), key >> _PLACES
+    return Ordered(place, _take(time, place), late & 1 == 0, late != _LAST, new)
 
 
 def _sorted_plainly(time, event, known):
@@ -100,6 +98,11 @@ def _take(x: Array, place: Int[Array, " patient"]) -> Array:
 
 def taken(table: Ordered, x: Array) -> Array:
     """Return something of each patient, [patient] or [patient ...], in the order of the table."""
+    if x.dtype == bool and x.ndim == 2 and x.shape[1] < _BITS:
+        # One number for each patient is fetched faster than several.
+        bit = jnp.arange(x.shape[1], dtype=jnp.int32)[None]
+        packed = jnp.left_shift(x.astype(jnp.int32), bit).sum(1, dtype=jnp.int32)
+        return jnp.right_shift(_take(packed, table.place)[:, None], bit) & 1 == 1
     return _take(x, table.place)
 
 

@@ -13,6 +13,10 @@ EVENT = "event"
 """Layout of an endpoint that is the time to an event."""
 
 
+_FEW = 8
+"""Arms among which one is chosen by comparing, which is quicker than fetching."""
+
+
 class Potential(eqx.Module):
     """What would happen to many patients under each arm, and when it would be known.
 
@@ -62,6 +66,11 @@ def under(
     """Return what happens to each patient under the arm given, in each period if there are several."""
     which, table = jnp.maximum(arm, 0), jnp.asarray(table)
     patient = jnp.arange(table.shape[0])
+    if periods == 1 and table.shape[1] <= _FEW:
+        found = table[:, 0]
+        for number in range(1, table.shape[1]):
+            found = jnp.where(_spread(which == number, found.ndim), table[:, number], found)
+        return found
     if periods == 1:
         return table[patient, which]
     return table[patient[:, None], which, jnp.arange(periods)[None]]

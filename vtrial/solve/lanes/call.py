@@ -36,7 +36,7 @@ def _width(kind: str, traced: Traced) -> int:
 
 
 @cache
-def _registered(text: str) -> str:
+def registered(text: str) -> str:
     """Compile a module and return the name under which XLA finds its handler."""
     name = f"vtrial_lanes_{digest(text)}"
     function = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(address(text, "handler"))
@@ -49,7 +49,7 @@ class Kernel:
 
     def __init__(self, program: Program, text: str):
         self.program = program
-        self.name = _registered(text)
+        self.name = registered(text)
         self._kinds = {"f": jnp.result_type(float), "i": jnp.dtype("int32")}
 
     def __call__(
