@@ -11,10 +11,14 @@ here.
 """
 
 import argparse
+import json
 import math
 import os
+import resource
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -264,9 +268,32 @@ def survival(trials: int) -> list[Row]:
     return rows
 
 
+STUDY = "-cn theophylline data=none inference=prior population=theophylline_bioequivalence cohort=adults".split()
+"""Three regimens of a model with a closed form, from published numbers: nothing is fitted."""
+
+
+def whole(trials: int) -> list[Row]:
+    """Measure whole runs, from the command to the report: 3 arms of 100 patients, each simulated under every arm."""
+    rows = []
+    for number in (trials, 2 * trials, 4 * trials):
+        with tempfile.TemporaryDirectory() as folder:
+            settings = [f"cohort.replicates={number}", "cohort.subjects=400", "design.per_arm=100"]
+            before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+            command = [sys.executable, "-m", "vtrial", *STUDY, *settings, f"directory={folder}/run"]
+            subprocess.run(command, check=True, capture_output=True)
+            after, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - start
+            seconds = json.loads((Path(folder) / "run" / "manifest.json").read_text())["seconds"]
+        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        compiling = sum(spent for stage, spent in seconds.items() if stage.endswith("compiling"))
+        said = f"{wall:.1f} s of the clock, {cpu:.1f} CPU s"
+        rows.append(Row(f"{number:,} trials", number / cpu, "", None, compiling, said))
+    return rows
+
+
 PARTS = {
     "means": (f"Means: two arms of {PER_ARM} patients", means, 20_000),
     "survival": (f"Times to events: {PATIENTS} patients, three looks", survival, 10_000),
+    "whole": ("Whole runs: 3 arms of 100 patients, closed form", whole, 1_000),
     "escalation": ("Dose escalation: 30 patients at most, 5 doses", escalation, 20_000),
 }
 """Title, function and number of trials of each part."""
