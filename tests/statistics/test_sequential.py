@@ -151,6 +151,8 @@ def test_conditional_power():
     z = critical * np.sqrt(0.5)
     assert conditional_power(z, 0.5, critical, trend(z, 0.5)) == pytest.approx(0.5)
     assert predictive_power(z, 0.5, critical) == pytest.approx(0.5)
+    # The reference's .4831684, for z 1.4 at half and the observed trend, has no critical value beside it: it would be
+    # 2.00974, which is the bound of none of O'Brien-Fleming (1.97743), Pocock (2.17827) or spending (1.96859, 2.20).
     # Averaged over the posterior of the drift, N(trend, 1 / share).
     nodes, weights = np.polynomial.hermite_e.hermegauss(60)
     mean = weights @ conditional_power(1.5, 0.4, 2.0, trend(1.5, 0.4) + nodes / np.sqrt(0.4)) / weights.sum()
