@@ -50,7 +50,7 @@ def read_covariates(
 def _filled(
     table: Table, name: str, order: Mapping[str, np.ndarray], time: np.ndarray, interpolation: str, *, may_miss: bool
 ) -> np.ndarray:
-    """Return a covariate at each row, gaps filled by the rule of `interpolation`; an occasion goes on until the next."""
+    """Return a covariate at each row, gaps filled by the rule of `interpolation`; an occasion goes on."""
     value = table.numbers(name, missing=np.nan)
     missing = np.isnan(value)
     for rows in order.values():
