@@ -12,10 +12,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 from numpyro.infer.hmc_util import dual_averaging
 
-from vtrial.inference.density import Point, UnconstrainedDensity
-from vtrial.inference.guess import Guess
+from vtrial.inference.density import Point
 from vtrial.inference.metric import Mass, Moments, first_mass, no_moments
 from vtrial.inference.walk import Draw, Kernel
+from vtrial.inference.whitening import Density
 
 _DIVERGENCE = 1000.0
 """Energy error from which a trajectory counts as divergent; Stan's."""
@@ -70,18 +70,17 @@ class Trajectory(NamedTuple):
 
 
 def kernel(
-    density: UnconstrainedDensity,
+    density: Density,
     *,
     warmup: int,
     target_accept: float,
     max_steps: int,
     dense_mass: bool,
-    guess: Guess | None,
 ) -> Kernel:
     """Return the sampler of all chains of a density."""
     dense = density.dense if dense_mass else 0
     watched = density.dense or density.size
-    mass = first_mass(density.size, dense, guess)
+    mass = first_mass(density.size, dense, density.width)
     both = jax.vmap(jax.value_and_grad(lambda v: density.potential(density.point(v))))
 
     def init(each: Key[Array, " chain"], points: Point) -> State:

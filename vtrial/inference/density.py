@@ -32,6 +32,9 @@ class UnconstrainedDensity:
     plate, which no subject owns: few, and correlated with one another.
     """
 
+    width = 0.1
+    """What the standard deviation of a coordinate is believed to be, nothing being known: priors are about so wide."""
+
     def __init__(self, model: Callable[[], Any]):
         """Find the sampled sites by tracing the model abstractly: nothing is computed or compiled."""
         self._model = model

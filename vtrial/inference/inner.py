@@ -38,14 +38,14 @@ class Modes(NamedTuple):
     """The mode of each subject's random effects, and the shape of the density there; rows as in `Inner`."""
 
     latent: Float[Array, "row latent"]
+    gradient: Float[Array, "row latent"]
+    """Of the log density there: nearly 0."""
     curvature: Float[Array, "row latent latent"]
     """Minus the second derivative of the log density, or what stands for it."""
     height: Float[Array, " row"]
     """Log density there."""
     found: Bool[Array, " row"]
     """Whether the search ended at a mode."""
-    lacking: Float[Array, "row latent latent"]
-    """What the curvature lacks of the second derivative, as far as the search learnt it: a start for the next one."""
 
 
 class _Climb(NamedTuple):
@@ -91,6 +91,15 @@ class Inner:
         factor = population.factor(draw)
         own = random_effects.from_latent(population, draw, factor, self.levels, latent)
         return {name: jnp.asarray(value) for name, value in draw.items()} | own
+
+    def parameters(self, draw: Values, latent: Float[Array, "row latent"]) -> Float[Array, "row parameter"]:
+        """Return the subjects' own parameters, those that vary with time at every row."""
+
+        def own(draw: Values, latent: Float[Array, "subject latent"]) -> Float[Array, "subject parameter"]:
+            p = self.statistical.same_subjects(self.named(draw, latent), self.data)
+            return jnp.concatenate([value.reshape(len(value), -1) for value in p.values()], axis=1)
+
+        return self._each_class(own, draw, latent)
 
     def _predict(self, draw: Values, latent: Float[Array, "subject latent"]):
         p = self.statistical.same_subjects(self.named(draw, latent), self.data)
@@ -201,9 +210,7 @@ class Inner:
         (_, scale), (location_slope, scale_slope) = jax.jvp(parts, (prediction,), (jnp.ones_like(prediction),))
         return (location_slope / scale) ** 2 + 2.0 * (scale_slope / scale) ** 2
 
-    def modes(
-        self, draw: Values, start: Float[Array, "row latent"], lacking: Float[Array, "row latent latent"] | None = None
-    ) -> Modes:
+    def modes(self, draw: Values, start: Float[Array, "row latent"]) -> Modes:
         """Climb to the mode of each row by Newton's steps, damped where they do not climb.
 
         The curvature of predictions leaves out how they bend, and its steps may take hundreds of iterations: what it
@@ -236,12 +243,12 @@ class Inner:
             )
 
         zero, height = jnp.zeros(self.rows), self.log_density(draw, start)
-        flat = jnp.zeros((self.rows, self.size, self.size)) if lacking is None else lacking
+        flat = jnp.zeros((self.rows, self.size, self.size))
         first = _Climb(start, height, zero, zero > 0, start, jnp.zeros_like(start), flat, jnp.zeros((), int))
         last = jax.lax.while_loop(lambda at: (at.count < _ITERATIONS) & ~at.found.all(), step, first)
         latent = jax.lax.stop_gradient(last.latent)
-        _, curvature = self.shape(draw, latent)
-        return Modes(latent, curvature, last.height, last.found & jnp.isfinite(last.height), last.lacking)
+        gradient, curvature = self.shape(draw, latent)
+        return Modes(latent, gradient, curvature, last.height, last.found & jnp.isfinite(last.height))
 
 
 def _learnt(at: _Climb, gradient: Array, curvature: Array) -> Float[Array, "row latent latent"]:
