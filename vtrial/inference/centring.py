@@ -1,7 +1,9 @@
-"""How far random effects are sampled centred: decided for each parameter by how much a subject's own data say of it."""
+"""How far random effects are sampled centred: decided for each parameter and subject by what its own data say."""
 
 import dataclasses
 import logging
+
+import numpy as np
 
 from vtrial.data import Dataset
 from vtrial.errors import UserError, nearest
@@ -54,15 +56,16 @@ def centred(statistical: StatisticalModel, data: Dataset, rule: str) -> tuple[St
     return dataclasses.replace(statistical, centred=_weights(population.effects, effects, fit)), fit
 
 
-def _weights(effects: tuple[str, ...], may: tuple[str, ...], fit: Fit) -> tuple[tuple[str, float], ...]:
-    """Return how far each effect that may be centred is, on average over subjects."""
+def _weights(effects: tuple[str, ...], may: tuple[str, ...], fit: Fit) -> tuple[tuple[str, tuple[float, ...]], ...]:
+    """Return how far each effect that may be centred is, in each subject."""
     found = []
-    for name, left in zip(effects, fit.spread[:, : len(effects)].mean(0), strict=True):
+    for name, left in zip(effects, fit.spread.T, strict=False):
         if name not in may:
             continue
-        weight = round(1.0 - float(left), 2)
-        form = f"centred by {weight:.2f}" if weight >= _LEAST else "non-centred"
-        log.info("           eta of %s: %s (the data leave %.0f %% of its variance)", name, form, 100 * left)
-        if weight >= _LEAST:
-            found.append((name, weight))
+        weights = np.round(np.clip(1.0 - left, 0.0, 1.0), 2)
+        low, mean, high = weights.min(), weights.mean(), weights.max()
+        form = f"centred by {mean:.2f} ({low:.2f} to {high:.2f})" if mean >= _LEAST else "non-centred"
+        log.info("           eta of %s: %s (the data leave %.0f %% of its variance)", name, form, 100 * left.mean())
+        if mean >= _LEAST:
+            found.append((name, tuple(weights.tolist())))
     return tuple(found)

@@ -107,7 +107,7 @@ def kernel(
         taken = jax.random.uniform(chance, accept.shape) < accept
         keep = jax.lax.cond(
             learning,
-            lambda: _learn(state, mass, end, accept, size * steps, target_accept, watched),
+            lambda: _learn(state, mass, end, accept, size * steps, target_accept, watched, density.trust),
             lambda: (state.step, state.length, state.moments, state.mass),
         )
         x, gradient = (
@@ -147,7 +147,14 @@ def _integrate(both, state: State, r: Array, size: Array, steps: Array) -> Traje
 
 
 def _learn(
-    state: State, first: Mass, end: Trajectory, accept: Array, time: Array, target: float, watched: int
+    state: State,
+    first: Mass,
+    end: Trajectory,
+    accept: Array,
+    time: Array,
+    target: float,
+    watched: int,
+    trust: float,
 ) -> tuple[tuple[Array | float, ...], Length, Moments, Mass]:
     """Return what all chains together have learnt: step size, trajectory length, moments and mass."""
     harmonic = 1.0 / jnp.mean(1.0 / jnp.maximum(accept, 1e-3))
@@ -155,7 +162,7 @@ def _learn(
     length = _lengthen(state, end, accept, time, watched)
     # The memory reaches back over a fraction of the iterations.
     moments = state.moments.with_draws(state.x, 1.0 - 1.0 / (10.0 + 0.3 * state.iteration))
-    mass = moments.mass(first, state.mass)
+    mass = moments.mass(first, state.mass, trust)
     late = state.iteration >= _BURN
     length, mass = jax.tree.map(lambda a, b: jnp.where(late, a, b), (length, mass), (state.length, state.mass))
     return step, length, moments, mass

@@ -58,8 +58,12 @@ class _Climb(NamedTuple):
     before: Float[Array, "row latent"]
     """Where the iteration before began, and the gradient there."""
     gradient: Float[Array, "row latent"]
+    curvature: Float[Array, "row latent latent"]
+    """That there too."""
     lacking: Float[Array, "row latent latent"]
     """What the curvature seems to lack."""
+    done: Bool[Array, " row"]
+    """Whether gradient and curvature are those of the mode found."""
     count: Int[Array, ""]
 
 
@@ -238,17 +242,18 @@ class Inner:
                 found=at.found | small,
                 before=at.latent,
                 gradient=gradient,
+                curvature=curvature,
                 lacking=lacking,
+                done=at.found,
                 count=at.count + 1,
             )
 
         zero, height = jnp.zeros(self.rows), self.log_density(draw, start)
-        flat = jnp.zeros((self.rows, self.size, self.size))
-        first = _Climb(start, height, zero, zero > 0, start, jnp.zeros_like(start), flat, jnp.zeros((), int))
-        last = jax.lax.while_loop(lambda at: (at.count < _ITERATIONS) & ~at.found.all(), step, first)
-        latent = jax.lax.stop_gradient(last.latent)
-        gradient, curvature = self.shape(draw, latent)
-        return Modes(latent, gradient, curvature, last.height, last.found & jnp.isfinite(last.height))
+        flat, no = jnp.zeros((self.rows, self.size, self.size)), zero > 0
+        first = _Climb(start, height, zero, no, start, jnp.zeros_like(start), flat, flat, no, jnp.zeros((), int))
+        last = jax.lax.while_loop(lambda at: (at.count < _ITERATIONS) & ~at.done.all(), step, first)
+        found = last.done & jnp.isfinite(last.height)
+        return Modes(last.before, last.gradient, last.curvature, last.height, found)
 
 
 def _learnt(at: _Climb, gradient: Array, curvature: Array) -> Float[Array, "row latent latent"]:

@@ -71,7 +71,9 @@ class Fit(NamedTuple):
 class Moved(NamedTuple):
     """Modes of the subjects' random effects, and how they move."""
 
+    modes: Modes
     latent: Float[Array, "row latent"]
+    """Nearer to the modes than the search went."""
     along: Float[Array, "row latent coordinate"]
     """Derivatives with respect to the population level."""
 
@@ -173,7 +175,7 @@ class Marginal:
 
         along = jnp.linalg.solve(observed, turn[..., :count])
         total = size[:, :count] + jnp.einsum("ij,ijc->ic", size[:, count:], along)
-        return value, jax.grad(height)(vector) + weight @ total, Moved(modes.latent + step, along)
+        return value, jax.grad(height)(vector) + weight @ total, Moved(modes, modes.latent + step, along)
 
     def _bends(
         self, vector: Float[Array, " coordinate"], latent: Float[Array, "row latent"]
@@ -243,7 +245,7 @@ class Marginal:
             )
         top, inverse = start / unit, np.eye(len(start))
         for _ in range(_CLIMBS):
-            options = {"gtol": 1e-3, "maxiter": 500, "hess_inv0": inverse}
+            options = {"gtol": 5e-3, "maxiter": 500, "hess_inv0": inverse}
             found = minimize(value, top, jac=True, method="BFGS", options=options)
             top, width = found.x, np.sqrt(np.diagonal(found.hess_inv))
             inverse = _inverse(self._curvature(top, unit, width, seen["latent"]))
@@ -266,7 +268,7 @@ class Marginal:
         """Return the fit with a maximum and a covariance there."""
         at = jnp.asarray(top)
         _, _, moved = self.slope(at, start)
-        _, modes = self.value(at, moved.latent)
+        modes = moved.modes
         objective = -2.0 * float(self.each(self.draw(at), modes).sum()) - self._constant
         subjects = self._subjects(at, modes, np.asarray(moved.along))
         return Fit(top, covariance, np.asarray(modes.latent), subjects, objective, count)

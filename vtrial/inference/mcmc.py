@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import xarray as xr
 from jaxtyping import Array, Key
 
@@ -124,10 +125,10 @@ def sample(
         clock,
     )
     log.info(
-        "           compiling %.1f s, warm-up %.1f s and sampling %.1f s of CPU",
-        *(clock.compiling, clock.warmup, clock.sampling),
+        "           first step after %.1f s (compiling the sampler %.1f s); warm-up %.1f s and sampling %.1f s of CPU",
+        *(clock.ready, clock.compiling, clock.warmup, clock.sampling),
     )
     posterior = groups.posterior(keys.named(key, "classes"), density.named(points), statistical, data)
     stats = groups.sample_stats(fields)
-    stats.attrs |= {"centred": [f"{name} {weight:.0%}" for name, weight in statistical.centred]} | method.settings()
+    stats.attrs |= {"centred": [f"{n} {np.mean(w):.0%}" for n, w in statistical.centred]} | method.settings()
     return {schema.POSTERIOR: posterior, schema.SAMPLE_STATS: stats}

@@ -6,9 +6,6 @@ import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float
 
-_TRUST = 10.0
-"""As many draws is what the chains begin with worth, beside those that come."""
-
 
 class Mass(NamedTuple):
     """A covariance of the coordinates as its square root: a dense block first, a diagonal after it."""
@@ -52,9 +49,15 @@ class Moments(NamedTuple):
         square = forget * self.square + (away[:, n:] * now[:, n:]).sum(0)
         return Moments(weight, mean, (block + block.T) / 2, square)
 
-    def mass(self, first: Mass, old: Mass) -> Mass:
-        """Return the root of the covariance, shrunk towards the first one; the old one where it has none."""
-        share = self.weight / (self.weight + _TRUST)
+    def mass(self, first: Mass, old: Mass, trust: float) -> Mass:
+        """Return the root of the covariance, shrunk towards the first one; the old one where it has none.
+
+        Args:
+            first: what the chains begin with.
+            old: what they have now.
+            trust: as many draws is the first one worth, beside those that come.
+        """
+        share = self.weight / (self.weight + trust)
         block = share * self.block / self.weight + (1 - share) * first.block @ first.block.T
         root = jnp.linalg.cholesky(block)
         root = jnp.where(jnp.isfinite(root).all(), root, old.block)

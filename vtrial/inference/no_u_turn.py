@@ -151,7 +151,7 @@ def kernel(
             learning,
             lambda: (
                 _next_step(target_accept - accept, state.step),
-                *_learn(state._replace(x=branch.choice.x), first, warmup),
+                *_learn(state._replace(x=branch.choice.x), first, warmup, density.trust),
             ),
             lambda: (state.step, state.moments, state.mass),
         )
@@ -168,11 +168,11 @@ def kernel(
     return init, step
 
 
-def _learn(state: State, first: Mass, warmup: int) -> tuple[Moments, Mass]:
+def _learn(state: State, first: Mass, warmup: int, trust: float) -> tuple[Moments, Mass]:
     """Return moments and metric after one more draw of the warm-up."""
     late = (state.iteration >= _BURN) & (state.iteration < _SETTLED * warmup)
     moments = state.moments.with_draws(state.x[None], 1.0 - 1.0 / (10.0 + 0.5 * state.iteration))
-    fresh = moments, moments.mass(first, state.mass)
+    fresh = moments, moments.mass(first, state.mass, trust)
     return jax.tree.map(lambda new, old: jnp.where(late, new, old), fresh, (state.moments, state.mass))
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import jax
@@ -45,8 +45,11 @@ class Plan(NamedTuple):
 class Clock:
     """Where the time of an inference went."""
 
+    began: float = field(default_factory=time.monotonic)
+    ready: float = 0.0
+    """Seconds from there until the sampler could take its first step."""
     compiling: float = 0.0
-    """Seconds until the sampler could take its first step."""
+    """Those of it that went into compiling the sampler."""
     warmup: float = 0.0
     """CPU seconds."""
     sampling: float = 0.0
@@ -110,6 +113,7 @@ def walk(
     saved = checkpoint.load(shapes, made) if checkpoint else None
     done, state, kept = saved or (0, init(keys, starts()), [])
     clock.compiling += time.monotonic() - began
+    clock.ready = time.monotonic() - clock.began
     record = Record(kept)
     total = plan.warmup + plan.draws
     with Progress(total, done) as progress:

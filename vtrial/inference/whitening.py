@@ -18,6 +18,9 @@ from vtrial.population import effects as random_effects
 
 log = logging.getLogger(__name__)
 
+_TRUST = 10.0
+"""Draws that a fit is worth for each coordinate of the population level: as many tell its covariance within a third."""
+
 
 class Root(NamedTuple):
     """A root of a covariance: x = root w has it, where w is standard normal.
@@ -59,6 +62,8 @@ class Whitened:
         """Take the density of x, the root, and where the fit has its maximum."""
         self._density, self._root, self._centre = density, root, centre
         self.potential, self.size, self.dense = density.potential, density.size, density.dense
+        self.trust = _TRUST * max(1, density.dense)
+        """As many draws is the fit worth: a covariance takes the more the larger it is."""
 
     def vector(self, point: Point) -> Float[Array, " coordinate"]:
         """Return w of a point."""
@@ -75,7 +80,7 @@ class Whitened:
 
 
 type Density = UnconstrainedDensity | Whitened
-"""What a sampler walks through: `potential`, `point`, `vector`, `size` and `dense`, and the `width` to begin with."""
+"""What a sampler walks through: `potential`, `point`, `vector`, `size`, `dense`, and a `width` to `trust`."""
 
 
 def whitened(density: UnconstrainedDensity, statistical: StatisticalModel, data: Dataset, fit: Fit | None) -> Density:
@@ -123,7 +128,7 @@ def root(
 def _places(
     density: UnconstrainedDensity,
     statistical: StatisticalModel,
-    weights: dict[str, float],
+    weights: dict[str, random_effects.Weight],
     levels: random_effects.Levels,
 ) -> Int[np.ndarray, "subject latent"]:
     """Return where the coordinates of each subject are, counted from the end of the population level."""

@@ -17,6 +17,8 @@ RAW = "eta_raw"
 """Site of standardised etas [subject, effect]: before OMEGA, which makes the fit non-centred."""
 KAPPA_RAW = "kappa_raw"
 """Site of the standardised kappas [subject, occasion, effect]."""
+type Weight = float | tuple[float, ...]
+"""How far an eta is centred, from 0 to 1: in all subjects, or in each."""
 INTERNAL = (RAW, KAPPA_RAW)
 """Sites that only help to sample; sites ending in `_phi` and `_raw` too."""
 
@@ -53,7 +55,7 @@ def sample_effects(
     draw: Values,
     factor: Float[Array, "effect effect"],
     levels: Levels,
-    centred: Mapping[str, float],
+    centred: Mapping[str, Weight],
 ) -> dict[str, Array]:
     """Sample the random effects of subjects and their occasions inside a NumPyro model.
 
@@ -105,7 +107,7 @@ def _etas(
     draw: Values,
     factor: Float[Array, "effect effect"],
     subjects: int,
-    centred: Mapping[str, float],
+    centred: Mapping[str, Weight],
 ) -> dict[str, Array]:
     """Sample the etas one parameter after the other, each given those before it (the rows of the Cholesky factor)."""
     apart = [n for n in population.effects if n not in centred and population[n].degrees is None]
@@ -132,21 +134,21 @@ def _centre(
     population: Population,
     draw: Values,
     factor: Float[Array, "effect effect"],
-    centred: Mapping[str, float],
+    centred: Mapping[str, Weight],
     i: int,
     mean: Float[Array, " subject"],
-) -> tuple[Float[Array, " subject"], Float[Array, ""]]:
+) -> tuple[Float[Array, " subject"], Float[Array, "*subject"]]:
     """Return middle and spread of a centred site, given the mean that an eta has by those before it."""
     name = population.effects[i]
-    location = population[name].scale.location(jnp.asarray(draw[name]))
-    return centred[name] * (location + mean), factor[i, i] ** centred[name]
+    location, weight = population[name].scale.location(jnp.asarray(draw[name])), jnp.asarray(centred[name])
+    return weight * (location + mean), factor[i, i] ** weight
 
 
 def sampled_columns(
     population: Population,
     draw: Values,
     factor: Float[Array, "effect effect"],
-    centred: Mapping[str, float],
+    centred: Mapping[str, Weight],
     latent: Float[Array, "subject latent"],
 ) -> Float[Array, "subject latent"]:
     """Return what `sample_effects` would have sampled to get standardised random effects, in the order of these.
@@ -170,7 +172,7 @@ def sampled_columns(
 
 
 def as_columns(
-    population: Population, sites: Mapping[str, np.ndarray], centred: Mapping[str, float], levels: Levels
+    population: Population, sites: Mapping[str, np.ndarray], centred: Mapping[str, Weight], levels: Levels
 ) -> Float[np.ndarray, "subject latent"]:
     """Return the sites that `sample_effects` samples as the columns of `sampled_columns`."""
     subjects = len(levels.study)
@@ -184,7 +186,7 @@ def as_columns(
     return np.concatenate(columns, -1)
 
 
-def _own_site(name: str, centred: Mapping[str, float]) -> str:
+def _own_site(name: str, centred: Mapping[str, Weight]) -> str:
     return f"{name}_phi" if name in centred else f"{name}_raw"
 
 
