@@ -28,6 +28,8 @@ ROWS = """ID,TIME,AMT,DV,EVID,WT,OCC,STUDY
 2,5,.,2.0,0,.,1,2
 """
 MODEL = OneCompartmentOral()
+SUBJECTS = ("CL_phi", "eta_raw", "kappa_raw")
+"""Sites of the subjects where CL is centred."""
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +140,8 @@ def test_columns_are_what_is_sampled(table):
         [(draw[f"{n}_eta"] / draw[f"{n}_iiv"])[:, None] for n in ("CL", "VC")] + [draw["CL_kappa"] / draw["CL_iov"]], 1
     )
     found = effects.sampled_columns(model.population, draw, model.population.factor(draw), weights, latent)
-    where = effects.as_columns(model.population, density.point(np.arange(density.size)), weights, levels)
+    sites = {n: np.asarray(x) for n, x in density.point(jnp.arange(float(density.size))).items() if n in SUBJECTS}
+    where = effects.as_columns(model.population, sites, weights, levels)
     np.testing.assert_allclose(found, x[where.astype(int)], rtol=1e-10)
 
 

@@ -5,6 +5,7 @@ Random effects are standardised: before OMEGA, with mean 0 and SD 1. All subject
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -150,15 +151,16 @@ class Inner:
         (predicted, code), push = jax.linearize(lambda z: self._predict(draw, z), latent)
         solved = code == ResultCode.SOLVED
         safe = {n: jnp.where(solved[self._subject(n)], value, 1.0) for n, value in predicted.items()}
-        sides = jnp.eye(self.size)
-        columns = [push(jnp.broadcast_to(side, latent.shape))[0] for side in sides]
-        columns = [{n: jnp.where(solved[self._subject(n)], c[n], 0.0) for n in safe} for c in columns]
+        # All sides at once: written out one by one, the program would be several times as long to compile.
+        sides = jnp.broadcast_to(jnp.eye(self.size)[:, None], (self.size, *latent.shape))
+        columns = jax.vmap(lambda side: push(side)[0])(sides)
+        columns = {n: jnp.where(solved[self._subject(n)], columns[n], 0.0) for n in safe}
         slope, information = self._information(draw, safe)
         own, curve = self._prior(latent)
-        gradient = jnp.stack([self._sum(slope, column) for column in columns], -1) + own
-        weighted = [information(column) for column in columns]
-        products = [jnp.stack([self._sum(w, column) for column in columns], -1) for w in weighted]
-        return gradient, jnp.stack(products, -2) + curve
+        gradient = jax.vmap(partial(self._sum, slope))(columns).T + own
+        weighted = jax.vmap(information)(columns)
+        products = jax.vmap(lambda w: jax.vmap(partial(self._sum, w))(columns))(weighted)
+        return gradient, jnp.moveaxis(products, -1, 0) + curve
 
     def _exact(self, draw: Values, latent: Float[Array, "row latent"]):
         slope = jax.grad(lambda z: self.log_density(draw, z).sum())

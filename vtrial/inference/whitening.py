@@ -114,7 +114,7 @@ def root(
 
     @jax.jit
     @partial(jax.vmap, in_axes=(0, 2), out_axes=2)
-    def moved(vector: Array, latent: Array) -> Float[Array, "subject latent side"]:
+    def moved(vector: Array, latent: Array) -> Float[Array, "subject latent"]:
         return jax.jvp(columns, at, (vector, latent))[1]
 
     place, count = _places(density, statistical, weights, levels), len(block)
@@ -133,5 +133,6 @@ def _places(
 ) -> Int[np.ndarray, "subject latent"]:
     """Return where the coordinates of each subject are, counted from the end of the population level."""
     first = sum(int(np.prod(density.sites[name][1])) for name in density.population)
-    numbers = {name: np.asarray(n) - first for name, n in density.point(jnp.arange(density.size)).items()}
+    every = density.point(jnp.arange(float(density.size)))
+    numbers = {name: np.asarray(n) - first for name, n in every.items() if name not in density.population}
     return np.asarray(random_effects.as_columns(statistical.population, numbers, weights, levels)).astype(int)
