@@ -82,10 +82,14 @@ def chosen(model, data):
 
 
 def test_centring_follows_the_information(chosen, model, data):
-    """KA of subjects sampled eleven times is well known; VC, which hardly varies between them, is less so."""
+    """KA of subjects sampled eleven times is well known; VC, which hardly varies between them, is less so.
+
+    It is less than the data tell at the estimated omegas, for these may be lower.
+    """
     weight = {name: np.mean(each) for name, each in chosen[0].centred}
-    assert 0.5 < weight["VC"] < 0.8 < weight["KA"] < 1.0
-    assert weight["KA"] == pytest.approx(1.0 - chosen[1].spread[:, 2].mean(), abs=0.005)
+    assert 0.2 < weight["VC"] < 0.6 < weight["KA"] < 1.0
+    told = 1.0 - chosen[1].spread
+    assert all(np.all(np.array(each) <= told[:, i] + 0.005) for i, (_, each) in enumerate(chosen[0].centred))
     assert centred(model, data, "all")[0].centred == (("CL", 1.0), ("VC", 1.0), ("KA", 1.0))
     assert centred(model, data, "none") == (model, None)
 
