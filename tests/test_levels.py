@@ -15,7 +15,7 @@ from vtrial.inference.density import UnconstrainedDensity
 from vtrial.inference.marginal import Marginal
 from vtrial.likelihood import StatisticalModel
 from vtrial.noise import Additive
-from vtrial.population import Fixed, LogNormalPrior, NormalPrior, Parameter, Population, PowerEffect
+from vtrial.population import Fixed, LogNormalPrior, NormalPrior, Parameter, Population, PowerEffect, effects
 from vtrial.solve import Linear
 
 ROWS = """ID,TIME,AMT,DV,EVID,WT,OCC,STUDY
@@ -28,6 +28,8 @@ ROWS = """ID,TIME,AMT,DV,EVID,WT,OCC,STUDY
 2,5,.,2.0,0,.,1,2
 """
 MODEL = OneCompartmentOral()
+SUBJECTS = ("CL_phi", "eta_raw", "kappa_raw")
+"""Sites of the subjects where CL is centred."""
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +127,22 @@ def test_centred_joint_is_the_same_posterior(table):
         statistical(centred=(("CL", 1.0),)).joint(data), (), {}, values | {n: jnp.asarray(v) for n, v in phi.items()}
     )
     assert float(centred) == pytest.approx(float(plain) - 2 * np.log(0.4), rel=1e-10)
+
+
+def test_columns_are_what_is_sampled(table):
+    """From a vector to etas and kappas, standardised by hand, and back to where they are in the vector."""
+    weights, data = {"CL": 0.6}, read(table)
+    model = statistical(centred=tuple(weights.items()))
+    density = UnconstrainedDensity(model.joint(data))
+    x = density.vector(density.near(jax.random.key(0), model.starts(), 0.3))
+    draw, levels = density.constrain(density.point(x)), model.levels(data)
+    latent = jnp.concatenate(
+        [(draw[f"{n}_eta"] / draw[f"{n}_iiv"])[:, None] for n in ("CL", "VC")] + [draw["CL_kappa"] / draw["CL_iov"]], 1
+    )
+    found = effects.sampled_columns(model.population, draw, model.population.factor(draw), weights, latent)
+    sites = {n: np.asarray(x) for n, x in density.point(jnp.arange(float(density.size))).items() if n in SUBJECTS}
+    where = effects.as_columns(model.population, sites, weights, levels)
+    np.testing.assert_allclose(found, x[where.astype(int)], rtol=1e-10)
 
 
 def test_new_subjects_are_seen_on_the_same_occasions(table):

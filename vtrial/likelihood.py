@@ -35,7 +35,7 @@ class StatisticalModel(eqx.Module):
     solver: AbstractSolver
     noise: Mapping[str, AbstractNoise]
     """By output."""
-    centred: tuple[tuple[str, float], ...] = eqx.field(static=True, default=())
+    centred: tuple[tuple[str, random_effects.Weight], ...] = eqx.field(static=True, default=())
     """Parameters whose etas are sampled centred, and how far (1: wholly), see `vtrial.population.effects`; this changes
     how well samplers work, not the posterior."""
 
@@ -335,12 +335,13 @@ class StatisticalModel(eqx.Module):
         """Return those that are estimated."""
         return {site: prior for site, prior in self.every_prior().items() if not isinstance(prior, Fixed)}
 
-    def starts(self) -> dict[str, float]:
+    def starts(self) -> dict[str, Any]:
         """Return where chains start, by site: prior medians, and what these make typical of centred subjects."""
-        found = {site: prior.centre() for site, prior in self.priors().items()}
+        found: dict[str, Any] = {site: prior.centre() for site, prior in self.priors().items()}
         for name, weight in self.centred:
             parameter = self.population[name]
-            found[f"{name}_phi"] = weight * float(parameter.scale.location(jnp.asarray(parameter.prior.centre())))
+            middle = float(parameter.scale.location(jnp.asarray(parameter.prior.centre())))
+            found[f"{name}_phi"] = np.asarray(weight) * middle
         return found | {n + MISSING: prior.centre() for n, prior in self.population.missing.items()}
 
     def units(self) -> dict[str, str]:

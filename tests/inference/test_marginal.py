@@ -12,8 +12,6 @@ from jax.scipy.special import logsumexp
 from tests.helpers import theophylline
 from vtrial.errors import UserError
 from vtrial.inference.centring import centred, check_centring
-from vtrial.inference.density import UnconstrainedDensity
-from vtrial.inference.guess import guess
 from vtrial.inference.marginal import Marginal, first_look
 from vtrial.solve import Lanes
 
@@ -56,10 +54,10 @@ def test_gradient_is_that_of_the_value(interaction, data):
     density = interaction.density
     vector = density.vector(density.centre(interaction.statistical.starts()))
     start = jnp.zeros((len(data.subjects), 3))
-    _, slope, modes = interaction.slope(vector, start)
+    _, slope, moved = interaction.slope(vector, start)
     for i in range(len(vector)):
         side = 1e-3 * jnp.eye(len(vector))[i]
-        above, below = (float(interaction.value(vector + s, modes)[0]) for s in (side, -side))
+        above, below = (float(interaction.value(vector + s, moved.latent)[0]) for s in (side, -side))
         assert float(slope[i]) == pytest.approx((above - below) / 2e-3, rel=1e-3, abs=2e-3)
 
 
@@ -84,30 +82,16 @@ def chosen(model, data):
 
 
 def test_centring_follows_the_information(chosen, model, data):
-    """KA of subjects sampled eleven times is well known; VC, which hardly varies between them, is less so."""
-    weight = dict(chosen[0].centred)
-    assert 0.5 < weight["VC"] < 0.8 < weight["KA"] < 1.0
-    assert weight["KA"] == pytest.approx(1.0 - chosen[1].spread[:, 2].mean(), abs=0.005)
+    """KA of subjects sampled eleven times is well known; VC, which hardly varies between them, is less so.
+
+    It is less than the data tell at the estimated omegas, for these may be lower.
+    """
+    weight = {name: np.mean(each) for name, each in chosen[0].centred}
+    assert 0.2 < weight["VC"] < 0.6 < weight["KA"] < 1.0
+    told = 1.0 - chosen[1].spread
+    assert all(np.all(np.array(each) <= told[:, i] + 0.005) for i, (_, each) in enumerate(chosen[0].centred))
     assert centred(model, data, "all")[0].centred == (("CL", 1.0), ("VC", 1.0), ("KA", 1.0))
     assert centred(model, data, "none") == (model, None)
-
-
-def test_the_guess_has_the_curvature_of_the_joint_density(chosen, data):
-    """Of the first subject's three coordinates, by differences; the fit takes expected for observed information."""
-    statistical, fit = chosen
-    density, at = UnconstrainedDensity(statistical.joint(data)), Marginal(statistical, data, "interaction")
-    draw = {n: np.asarray(v) for n, v in at.draw(jnp.asarray(fit.vector)).items()}
-    point = density.point(jnp.concatenate([fit.vector, np.zeros(density.size - len(fit.vector))]))
-    for i, (name, w) in enumerate(statistical.centred):
-        point[f"{name}_phi"] = jnp.asarray(w * np.log(draw[name]) + draw[f"{name}_iiv"] ** w * fit.latent[:, i])
-    x, people, n = density.vector(point), len(data.subjects), density.dense
-    own = n + people * np.arange(3)
-    sides = 1e-4 * np.eye(density.size)[own]
-    rows = [(density.slope(x + side)[1] - density.slope(x - side)[1])[own] / 2e-4 for side in sides]
-    wanted = np.sqrt(np.diag(np.linalg.inv(np.stack(rows))))
-    found = guess(density, statistical, data, fit)
-    np.testing.assert_allclose(found.scale[own - n], wanted, rtol=0.2)
-    np.testing.assert_array_equal(found.block, fit.covariance)
 
 
 def test_the_maximum_has_no_slope(interaction):

@@ -127,15 +127,16 @@ def test_centred_and_not_are_the_same_distribution(blocks):
     for i, name in enumerate(p.effects):
         np.testing.assert_allclose(etas[f"{name}_eta"], eta[:, i], rtol=1e-12, atol=1e-14)
     location = {"CL": np.log(draw["CL"]), "VC": np.log(draw["VC"]), "E0": draw["E0"]}
-    for centred in ({"CL": 1.0, "VC": 1.0, "E0": 1.0}, {"VC": 0.7}, {"CL": 0.2, "E0": 1.0}):
+    for centred in ({"CL": 1.0, "VC": 1.0, "E0": 1.0}, {"VC": 0.7}, {"CL": (0.2, 0.9, 0.0), "E0": 1.0}):
         phi = {}
-        for name, w in centred.items():
-            i = p.effects.index(name)
+        for name, weight in centred.items():
+            i, w = p.effects.index(name), np.asarray(weight)
             phi[f"{name}_phi"] = w * (location[name] + raw[:, :i] @ factor[i, :i]) + factor[i, i] ** w * raw[:, i]
         apart = [i for i, n in enumerate(p.effects) if n not in centred]
         values = common | phi | ({"eta_raw": raw[:, apart]} if apart else {})
         value, same = density(p, centred, values, levels)
-        jacobian = 3 * sum(w * np.log(factor[p.effects.index(n), p.effects.index(n)]) for n, w in centred.items())
+        scale = {n: np.log(factor[p.effects.index(n), p.effects.index(n)]) for n in centred}
+        jacobian = sum((np.asarray(w) * scale[n] * np.ones(3)).sum() for n, w in centred.items())
         assert value == pytest.approx(plain - jacobian, rel=1e-12)
         for name in p.effects:
             np.testing.assert_allclose(same[f"{name}_eta"], etas[f"{name}_eta"], rtol=1e-10, atol=1e-12)

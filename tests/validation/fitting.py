@@ -1,6 +1,8 @@
 """Shipped studies, their population level at stated values, and their maximum likelihood."""
 
+import csv
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import equinox as eqx
@@ -42,6 +44,20 @@ def study(name: str, *overrides: str) -> Study:
 def shared(path: str) -> str:
     """Return the override that gives a study its data from the shared folder."""
     return f"data.path={SHARED / 'data' / path}"
+
+
+def with_arms(folder: Path) -> Path:
+    """Write the data of study `tumour` as it asks for them, each patient's arm in a dose before the first row."""
+    with (SHARED / "data" / "tumour_study2" / "tumour_study2.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    lines, known = ["ID,TIME,DV,AMT,EVID,CMT,MDV,ARM"], set()
+    for row in rows:
+        start = [f"{row['ID']},{row['TIME']},,1,1,{row['ARM']},1,{row['ARM']}"] if row["ID"] not in known else []
+        lines += [*start, f"{row['ID']},{row['TIME']},{row['DV']},0,0,,{row['MDV']},{row['ARM']}"]
+        known.add(row["ID"])
+    path = folder / "tumour.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
 
 
 def problem(made: Study) -> tuple[StatisticalModel, Dataset]:

@@ -12,7 +12,16 @@ import pytest
 from vtrial.models.tumour_stein_fojo import TumourGrowthRegression
 
 from tests.helpers import SHARED, half
-from tests.validation.fitting import importance, log_likelihood, logs, maximum, problem, study, with_parameters
+from tests.validation.fitting import (
+    importance,
+    log_likelihood,
+    logs,
+    maximum,
+    problem,
+    study,
+    with_arms,
+    with_parameters,
+)
 from vtrial.data import NonmemTable
 from vtrial.likelihood import StatisticalModel
 from vtrial.noise import LogNormal
@@ -79,16 +88,7 @@ def test_log_linear_by_arm(tmp_path, folder, arms):
 def test_the_study_is_that_model(tmp_path):
     """Study `tumour`, with a baseline of each arm as R has it: its slopes and their difference, within the same."""
     expected = reference("tumour_study2", "ref_study2_loglme.json")
-    with (SHARED / "data" / "tumour_study2" / "tumour_study2.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    lines, known = ["ID,TIME,DV,AMT,EVID,CMT,MDV,ARM"], set()
-    for row in rows:
-        start = [f"{row['ID']},{row['TIME']},,1,1,{row['ARM']},1,{row['ARM']}"] if row["ID"] not in known else []
-        lines += [*start, f"{row['ID']},{row['TIME']},{row['DV']},0,0,,{row['MDV']},{row['ARM']}"]
-        known.add(row["ID"])
-    path = tmp_path / "tumour.csv"
-    path.write_text("\n".join(lines) + "\n")
-    made, data = problem(study("tumour", f"data.path={path}"))
+    made, data = problem(study("tumour", f"data.path={with_arms(tmp_path)}"))
     arm = {"ARM": CategoricalEffect("ARM", "", 1.0, {1: 1.0, 2: NormalPrior(1.0, 0.5)})}
     base = Parameter("mm", LogNormalPrior(35.0, 0.5), half(1.0), arm)
     found = maximum(with_parameters(made, correlation=2.0, BASE=base), data)

@@ -1,7 +1,11 @@
-"""How far random effects are sampled centred: decided for each parameter by how much a subject's own data say of it."""
+"""How far random effects are sampled centred: decided for each parameter and subject by what its own data say."""
 
 import dataclasses
 import logging
+
+import jax
+import jax.numpy as jnp
+import numpy as np
 
 from vtrial.data import Dataset
 from vtrial.errors import UserError, nearest
@@ -12,6 +16,8 @@ log = logging.getLogger(__name__)
 
 _LEAST = 0.1
 """An effect that would be centred less is not centred at all: it is then the cheapest."""
+_DOWN = 2.0
+"""By so many of its standard errors is the SD of an effect lowered."""
 _RULES = ("auto", "none", "all")
 
 
@@ -46,23 +52,42 @@ def centred(statistical: StatisticalModel, data: Dataset, rule: str) -> tuple[St
     effects = tuple(name for name in population.effects if name not in population.by_class)
     if rule == "all":
         return dataclasses.replace(statistical, centred=tuple((name, 1.0) for name in effects)), None
+    marginal = Marginal(statistical, data, "interaction")
     try:
-        fit = first_look(Marginal(statistical, data, "interaction"))
+        fit = first_look(marginal)
     except UserError as error:
         log.warning("           no parameter is sampled centred, for the Laplace fit that decides failed: %s", error)
         return statistical, None
-    return dataclasses.replace(statistical, centred=_weights(population.effects, effects, fit)), fit
+    return dataclasses.replace(statistical, centred=_weights(effects, marginal, fit)), fit
 
 
-def _weights(effects: tuple[str, ...], may: tuple[str, ...], fit: Fit) -> tuple[tuple[str, float], ...]:
-    """Return how far each effect that may be centred is, on average over subjects."""
+def _left(marginal: Marginal, fit: Fit) -> dict[str, np.ndarray]:
+    """Return the share of its variance that each effect has left [subject], were its SD at its least plausible value.
+
+    Information i of the data leaves 1 / (1 + i omega^2). Where omega is small the effect has the more left, and chains
+    that come there have to be at ease there too.
+    """
+    density, effects = marginal.density, marginal.statistical.population.effects
+    spread = density.point(jnp.sqrt(jnp.diagonal(jnp.asarray(fit.covariance))))
+    shifts = {n: -_DOWN * sd if n.endswith("_iiv") else jnp.zeros_like(sd) for n, sd in spread.items()}
+    here, low = (jax.jit(marginal.draw)(jnp.asarray(v)) for v in (fit.vector, fit.vector + density.vector(shifts)))
+    found = {}
+    for i, name in enumerate(effects):
+        ratio = float(low[f"{name}_iiv"] / here[f"{name}_iiv"])
+        found[name] = 1.0 / (1.0 + ratio**2 * (1.0 / np.clip(fit.spread[:, i], 1e-9, 1.0) - 1.0))
+    return found
+
+
+def _weights(may: tuple[str, ...], marginal: Marginal, fit: Fit) -> tuple[tuple[str, tuple[float, ...]], ...]:
+    """Return how far each effect that may be centred is, in each subject."""
     found = []
-    for name, left in zip(effects, fit.spread[:, : len(effects)].mean(0), strict=True):
+    for name, left in _left(marginal, fit).items():
         if name not in may:
             continue
-        weight = round(1.0 - float(left), 2)
-        form = f"centred by {weight:.2f}" if weight >= _LEAST else "non-centred"
-        log.info("           eta of %s: %s (the data leave %.0f %% of its variance)", name, form, 100 * left)
-        if weight >= _LEAST:
-            found.append((name, weight))
+        weights = np.round(1.0 - left, 2)
+        low, mean, high = weights.min(), weights.mean(), weights.max()
+        form = f"centred by {mean:.2f} ({low:.2f} to {high:.2f})" if mean >= _LEAST else "non-centred"
+        log.info("           eta of %s: %s (the data leave %.0f %% of its variance)", name, form, 100 * left.mean())
+        if mean >= _LEAST:
+            found.append((name, tuple(weights.tolist())))
     return tuple(found)

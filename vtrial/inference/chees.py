@@ -12,10 +12,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 from numpyro.infer.hmc_util import dual_averaging
 
-from vtrial.inference.density import Point, UnconstrainedDensity
-from vtrial.inference.guess import Guess
+from vtrial.inference.density import Point
 from vtrial.inference.metric import Mass, Moments, first_mass, no_moments
 from vtrial.inference.walk import Draw, Kernel
+from vtrial.inference.whitening import Density
 
 _DIVERGENCE = 1000.0
 """Energy error from which a trajectory counts as divergent; Stan's."""
@@ -70,18 +70,17 @@ class Trajectory(NamedTuple):
 
 
 def kernel(
-    density: UnconstrainedDensity,
+    density: Density,
     *,
     warmup: int,
     target_accept: float,
     max_steps: int,
     dense_mass: bool,
-    guess: Guess | None,
 ) -> Kernel:
     """Return the sampler of all chains of a density."""
     dense = density.dense if dense_mass else 0
     watched = density.dense or density.size
-    mass = first_mass(density.size, dense, guess)
+    mass = first_mass(density.size, dense, density.width)
     both = jax.vmap(jax.value_and_grad(lambda v: density.potential(density.point(v))))
 
     def init(each: Key[Array, " chain"], points: Point) -> State:
@@ -108,7 +107,7 @@ def kernel(
         taken = jax.random.uniform(chance, accept.shape) < accept
         keep = jax.lax.cond(
             learning,
-            lambda: _learn(state, mass, end, accept, size * steps, target_accept, watched),
+            lambda: _learn(state, mass, end, accept, size * steps, target_accept, watched, density.trust),
             lambda: (state.step, state.length, state.moments, state.mass),
         )
         x, gradient = (
@@ -148,7 +147,14 @@ def _integrate(both, state: State, r: Array, size: Array, steps: Array) -> Traje
 
 
 def _learn(
-    state: State, first: Mass, end: Trajectory, accept: Array, time: Array, target: float, watched: int
+    state: State,
+    first: Mass,
+    end: Trajectory,
+    accept: Array,
+    time: Array,
+    target: float,
+    watched: int,
+    trust: float,
 ) -> tuple[tuple[Array | float, ...], Length, Moments, Mass]:
     """Return what all chains together have learnt: step size, trajectory length, moments and mass."""
     harmonic = 1.0 / jnp.mean(1.0 / jnp.maximum(accept, 1e-3))
@@ -156,7 +162,7 @@ def _learn(
     length = _lengthen(state, end, accept, time, watched)
     # The memory reaches back over a fraction of the iterations.
     moments = state.moments.with_draws(state.x, 1.0 - 1.0 / (10.0 + 0.3 * state.iteration))
-    mass = moments.mass(first, state.mass)
+    mass = moments.mass(first, state.mass, trust)
     late = state.iteration >= _BURN
     length, mass = jax.tree.map(lambda a, b: jnp.where(late, a, b), (length, mass), (state.length, state.mass))
     return step, length, moments, mass

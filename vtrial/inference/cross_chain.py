@@ -4,10 +4,9 @@ import equinox as eqx
 
 from vtrial.errors import UserError
 from vtrial.inference import chees
-from vtrial.inference.density import UnconstrainedDensity
-from vtrial.inference.guess import Guess
 from vtrial.inference.mcmc import AbstractMarkovChain
 from vtrial.inference.walk import Kernel
+from vtrial.inference.whitening import Density
 
 
 class CrossChain(AbstractMarkovChain):
@@ -27,8 +26,9 @@ class CrossChain(AbstractMarkovChain):
     """Harmonic mean of the acceptance probabilities of all chains that the step size is tuned to."""
     max_steps: int = eqx.field(static=True, default=1000)
     """At most so many leapfrog steps an iteration."""
-    start: str = eqx.field(static=True, default="medians")
-    """`medians`: near the prior medians; `pathfinder` or `laplace`: drawn from an approximation found from there."""
+    start: str = eqx.field(static=True, default="fit")
+    """`fit`: drawn from the Laplace fit that decides on centring; `medians`: near the prior medians; `pathfinder` or
+    `laplace`: drawn from an approximation of the joint density found from there."""
     jitter: float = eqx.field(static=True, default=0.1)
     """SD of the starting points around the prior medians, on the unconstrained scale."""
     centring: str = eqx.field(static=True, default="auto")
@@ -44,7 +44,7 @@ class CrossChain(AbstractMarkovChain):
                 f"max_steps >= 1; got {self.chains}, {self.warmup}, {self.draws}, {self.max_steps}."
             )
 
-    def kernel(self, density: UnconstrainedDensity, guess: Guess | None = None) -> Kernel:
+    def kernel(self, density: Density) -> Kernel:
         """Return the sampler of a density."""
         return chees.kernel(
             density,
@@ -52,7 +52,6 @@ class CrossChain(AbstractMarkovChain):
             target_accept=self.target_accept,
             max_steps=self.max_steps,
             dense_mass=self.dense_mass,
-            guess=guess,
         )
 
     def settings(self) -> dict[str, float]:

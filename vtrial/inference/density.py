@@ -32,6 +32,11 @@ class UnconstrainedDensity:
     plate, which no subject owns: few, and correlated with one another.
     """
 
+    width = 0.1
+    """What the standard deviation of a coordinate is believed to be, nothing being known: priors are about so wide."""
+    trust = 10.0
+    """As many draws is that belief worth."""
+
     def __init__(self, model: Callable[[], Any]):
         """Find the sampled sites by tracing the model abstractly: nothing is computed or compiled."""
         self._model = model
@@ -122,7 +127,7 @@ class UnconstrainedDensity:
         found = -np.asarray(self._many(jnp.asarray(vectors)))
         return np.where(np.isfinite(found), found, -np.inf)
 
-    def centre(self, medians: Mapping[str, float]) -> Point:
+    def centre(self, medians: Mapping[str, Any]) -> Point:
         """Return the typical point: each site at its median; subjects' sites at the mean they have given those."""
 
         def typical(site: dict[str, Any]) -> Array | None:
@@ -146,7 +151,7 @@ class UnconstrainedDensity:
 
         return found()
 
-    def near(self, key: Key[Array, ""], medians: Mapping[str, float], jitter: float) -> Point:
+    def near(self, key: Key[Array, ""], medians: Mapping[str, Any], jitter: float) -> Point:
         """Return a starting point: the typical point plus normal jitter on the unconstrained scale.
 
         One-compartment oral models have a mirror mode with KA and CL/VC exchanged (flip-flop); chains that start at

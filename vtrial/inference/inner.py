@@ -5,6 +5,7 @@ Random effects are standardised: before OMEGA, with mean 0 and SD 1. All subject
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -38,14 +39,14 @@ class Modes(NamedTuple):
     """The mode of each subject's random effects, and the shape of the density there; rows as in `Inner`."""
 
     latent: Float[Array, "row latent"]
+    gradient: Float[Array, "row latent"]
+    """Of the log density there: nearly 0."""
     curvature: Float[Array, "row latent latent"]
     """Minus the second derivative of the log density, or what stands for it."""
     height: Float[Array, " row"]
     """Log density there."""
     found: Bool[Array, " row"]
     """Whether the search ended at a mode."""
-    lacking: Float[Array, "row latent latent"]
-    """What the curvature lacks of the second derivative, as far as the search learnt it: a start for the next one."""
 
 
 class _Climb(NamedTuple):
@@ -58,8 +59,12 @@ class _Climb(NamedTuple):
     before: Float[Array, "row latent"]
     """Where the iteration before began, and the gradient there."""
     gradient: Float[Array, "row latent"]
+    curvature: Float[Array, "row latent latent"]
+    """That there too."""
     lacking: Float[Array, "row latent latent"]
     """What the curvature seems to lack."""
+    done: Bool[Array, " row"]
+    """Whether gradient and curvature are those of the mode found."""
     count: Int[Array, ""]
 
 
@@ -91,6 +96,15 @@ class Inner:
         factor = population.factor(draw)
         own = random_effects.from_latent(population, draw, factor, self.levels, latent)
         return {name: jnp.asarray(value) for name, value in draw.items()} | own
+
+    def parameters(self, draw: Values, latent: Float[Array, "row latent"]) -> Float[Array, "row parameter"]:
+        """Return the subjects' own parameters, those that vary with time at every row."""
+
+        def own(draw: Values, latent: Float[Array, "subject latent"]) -> Float[Array, "subject parameter"]:
+            p = self.statistical.same_subjects(self.named(draw, latent), self.data)
+            return jnp.concatenate([value.reshape(len(value), -1) for value in p.values()], axis=1)
+
+        return self._each_class(own, draw, latent)
 
     def _predict(self, draw: Values, latent: Float[Array, "subject latent"]):
         p = self.statistical.same_subjects(self.named(draw, latent), self.data)
@@ -137,15 +151,16 @@ class Inner:
         (predicted, code), push = jax.linearize(lambda z: self._predict(draw, z), latent)
         solved = code == ResultCode.SOLVED
         safe = {n: jnp.where(solved[self._subject(n)], value, 1.0) for n, value in predicted.items()}
-        sides = jnp.eye(self.size)
-        columns = [push(jnp.broadcast_to(side, latent.shape))[0] for side in sides]
-        columns = [{n: jnp.where(solved[self._subject(n)], c[n], 0.0) for n in safe} for c in columns]
+        # All sides at once: written out one by one, the program would be several times as long to compile.
+        sides = jnp.broadcast_to(jnp.eye(self.size)[:, None], (self.size, *latent.shape))
+        columns = jax.vmap(lambda side: push(side)[0])(sides)
+        columns = {n: jnp.where(solved[self._subject(n)], columns[n], 0.0) for n in safe}
         slope, information = self._information(draw, safe)
         own, curve = self._prior(latent)
-        gradient = jnp.stack([self._sum(slope, column) for column in columns], -1) + own
-        weighted = [information(column) for column in columns]
-        products = [jnp.stack([self._sum(w, column) for column in columns], -1) for w in weighted]
-        return gradient, jnp.stack(products, -2) + curve
+        gradient = jax.vmap(partial(self._sum, slope))(columns).T + own
+        weighted = jax.vmap(information)(columns)
+        products = jax.vmap(lambda w: jax.vmap(partial(self._sum, w))(columns))(weighted)
+        return gradient, jnp.moveaxis(products, -1, 0) + curve
 
     def _exact(self, draw: Values, latent: Float[Array, "row latent"]):
         slope = jax.grad(lambda z: self.log_density(draw, z).sum())
@@ -201,9 +216,7 @@ class Inner:
         (_, scale), (location_slope, scale_slope) = jax.jvp(parts, (prediction,), (jnp.ones_like(prediction),))
         return (location_slope / scale) ** 2 + 2.0 * (scale_slope / scale) ** 2
 
-    def modes(
-        self, draw: Values, start: Float[Array, "row latent"], lacking: Float[Array, "row latent latent"] | None = None
-    ) -> Modes:
+    def modes(self, draw: Values, start: Float[Array, "row latent"]) -> Modes:
         """Climb to the mode of each row by Newton's steps, damped where they do not climb.
 
         The curvature of predictions leaves out how they bend, and its steps may take hundreds of iterations: what it
@@ -231,17 +244,18 @@ class Inner:
                 found=at.found | small,
                 before=at.latent,
                 gradient=gradient,
+                curvature=curvature,
                 lacking=lacking,
+                done=at.found,
                 count=at.count + 1,
             )
 
         zero, height = jnp.zeros(self.rows), self.log_density(draw, start)
-        flat = jnp.zeros((self.rows, self.size, self.size)) if lacking is None else lacking
-        first = _Climb(start, height, zero, zero > 0, start, jnp.zeros_like(start), flat, jnp.zeros((), int))
-        last = jax.lax.while_loop(lambda at: (at.count < _ITERATIONS) & ~at.found.all(), step, first)
-        latent = jax.lax.stop_gradient(last.latent)
-        _, curvature = self.shape(draw, latent)
-        return Modes(latent, curvature, last.height, last.found & jnp.isfinite(last.height), last.lacking)
+        flat, no = jnp.zeros((self.rows, self.size, self.size)), zero > 0
+        first = _Climb(start, height, zero, no, start, jnp.zeros_like(start), flat, flat, no, jnp.zeros((), int))
+        last = jax.lax.while_loop(lambda at: (at.count < _ITERATIONS) & ~at.done.all(), step, first)
+        found = last.done & jnp.isfinite(last.height)
+        return Modes(last.before, last.gradient, last.curvature, last.height, found)
 
 
 def _learnt(at: _Climb, gradient: Array, curvature: Array) -> Float[Array, "row latent latent"]:

@@ -24,10 +24,27 @@ log = logging.getLogger(__name__)
 
 _STEP = 3e-3
 """Step of the central differences, on the unconstrained scale: errors of solvers (1e-6) stay small against it."""
+_SHARE = 0.3
+"""Step of the differences of the gradient around the maximum, as a share of the width there."""
+_CLIMBS = 3
+"""At most so often the search begins again, with the curvature where it stopped."""
+_LEFT = 0.1
+"""A maximum is found where a Newton step promises to gain less than half of this."""
 _NOWHERE = 1e12
 """What the line search is told where there is no density."""
 _TAILS = 5.0
 """Degrees of freedom of the t distribution that importance samples of a subject's random effects come from."""
+
+
+class Subjects(NamedTuple):
+    """The subjects' standardised random effects given data and population level, over all classes, as a normal."""
+
+    mean: np.ndarray
+    """[subject latent]; 0 before the data."""
+    covariance: np.ndarray
+    """[subject latent latent]; 1 before the data."""
+    along: np.ndarray
+    """How the mean moves with the population level [subject latent coordinate]."""
 
 
 class Fit(NamedTuple):
@@ -39,11 +56,26 @@ class Fit(NamedTuple):
     """Inverse of minus the second derivative there [coordinate coordinate]."""
     latent: np.ndarray
     """Modes of the subjects' standardised random effects there [row latent], rows as in `Inner`."""
-    spread: np.ndarray
-    """Variances of these given data and population level [subject latent], over all classes; 1 before the data."""
+    subjects: Subjects
+    """These as a normal there."""
     objective: float
     """Minus twice the approximate log-likelihood there, without its constant: NONMEM's objective function."""
     evaluations: int
+
+    @property
+    def spread(self) -> np.ndarray:
+        """Variances of the random effects given data and population level [subject latent]; 1 before the data."""
+        return np.diagonal(self.subjects.covariance, axis1=1, axis2=2)
+
+
+class Moved(NamedTuple):
+    """Modes of the subjects' random effects, and how they move."""
+
+    modes: Modes
+    latent: Float[Array, "row latent"]
+    """Nearer to the modes than the search went."""
+    along: Float[Array, "row latent coordinate"]
+    """Derivatives with respect to the population level."""
 
 
 class Marginal:
@@ -80,6 +112,7 @@ class Marginal:
         self._constant = sum(len(seen.value) for seen in data.observations.values()) * float(np.log(2 * np.pi))
         self.value = jax.jit(self._value)
         self.slope = jax.jit(self._slope)
+        self.steps = jax.jit(self._steps)
 
     def draw(self, vector: Float[Array, " coordinate"]) -> dict[str, Array]:
         """Return the numbers of the population level by site."""
@@ -117,28 +150,60 @@ class Marginal:
 
     def _slope(
         self, vector: Float[Array, " coordinate"], start: Float[Array, "row latent"]
-    ) -> tuple[Float[Array, ""], Float[Array, " coordinate"], Float[Array, "row latent"]]:
-        """Return value, gradient and modes.
+    ) -> tuple[Float[Array, ""], Float[Array, " coordinate"], Moved]:
+        """Return value, gradient, and the modes with their derivatives.
 
-        At a mode the height changes with the population level alone (envelope theorem): its derivative is exact, and
-        only that of log det H is taken by differences, which needs no third derivatives of the model. Classes count by
-        their probabilities given the subject's data.
+        At a mode the height changes with the population level alone (envelope theorem): its derivative is exact. That
+        of log det H is the sum of what changes H: the population level, and the modes, which move by the implicit
+        function theorem. The derivatives of H and of the height's gradient, which this takes, are differences: so first
+        derivatives of the model are enough. Classes count by their probabilities given the subject's data.
         """
         value, modes = self._value(vector, start)
         weight = jax.nn.softmax(self._classes(self.draw(vector), modes), axis=0).reshape(-1)
+        bend, turn = self._bends(vector, modes.latent)
+        size = 0.5 * jnp.einsum("ijk,ikjc->ic", jnp.linalg.inv(modes.curvature), bend)
+        count, observed = len(vector), _observed(turn[..., len(vector) :], modes.curvature)
+        # The search ends a little off the mode, so that log det H has an error: a last step by the true curvature.
+        step = jnp.linalg.solve(observed, modes.gradient[..., None])[..., 0]
+        step = jnp.where(modes.found[:, None] & jnp.isfinite(step), step, 0.0)
+        value = value + weight @ ((size[:, count:] - 0.5 * modes.gradient) * step).sum(1)
 
         def height(vector: Float[Array, " coordinate"]) -> Float[Array, ""]:
             draw = self.draw(vector)
             shares = jnp.repeat(self._log_shares(draw), len(self.data.subjects))
-            return self._prior(vector) - (weight * (self.inner.log_density(draw, modes.latent) + shares)).sum()
+            return self._prior(vector) - (weight * (self.inner.log_density(draw, modes.latent + step) + shares)).sum()
 
-        def size(vector: Float[Array, " coordinate"]) -> Float[Array, ""]:
-            curvature = self.inner.modes(self.draw(vector), modes.latent, modes.lacking).curvature
-            return 0.5 * (weight * jnp.linalg.slogdet(curvature)[1]).sum()
+        along = jnp.linalg.solve(observed, turn[..., :count])
+        total = size[:, :count] + jnp.einsum("ij,ijc->ic", size[:, count:], along)
+        return value, jax.grad(height)(vector) + weight @ total, Moved(modes, modes.latent + step, along)
 
-        sides = _STEP * jnp.concatenate([jnp.eye(len(vector)), -jnp.eye(len(vector))])
-        above, below = jnp.split(jax.lax.map(lambda side: size(vector + side), sides), 2)
-        return value, jax.grad(height)(vector) + (above - below) / (2 * _STEP), modes.latent
+    def _bends(
+        self, vector: Float[Array, " coordinate"], latent: Float[Array, "row latent"]
+    ) -> tuple[Float[Array, "row latent latent both"], Float[Array, "row latent both"]]:
+        """Return how curvature and gradient change with each coordinate of the population level, then each effect."""
+        count = len(vector)
+        steps = jnp.concatenate([self.steps(vector, latent), jnp.full(self.inner.size, _STEP)])
+
+        def shape(side: Float[Array, " both"]) -> tuple[Array, Array]:
+            return self.inner.shape(self.draw(vector + side[:count]), latent + side[count:])
+
+        sides = jnp.diag(steps)
+        slopes, curvatures = jax.lax.map(shape, jnp.concatenate([sides, -sides]))
+        found = []
+        for part in (curvatures, slopes):
+            above, below = jnp.split(part, 2)
+            width = (2.0 * steps).reshape(-1, *[1] * (part.ndim - 1))
+            found.append(jnp.moveaxis((above - below) / width, 0, -1))
+        return found[0], found[1]
+
+    def _steps(
+        self, vector: Float[Array, " coordinate"], latent: Float[Array, "row latent"]
+    ) -> Float[Array, " coordinate"]:
+        """Return steps for differences, short where a coordinate moves somebody's parameters far, as slopes do."""
+        moves = jax.jacfwd(lambda v: self.inner.parameters(self.draw(v), latent))(vector)
+        here = self.inner.parameters(self.draw(vector), latent)[..., None]
+        far = jnp.where(here == 0, 0.0, jnp.abs(moves / jnp.where(here == 0, 1.0, here)))
+        return _STEP / jnp.maximum(1.0, far.max(axis=(0, 1)))
 
     def objective(self, draw: Mapping[str, float] | Values) -> np.ndarray:
         """Return NONMEM's objective function of each subject at stated values of the population level."""
@@ -160,46 +225,65 @@ class Marginal:
             UserError: there is no density at the start.
         """
         seen = {"latent": self._nowhere(), "best": np.inf, "count": 0}
+        # Coordinates that move parameters far, such as slopes, are measured in smaller units.
+        unit = np.asarray(self.steps(jnp.asarray(start), seen["latent"])) / _STEP
 
-        def value(x: np.ndarray) -> tuple[float, np.ndarray]:
-            u, g, modes = self.slope(jnp.asarray(x), seen["latent"])
+        def value(u: np.ndarray) -> tuple[float, np.ndarray]:
+            height, slope, moved = self.slope(jnp.asarray(u * unit), seen["latent"])
             seen["count"] += 1
-            gradient = np.asarray(g)
-            if not (np.isfinite(u) and np.isfinite(gradient).all()):
-                return _NOWHERE, np.zeros_like(x)
-            if u < seen["best"]:
-                seen["best"], seen["latent"] = float(u), modes
-            return float(u), gradient
+            gradient = np.asarray(slope)
+            if not (np.isfinite(height) and np.isfinite(gradient).all()):
+                return _NOWHERE, np.zeros_like(u)
+            if height < seen["best"]:
+                seen["best"], seen["latent"] = float(height), moved.latent
+            return float(height), gradient * unit
 
-        if value(start)[0] == _NOWHERE:
+        if value(start / unit)[0] == _NOWHERE:
             raise UserError(
                 "The population level has no density at the prior medians: a solve fails there, or the data cannot be. "
                 "Compare priors, units and doses with the data."
             )
-        found = minimize(value, start, jac=True, method="BFGS", options={"gtol": 1e-3, "maxiter": 500})
-        top = np.asarray(found.x)
-        sides = _STEP * 10.0 * np.eye(len(top))
-        rows = [(value(top + side)[1] - value(top - side)[1]) / (2.0 * side.max()) for side in sides]
-        curvature = np.stack(rows)
-        _, modes = self.value(jnp.asarray(top), seen["latent"])
-        objective = -2.0 * float(self.each(self.draw(jnp.asarray(top)), modes).sum()) - self._constant
-        spread = self._spread(jnp.asarray(top), modes)
-        return Fit(
-            top,
-            _inverse((curvature + curvature.T) / 2),
-            np.asarray(modes.latent),
-            spread,
-            objective,
-            int(seen["count"]),
-        )
+        top, inverse = start / unit, np.eye(len(start))
+        for _ in range(_CLIMBS):
+            options = {"gtol": 5e-3, "maxiter": 500, "hess_inv0": inverse}
+            found = minimize(value, top, jac=True, method="BFGS", options=options)
+            top, width = found.x, np.sqrt(np.diagonal(found.hess_inv))
+            inverse = _inverse(self._curvature(top, unit, width, seen["latent"]))
+            seen["count"] += 2 * len(top)
+            if found.jac @ inverse @ found.jac < _LEFT:
+                break
+        return self._fit(top * unit, inverse * np.outer(unit, unit), seen["latent"], seen["count"])
 
-    def _spread(self, vector: Float[Array, " coordinate"], modes: Modes) -> np.ndarray:
-        """Return the variance of each subject's random effects [subject latent], within classes and between them."""
+    def _curvature(self, top: np.ndarray, unit: np.ndarray, width: np.ndarray, start: Array) -> np.ndarray:
+        """Return the second derivative by differences of the gradient, coordinates and their widths in some units."""
+        steps = _SHARE * np.minimum(width, 1.0)
+        sides = np.concatenate([np.diag(steps), -np.diag(steps)])
+        slopes = np.stack([np.asarray(self.slope(jnp.asarray((top + side) * unit), start)[1]) * unit for side in sides])
+        slopes = np.where(np.isfinite(slopes).all(axis=1, keepdims=True), slopes, 0.0)
+        above, below = np.split(slopes, 2)
+        curvature = (above - below) / (2.0 * steps[:, None])
+        return (curvature + curvature.T) / 2
+
+    def _fit(self, top: np.ndarray, covariance: np.ndarray, start: Array, count: int) -> Fit:
+        """Return the fit with a maximum and a covariance there."""
+        at = jnp.asarray(top)
+        _, _, moved = self.slope(at, start)
+        modes = moved.modes
+        objective = -2.0 * float(self.each(self.draw(at), modes).sum()) - self._constant
+        subjects = self._subjects(at, modes, np.asarray(moved.along))
+        return Fit(top, covariance, np.asarray(modes.latent), subjects, objective, count)
+
+    def _subjects(self, vector: Float[Array, " coordinate"], modes: Modes, along: np.ndarray) -> Subjects:
+        """Return the normal of each subject's random effects, that of each class counted by its probability."""
         shape = (self.inner.classes, len(self.data.subjects), self.inner.size)
-        within = np.stack([np.diag(np.linalg.inv(c)) for c in np.asarray(modes.curvature)]).reshape(shape)
+        within = np.linalg.inv(np.asarray(modes.curvature)).reshape(*shape, self.inner.size)
         weight = np.asarray(jax.nn.softmax(self._classes(self.draw(vector), modes), axis=0))[..., None]
         middle = np.asarray(modes.latent).reshape(shape)
-        return (weight * (within + (middle - (weight * middle).sum(0)) ** 2)).sum(0)
+        mean = (weight * middle).sum(0)
+        away = middle - mean
+        between = away[..., :, None] * away[..., None, :]
+        covariance = (weight[..., None] * (within + between)).sum(0)
+        return Subjects(mean, covariance, (weight[..., None] * along.reshape(*shape, -1)).sum(0))
 
     def importance(
         self,
@@ -251,7 +335,17 @@ def _log_t(x: Float[Array, "sample subject latent"]) -> Float[Array, "sample sub
     return constant - half * jnp.log1p((x**2).sum(-1) / _TAILS)
 
 
+def _observed(
+    turn: Float[Array, "row latent latent"], curvature: Float[Array, "row latent latent"]
+) -> Float[Array, "row latent latent"]:
+    """Return minus the second derivative, given that of the gradient; the curvature where it is that of no mode."""
+    found = -(turn + jnp.swapaxes(turn, 1, 2)) / 2
+    steep = jnp.isfinite(jnp.linalg.cholesky(found)).all(axis=(1, 2))
+    return jnp.where(steep[:, None, None], found, curvature)
+
+
 def _inverse(curvature: np.ndarray) -> np.ndarray:
     """Return the inverse of a symmetric matrix, directions in which it does not curve held at variance 1."""
     values, vectors = np.linalg.eigh(curvature)
-    return (vectors / np.where(values > 1e-3, values, 1.0)) @ vectors.T
+    root = vectors / np.sqrt(np.where(values > 1e-3, values, 1.0))
+    return root @ root.T

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import xarray as xr
 from jaxtyping import Array, Key
 
@@ -18,9 +19,9 @@ from vtrial.inference.base import AbstractInference
 from vtrial.inference.centring import centred, check_centring
 from vtrial.inference.checkpoint import Checkpoint, identity
 from vtrial.inference.density import Point, UnconstrainedDensity
-from vtrial.inference.guess import Guess, guess
-from vtrial.inference.start import check_start, starts
+from vtrial.inference.start import CHAINS, check_start, fitted_starts, starts
 from vtrial.inference.walk import Clock, Kernel, Plan, walk
+from vtrial.inference.whitening import Density, Whitened, whitened
 from vtrial.likelihood import StatisticalModel
 
 log = logging.getLogger(__name__)
@@ -38,15 +39,16 @@ class AbstractMarkovChain(AbstractInference):
     target_accept: eqx.AbstractVar[float]
     """Acceptance probability the step size is tuned to."""
     start: eqx.AbstractVar[str]
-    """`medians`: near the prior medians; `pathfinder` or `laplace`: drawn from an approximation found from there."""
+    """`fit`: drawn from the Laplace fit that decides on centring; `medians`: near the prior medians; `pathfinder` or
+    `laplace`: drawn from an approximation of the joint density found from there."""
     jitter: eqx.AbstractVar[float]
     """SD of the starting points around the prior medians, on the unconstrained scale."""
     centring: eqx.AbstractVar[str]
     """Random effects to sample centred: `auto` (those that the data say much of, by a Laplace fit), `none`, `all`."""
 
     @abstractmethod
-    def kernel(self, density: UnconstrainedDensity, guess: Guess | None = None) -> Kernel:
-        """Return the sampler of a density, whose metric begins with a guess if there is one."""
+    def kernel(self, density: Density) -> Kernel:
+        """Return the sampler of a density."""
 
     @abstractmethod
     def settings(self) -> dict[str, float]:
@@ -56,7 +58,7 @@ class AbstractMarkovChain(AbstractInference):
         """Refuse settings that no method has."""
         if not 0 < self.target_accept < 1:
             raise UserError(f"inference.target_accept is a probability between 0 and 1, not {self.target_accept}.")
-        check_start(self.start)
+        check_start(self.start, CHAINS)
         check_centring(self.centring)
 
     def __call__(
@@ -102,14 +104,19 @@ def sample(
         for name, (_, shape) in density.sites.items()
     }
 
-    guessed = None if fit is None else guess(density, statistical, data, fit)
+    target, from_fit = whitened(density, statistical, data, fit), method.start == "fit"
 
     def begin() -> Point:
-        chosen = {"chains": method.chains, "kind": method.start, "jitter": method.jitter}
-        return starts(keys.named(key, "start"), density, statistical, data, **chosen)
+        begins = keys.named(key, "start")
+        if from_fit and isinstance(target, Whitened):
+            found = fitted_starts(begins, density, target, chains=method.chains)
+            if found is not None:
+                return found
+        kind = "medians" if from_fit else method.start
+        return starts(begins, density, statistical, data, chains=method.chains, kind=kind, jitter=method.jitter)
 
     points, fields = walk(
-        method.kernel(density, guessed),
+        method.kernel(target),
         Plan(method.warmup, method.draws, density.population),
         keys.numbered(keys.named(key, "chains"), method.chains),
         begin,
@@ -118,10 +125,10 @@ def sample(
         clock,
     )
     log.info(
-        "           compiling %.1f s, warm-up %.1f s and sampling %.1f s of CPU",
-        *(clock.compiling, clock.warmup, clock.sampling),
+        "           first step after %.1f s (compiling the sampler %.1f s); warm-up %.1f s and sampling %.1f s of CPU",
+        *(clock.ready, clock.compiling, clock.warmup, clock.sampling),
     )
     posterior = groups.posterior(keys.named(key, "classes"), density.named(points), statistical, data)
     stats = groups.sample_stats(fields)
-    stats.attrs |= {"centred": [f"{name} {weight:.0%}" for name, weight in statistical.centred]} | method.settings()
+    stats.attrs |= {"centred": [f"{n} {np.mean(w):.0%}" for n, w in statistical.centred]} | method.settings()
     return {schema.POSTERIOR: posterior, schema.SAMPLE_STATS: stats}

@@ -6,13 +6,6 @@ import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float
 
-from vtrial.inference.guess import Guess
-
-_WIDTH = 0.1
-"""SD assumed of every coordinate where nothing is known: priors are about so wide."""
-_TRUST = 10.0
-"""As many draws is what the chains begin with worth, beside those that come."""
-
 
 class Mass(NamedTuple):
     """A covariance of the coordinates as its square root: a dense block first, a diagonal after it."""
@@ -56,9 +49,15 @@ class Moments(NamedTuple):
         square = forget * self.square + (away[:, n:] * now[:, n:]).sum(0)
         return Moments(weight, mean, (block + block.T) / 2, square)
 
-    def mass(self, first: Mass, old: Mass) -> Mass:
-        """Return the root of the covariance, shrunk towards the first one; the old one where it has none."""
-        share = self.weight / (self.weight + _TRUST)
+    def mass(self, first: Mass, old: Mass, trust: float) -> Mass:
+        """Return the root of the covariance, shrunk towards the first one; the old one where it has none.
+
+        Args:
+            first: what the chains begin with.
+            old: what they have now.
+            trust: as many draws is the first one worth, beside those that come.
+        """
+        share = self.weight / (self.weight + trust)
         block = share * self.block / self.weight + (1 - share) * first.block @ first.block.T
         root = jnp.linalg.cholesky(block)
         root = jnp.where(jnp.isfinite(root).all(), root, old.block)
@@ -71,10 +70,6 @@ def no_moments(mean: Float[Array, " coordinate"], dense: int) -> Moments:
     return Moments(zero, mean, jnp.zeros((dense, dense)), jnp.zeros(len(mean) - dense))
 
 
-def first_mass(size: int, dense: int, guess: Guess | None) -> Mass:
-    """Return what the chains begin with: the guess, of whose dense block a diagonal sampler takes the diagonal."""
-    if guess is None:
-        return Mass(_WIDTH * jnp.eye(dense), jnp.full(size - dense, _WIDTH))
-    if dense:
-        return Mass(jnp.linalg.cholesky(guess.block), guess.scale)
-    return Mass(jnp.zeros((0, 0)), jnp.concatenate([jnp.sqrt(jnp.diagonal(guess.block)), guess.scale]))
+def first_mass(size: int, dense: int, width: float) -> Mass:
+    """Return what the chains begin with: the same standard deviation of every coordinate."""
+    return Mass(width * jnp.eye(dense), jnp.full(size - dense, width))

@@ -12,10 +12,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 from numpyro.infer.hmc_util import dual_averaging
 
-from vtrial.inference.density import Point, UnconstrainedDensity
-from vtrial.inference.guess import Guess
+from vtrial.inference.density import Point
 from vtrial.inference.metric import Mass, Moments, first_mass, no_moments
 from vtrial.inference.walk import Draw
+from vtrial.inference.whitening import Density
 
 _DIVERGENCE = 1000.0
 """Energy error from which a trajectory counts as divergent; Stan's."""
@@ -123,17 +123,16 @@ type Leap = Callable[[Place, Float[Array, ""]], Place]
 
 
 def kernel(
-    density: UnconstrainedDensity,
+    density: Density,
     *,
     warmup: int,
     target_accept: float,
     max_depth: int,
     dense_mass: bool,
-    guess: Guess | None,
 ) -> tuple[Callable[[Key[Array, ""], Point], State], Callable[[State], tuple[State, Draw]]]:
     """Return how a chain begins, and an iteration of it."""
     dense = density.dense if dense_mass else 0
-    first = first_mass(density.size, dense, guess)
+    first = first_mass(density.size, dense, density.width)
     both = jax.value_and_grad(lambda v: density.potential(density.point(v)))
 
     def init(key: Key[Array, ""], point: Point) -> State:
@@ -152,7 +151,7 @@ def kernel(
             learning,
             lambda: (
                 _next_step(target_accept - accept, state.step),
-                *_learn(state._replace(x=branch.choice.x), first, warmup),
+                *_learn(state._replace(x=branch.choice.x), first, warmup, density.trust),
             ),
             lambda: (state.step, state.moments, state.mass),
         )
@@ -169,11 +168,11 @@ def kernel(
     return init, step
 
 
-def _learn(state: State, first: Mass, warmup: int) -> tuple[Moments, Mass]:
+def _learn(state: State, first: Mass, warmup: int, trust: float) -> tuple[Moments, Mass]:
     """Return moments and metric after one more draw of the warm-up."""
     late = (state.iteration >= _BURN) & (state.iteration < _SETTLED * warmup)
     moments = state.moments.with_draws(state.x[None], 1.0 - 1.0 / (10.0 + 0.5 * state.iteration))
-    fresh = moments, moments.mass(first, state.mass)
+    fresh = moments, moments.mass(first, state.mass, trust)
     return jax.tree.map(lambda new, old: jnp.where(late, new, old), fresh, (state.moments, state.mass))
 
 

@@ -1,14 +1,13 @@
-"""The no-U-turn sampler, started where the priors say."""
+"""The no-U-turn sampler, started from a Laplace fit."""
 
 import equinox as eqx
 import jax
 
 from vtrial.errors import UserError, nearest
 from vtrial.inference import no_u_turn
-from vtrial.inference.density import UnconstrainedDensity
-from vtrial.inference.guess import Guess
 from vtrial.inference.mcmc import AbstractMarkovChain
 from vtrial.inference.walk import Kernel, one_after_the_other
+from vtrial.inference.whitening import Density
 
 _METHODS = ("auto", "sequential", "vectorized")
 
@@ -29,8 +28,9 @@ class Nuts(AbstractMarkovChain):
     """Acceptance probability the step size is tuned to; nearer to 1 is slower and avoids divergences."""
     max_tree_depth: int = eqx.field(static=True, default=10)
     """At most 2^depth leapfrog steps an iteration."""
-    start: str = eqx.field(static=True, default="medians")
-    """`medians`: near the prior medians; `pathfinder` or `laplace`: drawn from an approximation found from there."""
+    start: str = eqx.field(static=True, default="fit")
+    """`fit`: drawn from the Laplace fit that decides on centring; `medians`: near the prior medians; `pathfinder` or
+    `laplace`: drawn from an approximation of the joint density found from there."""
     jitter: float = eqx.field(static=True, default=0.1)
     """SD of the starting points around the prior medians, on the unconstrained scale."""
     centring: str = eqx.field(static=True, default="auto")
@@ -50,7 +50,7 @@ class Nuts(AbstractMarkovChain):
         if self.chain_method not in _METHODS:
             raise UserError(f"inference.chain_method is '{self.chain_method}'. {nearest(self.chain_method, _METHODS)}")
 
-    def kernel(self, density: UnconstrainedDensity, guess: Guess | None = None) -> Kernel:
+    def kernel(self, density: Density) -> Kernel:
         """Return the sampler of a density."""
         init, step = no_u_turn.kernel(
             density,
@@ -58,7 +58,6 @@ class Nuts(AbstractMarkovChain):
             target_accept=self.target_accept,
             max_depth=self.max_tree_depth,
             dense_mass=self.dense_mass,
-            guess=guess,
         )
         side_by_side = self.chain_method == "vectorized" or (
             self.chain_method == "auto" and jax.default_backend() != "cpu"

@@ -12,6 +12,7 @@ from vtrial.data import Dataset
 from vtrial.errors import UserError, nearest
 from vtrial.inference.density import Point, UnconstrainedDensity
 from vtrial.inference.path import best, climb, last
+from vtrial.inference.whitening import Whitened
 from vtrial.likelihood import StatisticalModel
 
 _PATHS = 8
@@ -19,16 +20,24 @@ _PATHS = 8
 _HALVINGS = 10
 """A start without density is tried so many times nearer to the medians."""
 STARTS = ("medians", "pathfinder", "laplace")
+CHAINS = ("fit", *STARTS)
+"""Where Markov chains can start."""
 
 
-def check_start(start: str) -> None:
+def check_start(start: str, known: tuple[str, ...] = STARTS) -> None:
     """Refuse a start that does not exist.
 
     Raises:
         UserError: naming those there are.
     """
-    if start not in STARTS:
-        raise UserError(f"inference.start is '{start}'. {nearest(start, STARTS)}")
+    if start not in known:
+        raise UserError(f"inference.start is '{start}'. {nearest(start, known)}")
+
+
+def fitted_starts(key: Key[Array, ""], density: UnconstrainedDensity, target: Whitened, *, chains: int) -> Point | None:
+    """Return a starting point for each chain [chain ...], drawn from the normal of a Laplace fit; None without one."""
+    each, potential = keys.numbered(key, chains), jax.jit(jax.vmap(density.potential))
+    return _finite(lambda scale: jax.vmap(lambda k: target.near(k, scale))(each), potential, 1.0)
 
 
 def starts(
@@ -72,7 +81,7 @@ def starts(
 
 
 def _finite(near: Callable[[float], Point], potential: Callable[[Point], Array], jitter: float) -> Point | None:
-    """Return the starts, those without density drawn back toward the medians; None if even there is none."""
+    """Return the starts, those without density drawn back toward the centre; None if even there is none."""
     found = near(jitter)
     good = jnp.isfinite(potential(found))
     for i in range(1, _HALVINGS):

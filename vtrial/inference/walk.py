@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import jax
@@ -45,8 +45,11 @@ class Plan(NamedTuple):
 class Clock:
     """Where the time of an inference went."""
 
+    began: float = field(default_factory=time.process_time)
+    ready: float = 0.0
+    """CPU seconds from there until the sampler could take its first step."""
     compiling: float = 0.0
-    """Seconds until the sampler could take its first step."""
+    """CPU seconds of it that went into compiling the sampler."""
     warmup: float = 0.0
     """CPU seconds."""
     sampling: float = 0.0
@@ -101,7 +104,7 @@ def walk(
         checkpoint: where the state is saved, and whence it is resumed.
         clock: is told where the time goes.
     """
-    began = time.monotonic()
+    began = time.process_time()
     init = jax.jit(lambda *given: jax.tree.map(strong, kernel.init(*given)))
     shapes = jax.eval_shape(init, keys, like)
     chunk, count = _chunk(kernel), jax.ShapeDtypeStruct((), jnp.int32)
@@ -109,7 +112,8 @@ def walk(
     advance = chunk.lower(shapes, count).compile()
     saved = checkpoint.load(shapes, made) if checkpoint else None
     done, state, kept = saved or (0, init(keys, starts()), [])
-    clock.compiling += time.monotonic() - began
+    clock.compiling += time.process_time() - began
+    clock.ready = time.process_time() - clock.began
     record = Record(kept)
     total = plan.warmup + plan.draws
     with Progress(total, done) as progress:

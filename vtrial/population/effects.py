@@ -17,6 +17,8 @@ RAW = "eta_raw"
 """Site of standardised etas [subject, effect]: before OMEGA, which makes the fit non-centred."""
 KAPPA_RAW = "kappa_raw"
 """Site of the standardised kappas [subject, occasion, effect]."""
+type Weight = float | tuple[float, ...]
+"""How far an eta is centred, from 0 to 1: in all subjects, or in each."""
 INTERNAL = (RAW, KAPPA_RAW)
 """Sites that only help to sample; sites ending in `_phi` and `_raw` too."""
 
@@ -53,7 +55,7 @@ def sample_effects(
     draw: Values,
     factor: Float[Array, "effect effect"],
     levels: Levels,
-    centred: Mapping[str, float],
+    centred: Mapping[str, Weight],
 ) -> dict[str, Array]:
     """Sample the random effects of subjects and their occasions inside a NumPyro model.
 
@@ -105,7 +107,7 @@ def _etas(
     draw: Values,
     factor: Float[Array, "effect effect"],
     subjects: int,
-    centred: Mapping[str, float],
+    centred: Mapping[str, Weight],
 ) -> dict[str, Array]:
     """Sample the etas one parameter after the other, each given those before it (the rows of the Cholesky factor)."""
     apart = [n for n in population.effects if n not in centred and population[n].degrees is None]
@@ -118,8 +120,7 @@ def _etas(
             mean = sum((factor[i, j] * z for j, z in enumerate(standard)), jnp.zeros(subjects))
             law = population.standard(name).expand((subjects,))
             if name in centred:
-                location = population[name].scale.location(jnp.asarray(draw[name]))
-                middle, spread = centred[name] * (location + mean), factor[i, i] ** centred[name]
+                middle, spread = _centre(population, draw, factor, centred, i, mean)
                 around = dist.TransformedDistribution(law, dist.transforms.AffineTransform(middle, spread))
                 z = (jnp.asarray(numpyro.sample(f"{name}_phi", around)) - middle) / spread
             else:
@@ -129,31 +130,64 @@ def _etas(
     return found
 
 
-def sampled_spread(
+def _centre(
     population: Population,
+    draw: Values,
     factor: Float[Array, "effect effect"],
-    spread: Float[Array, "subject latent"],
-    centred: Mapping[str, float],
-) -> dict[str, Array]:
-    """Return the standard deviation of each site that `sample_effects` samples, given the population level.
+    centred: Mapping[str, Weight],
+    i: int,
+    mean: Float[Array, " subject"],
+) -> tuple[Float[Array, " subject"], Float[Array, "*subject"]]:
+    """Return middle and spread of a centred site, given the mean that an eta has by those before it."""
+    name = population.effects[i]
+    location, weight = population[name].scale.location(jnp.asarray(draw[name])), jnp.asarray(centred[name])
+    return weight * (location + mean), factor[i, i] ** weight
+
+
+def sampled_columns(
+    population: Population,
+    draw: Values,
+    factor: Float[Array, "effect effect"],
+    centred: Mapping[str, Weight],
+    latent: Float[Array, "subject latent"],
+) -> Float[Array, "subject latent"]:
+    """Return what `sample_effects` would have sampled to get standardised random effects, in the order of these.
 
     Args:
         population: the population.
+        draw: its numbers, by site.
         factor: Cholesky factor of OMEGA.
-        spread: that of the standardised random effects.
         centred: weights by parameter.
+        latent: etas, then kappas of every occasion.
     """
-    count = len(population.effects)
-    apart = [i for i, n in enumerate(population.effects) if n not in centred and population[n].degrees is None]
-    found = {RAW: spread[:, np.array(apart)]} if apart else {}
+    columns = []
     for i, name in enumerate(population.effects):
+        z = latent[:, i]
         if name in centred:
-            found[f"{name}_phi"] = factor[i, i] ** centred[name] * spread[:, i]
-        elif i not in apart:
-            found[f"{name}_raw"] = spread[:, i]
+            middle, spread = _centre(population, draw, factor, centred, i, latent[:, :i] @ factor[i, :i])
+            z = middle + spread * z
+        columns.append(z)
+    count = len(population.effects)
+    return jnp.concatenate([jnp.stack(columns, -1), latent[:, count:]], -1) if columns else latent
+
+
+def as_columns(
+    population: Population, sites: Mapping[str, np.ndarray], centred: Mapping[str, Weight], levels: Levels
+) -> Float[np.ndarray, "subject latent"]:
+    """Return the sites that `sample_effects` samples as the columns of `sampled_columns`."""
+    subjects = len(levels.study)
+    apart = [n for n in population.effects if n not in centred and population[n].degrees is None]
+    columns: list[np.ndarray] = [np.zeros((subjects, 0))]
+    for name in population.effects:
+        own = sites[RAW][:, apart.index(name)] if name in apart else sites[_own_site(name, centred)]
+        columns.append(own[:, None])
     if population.occasion_effects:
-        found[KAPPA_RAW] = spread[:, count:].reshape(len(spread), -1, len(population.occasion_effects))
-    return found
+        columns.append(sites[KAPPA_RAW].reshape(subjects, -1))
+    return np.concatenate(columns, -1)
+
+
+def _own_site(name: str, centred: Mapping[str, Weight]) -> str:
+    return f"{name}_phi" if name in centred else f"{name}_raw"
 
 
 def latent_size(population: Population, levels: Levels) -> int:
