@@ -157,11 +157,9 @@ def _medians(run: Path, statistical: StatisticalModel) -> dict[str, float]:
         )
     found = {n: float(posterior[n].median()) for n in statistical.priors()}
     effects = statistical.population.effects
-    for block in statistical.population.correlated_blocks():
-        for i, a in enumerate(block):
-            for b in block[i + 1 :]:
-                where = {schema.EFFECT: effects.index(a), schema.EFFECT_TOO: effects.index(b)}
-                found[f"corr_{a}_{b}"] = float(posterior[CORRELATION].isel(where).mean())
+    for a, b in statistical.population.correlated_pairs(estimated=True):
+        where = {schema.EFFECT: effects.index(a), schema.EFFECT_TOO: effects.index(b)}
+        found[f"corr_{a}_{b}"] = float(posterior[CORRELATION].isel(where).mean())
     return found
 
 

@@ -18,7 +18,7 @@ from vtrial.cohort import (
 )
 from vtrial.data import AbstractData, Dataset
 from vtrial.design import AbstractDesign
-from vtrial.dosing import AbstractRegimen
+from vtrial.dosing import AbstractRegimen, check_limits
 from vtrial.endpoint import AbstractEndpoint
 from vtrial.errors import UserError, nearest, within
 from vtrial.inference import AbstractInference, Prior
@@ -137,7 +137,9 @@ class Study(eqx.Module):
         for key, regimen in self._regimens().items():
             with within(key):
                 regimen.check_covariates(self.model, kept_units(source, data))
-        self.check_doses(preview(source, data))
+        patients = preview(source, data)
+        check_limits((source, tuple(self._regimens().values())), patients, kept_units(source, data))
+        self.check_doses(patients)
         self.course.check_covariates(kept_units(source, data))
         score = () if self.prognosis is None else (SCORE,)
         check_known(self.design, self.analysis, self.endpoints, (*kept_units(source, data), *score))

@@ -13,13 +13,19 @@ if TYPE_CHECKING:
 
 _QUANTITY = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+|nan|inf)(?:[eE][-+]?\d+)?)\s*(.*)")
 """A number, and what follows it."""
+_SURFACE = re.compile(r"1\.73\s*\*?\s*(?:m(?:\^|\*\*)?2|m²)")
+"""The body surface that filtration rates are often divided by; 'mL/min/1.73m^2' is a unit, not a number."""
 
 
 @cache
 def _registry() -> "pint.UnitRegistry":
     import pint  # deferred: reading the unit definitions takes a noticeable fraction of a second
 
-    return pint.UnitRegistry(cache_folder=None)
+    registry = pint.UnitRegistry(
+        cache_folder=None, preprocessors=[lambda text: _SURFACE.sub("standard_body_surface", text)]
+    )
+    registry.define("standard_body_surface = 1.73 * meter ** 2")
+    return registry
 
 
 def _unit(text: str, where: str) -> "pint.Unit":
@@ -61,6 +67,13 @@ def factor(given: str, wanted: str, *, where: str, molar_mass: float | None = No
                     "molar_mass, for example '180.2 g/mol'."
                 )
             return float(bridged.to(target).magnitude)
+    rates = {_registry().Unit(text).dimensionality for text in ("mL/min", "mL/min/m^2")}
+    if {source.dimensionality, target.dimensionality} == rates:
+        raise UserError(
+            f"{where} is given in '{given}', but '{wanted}' is wanted: one is a person's own rate, the other that of a "
+            "standard body surface. Work one out from the other by each person's surface, as "
+            "vtrial.dosing.AbsoluteFiltrationRate does."
+        )
     raise UserError(
         f"{where} is given in '{given}', which cannot be converted to '{wanted}'; correct the unit, or what it stands "
         "for."

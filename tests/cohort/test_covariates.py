@@ -172,16 +172,40 @@ def test_a_table_of_real_people_keeps_its_numbers(data):
     assert np.abs(men[:, 2:].mean(0) - [88.7, 175.9]).max() < 1.0
 
 
+# Months of age, and the 3rd, 5th, 50th, 95th and 97th percentile that the CDC prints (growth charts 2000, tables of
+# weight-for-age and stature-for-age, 2 to 20 years).
+PERCENTILES = [
+    ("wtage", "kg", False, 24.0, (10.38209, 10.64009, 12.67076, 15.18777, 15.59648)),
+    ("wtage", "kg", False, 120.5, (24.19264, 24.94392, 32.08799, 46.15753, 49.41515)),
+    ("htage", "cm", False, 180.5, (154.6056, 156.6566, 170.1393, 182.4429, 184.127)),
+    ("htage", "cm", True, 60.5, (99.35047, 100.3891, 107.9566, 116.1301, 117.3552)),
+    ("htage", "cm", True, 120.5, (125.9599, 127.4524, 138.2112, 149.6044, 151.292)),
+]
+
+
 @pytest.mark.external
-def test_real_growth_charts_have_their_published_percentiles():
-    """CDC 2000, boys of 120.5 months and girls of 60.5: 5th, 50th and 95th percentile of weight and stature."""
-    folder = SHARED / "data" / "covariates_growth"
-    weight, height = (Chart(str(folder / f"cdc_{name}.csv"), unit) for name, unit in (("wtage", "kg"), ("htage", "cm")))
-    for chart, girl, age in ((weight, False, 120.5), (height, True, 60.5)):
-        row = next(r for r in (chart.girls if girl else chart.boys).T if r[0] == age)
-        for z in stats.norm.ppf([0.05, 0.5, 0.95]):
-            wanted = row[2] * (1 + row[1] * row[3] * z) ** (1 / row[1])
-            assert float(chart.value(jnp.asarray(age), jnp.asarray(girl), jnp.asarray(z))) == pytest.approx(wanted)
+@pytest.mark.parametrize(("name", "unit", "girl", "month", "printed"), PERCENTILES)
+def test_real_growth_charts_have_their_printed_percentiles(name, unit, girl, month, printed):
+    """To the digits printed, seven: half a unit of the last is at most 5e-7 of the value, and the LMS have as many."""
+    chart = Chart(str(SHARED / "data" / "covariates_growth" / f"cdc_{name}.csv"), unit)
+    scores = jnp.asarray(stats.norm.ppf([0.03, 0.05, 0.5, 0.95, 0.97]))
+    found = jax.vmap(lambda z: chart.value(jnp.asarray(month), jnp.asarray(girl), z))(scores)
+    np.testing.assert_allclose(found, printed, rtol=1e-6)
+
+
+def test_rows_are_drawn_in_proportion_to_their_weights(data, tmp_path):
+    """Within four standard errors; a row of weight 0 is never drawn, one without a weight is left out."""
+    path = tmp_path / "survey.csv"
+    path.write_text("WT,W\n50,1\n60,3\n70,0\n80,6\n90,\n")
+    source = Table(str(path), {"WT": "kg"}, weight="W")
+    found = preview(source, data, jax.random.key(10), N)["WT"]
+    assert set(np.unique(found)) == {50.0, 60.0, 80.0}
+    for value, share in ((50, 0.1), (60, 0.3), (80, 0.6)):
+        assert abs((found == value).mean() - share) < 4 * np.sqrt(share * (1 - share) / N)
+    assert "in proportion to W" in source.describe()
+    path.write_text("WT,W\n50,-1\n60,3\n")
+    with pytest.raises(UserError, match=r"weights W of .* must be 0 or more"):
+        Table(str(path), {"WT": "kg"}, weight="W")
 
 
 @pytest.mark.parametrize(

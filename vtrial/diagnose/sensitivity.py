@@ -7,7 +7,6 @@ from jaxtyping import Float
 from vtrial import schema
 from vtrial.diagnose.columns import array_stats
 from vtrial.likelihood import StatisticalModel
-from vtrial.population.population import CHOLESKY
 
 _ALPHAS = (0.99, 1.01)
 """Powers of the density compared."""
@@ -55,8 +54,8 @@ def log_prior(posterior: xr.Dataset, statistical: StatisticalModel) -> Float[np.
         value = posterior[name].to_numpy()
         if np.ptp(value) > 0:
             total = total + np.asarray(prior.distribution().log_prob(value))
-    concentration = statistical.population.correlation
-    if CHOLESKY in posterior and concentration is not None:
-        diagonal = np.diagonal(posterior[CHOLESKY].to_numpy(), axis1=-2, axis2=-1)
-        total = total + 2 * (concentration - 1) * np.log(diagonal).sum(-1)  # LKJ: det(R)^(concentration - 1)
+    for block in statistical.population.blocks:
+        site = statistical.population.site(block)
+        if site in posterior:
+            total = total + block.log_prior(posterior[site].to_numpy())
     return total

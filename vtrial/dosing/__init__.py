@@ -12,8 +12,16 @@ from vtrial.dosing.amount import (
 )
 from vtrial.dosing.body import BodyMassIndex, FatFreeMass, IdealBodyWeight, PostmenstrualAge
 from vtrial.dosing.changed import divided, given_only, joined, moved, sampled
-from vtrial.dosing.kidney import CreatinineClearance, FiltrationRate, FiltrationRateChild
-from vtrial.dosing.measure import AbstractMeasure, Calvert, DuBois, Mosteller, PerCategory, PerCovariate
+from vtrial.dosing.kidney import AbsoluteFiltrationRate, CreatinineClearance, FiltrationRate, FiltrationRateChild
+from vtrial.dosing.measure import (
+    AbstractMeasure,
+    Calvert,
+    DuBois,
+    Mosteller,
+    PerCategory,
+    PerCovariate,
+    check_limits,
+)
 from vtrial.dosing.policy import (
     Above,
     AbstractPolicy,
@@ -36,6 +44,7 @@ from vtrial.dosing.table import EventTable, Kind, stack
 
 __all__ = [
     "Above",
+    "AbsoluteFiltrationRate",
     "AbstractAmount",
     "AbstractMeasure",
     "AbstractPolicy",
@@ -86,6 +95,7 @@ __all__ = [
     "Weekly",
     "at_span",
     "at_time",
+    "check_limits",
     "divided",
     "event_table",
     "given_only",

@@ -1,12 +1,13 @@
 """Measures of body composition and age, by formula."""
 
+import math
 from collections.abc import Mapping
 
 import equinox as eqx
 import jax.numpy as jnp
 
 from vtrial._types import Named, Scalar
-from vtrial.dosing.measure import AbstractMeasure, taken
+from vtrial.dosing.measure import AbstractLimitedMeasure, AbstractMeasure, Limit, taken
 
 
 class BodyMassIndex(AbstractMeasure):
@@ -42,9 +43,10 @@ class BodyMassIndex(AbstractMeasure):
         return f"body mass index ({self.weight} and {self.height})"
 
 
-class IdealBodyWeight(AbstractMeasure):
+class IdealBodyWeight(AbstractLimitedMeasure):
     """50 kg (men) or 45.5 kg (women) + 2.3 kg for each inch of height over 60; below 60 inches, less by as much.
 
+    It is for adults: refused below 4 feet (121.92 cm), for it soon is negative there.
     Source: Devine 1974, Drug Intell Clin Pharm 8:650; its history: Pai and Paloucek 2000, doi:10.1345/aph.19381.
     """
 
@@ -60,6 +62,11 @@ class IdealBodyWeight(AbstractMeasure):
     def unit(self) -> str:
         """A weight."""
         return "kg"
+
+    @property
+    def limit(self) -> Limit:
+        """People of at least 4 feet."""
+        return Limit(self.height, "cm", 121.92, math.inf, "take FatFreeMass, or select taller patients by Criteria")
 
     @property
     def covariates(self) -> Mapping[str, str]:

@@ -2,12 +2,15 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from vtrial import units
-from vtrial._types import Named, Scalar
+from vtrial._types import Named, Scalar, Values
 from vtrial.errors import UserError
 
 
@@ -29,6 +32,57 @@ class AbstractMeasure(eqx.Module):
     @abstractmethod
     def describe(self) -> str:
         """Say it in words."""
+
+
+class Limit(eqx.Module):
+    """What a formula holds for: a range of one covariate."""
+
+    covariate: str = eqx.field(static=True)
+    unit: str = eqx.field(static=True)
+    """Of the limits."""
+    least: float = eqx.field(static=True)
+    most: float = eqx.field(static=True)
+    remedy: str = eqx.field(static=True)
+    """What to do for people outside."""
+
+
+class AbstractLimitedMeasure(AbstractMeasure):
+    """A formula that holds for some people only; others are refused before a trial."""
+
+    @property
+    @abstractmethod
+    def limit(self) -> Limit:
+        """The people it holds for."""
+
+
+def check_limits(formulas: Any, covariates: Values, given: Mapping[str, str]) -> None:
+    """Check that formulas hold for people.
+
+    Args:
+        formulas: measures, or anything that is made of them: regimens, sources of covariates.
+        covariates: of the people [patient].
+        given: unit of each covariate.
+
+    Raises:
+        UserError: somebody is outside the limits of a formula.
+    """
+
+    def limited(x: Any) -> bool:
+        return isinstance(x, AbstractLimitedMeasure)
+
+    for formula in filter(limited, jax.tree.leaves(formulas, is_leaf=limited)):
+        limit = formula.limit
+        if limit.covariate not in covariates:
+            continue
+        where = f"Covariate {limit.covariate}"
+        value = np.asarray(covariates[limit.covariate]) * units.factor(given[limit.covariate], limit.unit, where=where)
+        outside = np.flatnonzero((value < limit.least) | (value > limit.most))
+        if len(outside):
+            most = f" and at most {limit.most:g}" if np.isfinite(limit.most) else ""
+            raise UserError(
+                f"{formula.describe()} holds for {limit.covariate} of at least {limit.least:g}{most} {limit.unit}, but "
+                f"a virtual patient has {value[outside[0]]:.4g}; {limit.remedy}."
+            )
 
 
 class PerCovariate(AbstractMeasure):
@@ -174,6 +228,10 @@ class Calvert(AbstractMeasure):
     filtration: str = eqx.field(static=True)
     """Covariate with the filtration rate, not per 1.73 m^2."""
     filtration_unit: str = eqx.field(static=True)
+
+    def __check_init__(self):
+        """Refuse a rate per 1.73 m^2."""
+        units.factor(self.filtration_unit, self.unit, where=f"Covariate {self.filtration}")
 
     @property
     def unit(self) -> str:

@@ -29,7 +29,7 @@ from vtrial.likelihood import StatisticalModel
 from vtrial.noise import AbstractNoise, RepeatedEvents, TimeToEvent
 from vtrial.population import effects as random_effects
 from vtrial.population.mixture import CLASS
-from vtrial.population.population import CHOLESKY, CORRELATION
+from vtrial.population.population import CORRELATION
 
 LOG_LIKELIHOOD = "log_likelihood"
 """The log-likelihood of the data as a quantity of its own: its rank finds a posterior that ignores the data."""
@@ -83,7 +83,7 @@ class Repeated:
         self.inference, self.statistical, self.data = inference, statistical, data
         self._watched = {o: watch(data, o) for o, n in statistical.noise.items() if isinstance(n, TimeToEvent)}
         population = statistical.population
-        pairs = population.correlated_pairs()
+        pairs = population.correlated_pairs(estimated=True)
         self._pairs = [(population.effects.index(a), population.effects.index(b)) for a, b in pairs]
         self.quantities = (*statistical.priors(), *(f"corr_{a}_{b}" for a, b in pairs), LOG_LIKELIHOOD)
         self.units = [statistical.units().get(name, "") for name in self.quantities]
@@ -285,9 +285,11 @@ def stated(statistical: StatisticalModel, at: Mapping[str, float]) -> dict[str, 
     """
     population, found = statistical.population, {n: p.centre() for n, p in statistical.priors().items()}
     matrix, known = np.eye(len(population.effects)), dict(found)
-    where = {
-        f"corr_{a}_{b}": (a, b) for block in population.correlated_blocks() for a in block for b in block if a != b
-    }
+    place = [np.ix_(*2 * [[population.effects.index(n) for n in block.names]]) for block in population.blocks]
+    for block, mine in zip(population.blocks, place, strict=True):
+        matrix[mine] = block.centre()
+    pairs = population.correlated_pairs(estimated=True)
+    where = {f"corr_{a}_{b}": (a, b) for one, other in pairs for a, b in ((one, other), (other, one))}
     for name, value in at.items():
         if name in where:
             i, j = (population.effects.index(n) for n in where[name])
@@ -299,10 +301,9 @@ def stated(statistical: StatisticalModel, at: Mapping[str, float]) -> dict[str, 
     if np.linalg.eigvalsh(matrix).min(initial=1.0) <= 0:
         raise UserError("recover.at: these correlations cannot be those of one distribution; bring them nearer to 0.")
     sites = {name: jnp.asarray(value) for name, value in found.items()}
-    for block in population.correlated_blocks():
-        mine = np.ix_(*2 * [[population.effects.index(n) for n in block]])
-        name = CHOLESKY if block == population.effects else "_".join((CHOLESKY, *block))
-        sites[name] = jnp.linalg.cholesky(jnp.asarray(matrix[mine]))
+    for block, mine in zip(population.blocks, place, strict=True):
+        if block.distribution() is not None:
+            sites[population.site(block)] = jnp.linalg.cholesky(jnp.asarray(matrix[mine]))
     return sites
 
 

@@ -1,6 +1,12 @@
 """Parameters of people: typical values with priors, covariate effects, variability between subjects and occasions."""
 
 from vtrial.population.checks import check_observed, check_virtual
+from vtrial.population.correlations import (
+    AbstractCorrelation,
+    FixedCorrelation,
+    KnownCorrelation,
+    LKJCorrelation,
+)
 from vtrial.population.covariates import (
     AbstractCovariateEffect,
     CappedPowerEffect,
@@ -32,6 +38,7 @@ from vtrial.population.scales import AbstractScale, BoxCox, LogitNormal, LogNorm
 
 __all__ = [
     "CHOLESKY",
+    "AbstractCorrelation",
     "AbstractCovariateEffect",
     "AbstractPrior",
     "AbstractScale",
@@ -42,10 +49,13 @@ __all__ = [
     "ExponentialEffect",
     "FactorEffect",
     "Fixed",
+    "FixedCorrelation",
     "GammaPrior",
     "HalfNormalPrior",
     "HalfStudentTPrior",
     "HockeyStickEffect",
+    "KnownCorrelation",
+    "LKJCorrelation",
     "LinearEffect",
     "LogNormal",
     "LogNormalPrior",

@@ -14,6 +14,7 @@ from vtrial import keys
 from vtrial._types import Values
 from vtrial.errors import UserError, nearest
 from vtrial.model import AbstractModel, parameter_units
+from vtrial.population.correlations import AbstractCorrelation, LKJCorrelation
 from vtrial.population.mixture import Mixture
 from vtrial.population.parameter import Parameter
 from vtrial.population.priors import AbstractPrior, Fixed
@@ -36,7 +37,9 @@ class Population(eqx.Module):
             and R by state, as `F_depot`.
         correlation: concentration of the LKJ prior of the correlation of the etas: 1 is flat, larger is nearer to
             none; left out, the etas are independent.
-        blocks: lists of parameters whose etas correlate with each other alone (block OMEGA); left out, all do.
+        blocks: groups of parameters whose etas correlate with each other alone (block OMEGA): a list of names has the
+            LKJ prior, a `FixedCorrelation` is known, a `KnownCorrelation` known with uncertainty; left out, all
+            correlate.
         missing: by covariate, the distribution over subjects of a covariate that some have no value of; their values
             are then estimated with the rest.
         occasion: covariate that numbers a subject's occasions, for parameters with `iov`.
@@ -47,7 +50,7 @@ class Population(eqx.Module):
     names: tuple[str, ...] = eqx.field(static=True)
     parameters: tuple[Parameter, ...]
     correlation: float | None = eqx.field(static=True)
-    blocks: tuple[tuple[str, ...], ...] | None = eqx.field(static=True)
+    blocks: tuple[AbstractCorrelation, ...]
     missing: Mapping[str, AbstractPrior]
     occasion: str = eqx.field(static=True)
     study: str = eqx.field(static=True)
@@ -57,7 +60,7 @@ class Population(eqx.Module):
         self,
         parameters: Mapping[str, Parameter],
         correlation: float | None = None,
-        blocks: Sequence[Sequence[str]] | None = None,
+        blocks: Sequence[Sequence[str] | AbstractCorrelation] | None = None,
         missing: Mapping[str, AbstractPrior] | None = None,
         occasion: str = "OCC",
         study: str = "STUDY",
@@ -67,13 +70,9 @@ class Population(eqx.Module):
         self.names = tuple(parameters)
         self.parameters = tuple(parameters.values())
         self.correlation = correlation
-        self.blocks = None if blocks is None else tuple(tuple(block) for block in blocks)
         self.missing = dict(missing or {})
         self.occasion, self.study, self.mixture = occasion, study, mixture
-        if correlation is not None and not correlation > 0:
-            raise UserError(
-                f"population.correlation is the concentration of an LKJ prior and must be positive, not {correlation}."
-            )
+        self.blocks = self._correlations(blocks)
         self._check_blocks()
         self._check_classes()
 
@@ -92,17 +91,34 @@ class Population(eqx.Module):
                 "population.mixture has classes, but no parameter differs between them; give one `classes`."
             )
 
-    def _check_blocks(self) -> None:
-        """Refuse blocks of what does not vary, or without a prior of their correlation; and correlated t etas."""
-        if self.blocks is not None and self.correlation is None:
-            raise UserError("population.blocks needs population.correlation, the concentration of their LKJ prior.")
-        seen = [name for block in self.blocks or () for name in block]
-        for name in seen:
+    def _correlations(
+        self, blocks: Sequence[Sequence[str] | AbstractCorrelation] | None
+    ) -> tuple[AbstractCorrelation, ...]:
+        """Return the correlation of each block, its parameters in the order of the etas."""
+        if blocks is None:
+            blocks = [] if self.correlation is None else [self.effects]
+        given: list[AbstractCorrelation] = []
+        for block in blocks:
+            if isinstance(block, AbstractCorrelation):
+                given.append(block)
+            elif self.correlation is None:
+                raise UserError(
+                    f"population.blocks has the list {', '.join(block)}, which needs population.correlation, the "
+                    "concentration of its LKJ prior."
+                )
+            else:
+                given.append(LKJCorrelation(block, self.correlation))
+        for name in (name for block in given for name in block.names):
             if name not in self.effects:
                 raise UserError(f"population.blocks has '{name}', which has no iiv. {nearest(name, self.effects)}")
+        return tuple(block.ordered(self.effects) for block in given if len(block.names) > 1)
+
+    def _check_blocks(self) -> None:
+        """Refuse an eta in two blocks, and correlated t etas."""
+        seen = [name for block in self.blocks for name in block.names]
+        for name in seen:
             if seen.count(name) > 1:
                 raise UserError(f"population.blocks has '{name}' twice; an eta belongs to one block.")
-        for name in (n for block in self.correlated_blocks() for n in block):
             if self[name].degrees is not None:
                 raise UserError(
                     f"Parameter {name} has a Student-t eta, which cannot be correlated with others; leave it out of "
@@ -169,28 +185,14 @@ class Population(eqx.Module):
         found = {site: unit for name, parameter in named for site, unit in parameter.units(name).items()}
         return found | dict.fromkeys(self.mixture.priors() if self.mixture else (), "")
 
-    def correlated_blocks(self) -> tuple[tuple[str, ...], ...]:
-        """Return the groups of parameters whose etas have a correlation to estimate."""
-        if self.correlation is None:
-            return ()
-        blocks = (self.effects,) if self.blocks is None else self.blocks
-        return tuple(tuple(n for n in self.effects if n in block) for block in blocks if len(block) > 1)
-
-    def correlated_pairs(self) -> tuple[tuple[str, str], ...]:
-        """Return the pairs of parameters whose etas have a correlation to estimate."""
-        return tuple((b[j], b[i]) for b in self.correlated_blocks() for i in range(len(b)) for j in range(i))
-
-    @property
-    def correlated(self) -> bool:
-        """Whether the etas have a correlation to estimate."""
-        return bool(self.correlated_blocks())
+    def correlated_pairs(self, *, estimated: bool = False) -> tuple[tuple[str, str], ...]:
+        """Return the pairs of parameters whose etas correlate; of those only the ones to estimate, if asked for."""
+        blocks = [b.names for b in self.blocks if not estimated or b.distribution() is not None]
+        return tuple((b[j], b[i]) for b in blocks for i in range(len(b)) for j in range(i))
 
     def describe_correlation(self) -> str:
-        """Say the prior of the correlation of the etas in words."""
-        if not self.correlated:
-            return "none"
-        blocks = "" if self.blocks is None else " of " + ", ".join(" and ".join(b) for b in self.correlated_blocks())
-        return f"LKJ{blocks}, concentration {self.correlation:g}"
+        """Say the correlation of the etas, or its prior, in words."""
+        return "; ".join(block.describe() for block in self.blocks) or "none"
 
     def typical(self) -> dict[str, float]:
         """Return the prior medians: a typical subject at the reference covariates."""
@@ -207,34 +209,38 @@ class Population(eqx.Module):
             The numbers by site, and the Cholesky factor of OMEGA.
         """
         draw = {site: sampled(site, prior) for site, prior in self.priors().items()}
-        if self.correlated:
-            for block in self.correlated_blocks():
-                law = dist.LKJCholesky(len(block), concentration=self.correlation)
-                draw[self._site(block)] = jnp.asarray(numpyro.sample(self._site(block), law))
+        for block in self.blocks:
+            law = block.distribution()
+            if law is not None:
+                draw[self.site(block)] = jnp.asarray(numpyro.sample(self.site(block), law))
+        if self.blocks:
             cholesky = self._cholesky(draw)
             numpyro.deterministic(CORRELATION, cholesky @ cholesky.T)
         return draw, self.factor(draw)
 
-    def _site(self, block: tuple[str, ...]) -> str:
-        return CHOLESKY if block == self.effects else "_".join((CHOLESKY, *block))
+    def site(self, block: AbstractCorrelation) -> str:
+        """Return the site of the Cholesky factor of a block that is estimated."""
+        return CHOLESKY if block.names == self.effects else "_".join((CHOLESKY, *block.names))
 
     def _cholesky(self, draw: Values) -> Float[Array, "effect effect"]:
         """Return the Cholesky factor of the correlation of all etas, from those of the blocks.
 
         A block is in the order of the etas, so its factor stays lower triangular among all.
         """
-        if self.correlated_blocks() == (self.effects,):
-            return jnp.asarray(draw[CHOLESKY])
         whole = jnp.eye(len(self.effects))
-        for block in self.correlated_blocks():
-            where = np.array([self.effects.index(name) for name in block])
-            whole = whole.at[np.ix_(where, where)].set(draw[self._site(block)])
+        for block in self.blocks:
+            known = block.distribution() is None
+            own = np.linalg.cholesky(block.centre()) if known else jnp.asarray(draw[self.site(block)])
+            if block.names == self.effects:
+                return jnp.asarray(own)
+            where = np.array([self.effects.index(name) for name in block.names])
+            whole = whole.at[np.ix_(where, where)].set(own)
         return whole
 
     def factor(self, draw: Values) -> Float[Array, "effect effect"]:
         """Return the Cholesky factor of OMEGA at one posterior draw."""
         omega = jnp.asarray([draw[f"{name}_iiv"] for name in self.effects])
-        return omega[:, None] * self._cholesky(draw) if self.correlated else jnp.diag(omega)
+        return omega[:, None] * self._cholesky(draw) if self.blocks else jnp.diag(omega)
 
     def spread(self, draw: Values, level: str) -> Float[Array, " effect"]:
         """Return the standard deviations of the random effects of occasions ("iov") or studies ("study")."""
