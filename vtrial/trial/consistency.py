@@ -10,7 +10,7 @@ from vtrial.design import AbstractDesign, AbstractRandomisation
 from vtrial.endpoint import AbstractEndpoint
 from vtrial.errors import UserError, nearest, within
 from vtrial.model import AbstractModel
-from vtrial.trial.analyses import AbstractAnalysis, exposure_of
+from vtrial.trial.analyses import AbstractAnalysis, AbstractArmsAnalysis, exposure_of
 from vtrial.trial.conduct import check_enrolment
 from vtrial.trial.estimand import AbstractEstimand, check_estimand
 
@@ -74,6 +74,8 @@ def check_trial(
             _check_factors(arm.factors, parameters)
     design.timing.check(len(design.sizes))
     check_enrolment(design, analysis, subjects)
+    if isinstance(analysis, AbstractArmsAnalysis):
+        analysis.check_arms(design.names)
     read = endpoints[primary]
     layout = "periods" if design.periods > 1 else read.layout
     if design.periods > 1:

@@ -1,6 +1,7 @@
 """The analysis interface."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 import equinox as eqx
@@ -69,6 +70,14 @@ class AbstractExposureAnalysis(AbstractAnalysis):
 
     exposure: eqx.AbstractVar[str]
     """Name of the endpoint that is measured at the visits of the primary one."""
+
+
+class AbstractArmsAnalysis(AbstractAnalysis):
+    """An analysis that is made for certain arms: it has settings for each of them."""
+
+    @abstractmethod
+    def check_arms(self, names: Sequence[str]) -> None:
+        """Check outside `jit` that its settings are for the arms of these names, in this order; raises `UserError`."""
 
 
 def exposure_of(analysis: AbstractAnalysis) -> str | None:
