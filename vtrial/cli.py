@@ -9,7 +9,7 @@ import shutil
 import signal
 import sys
 import time
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -165,6 +165,7 @@ def _jobs(arguments: list[str]) -> Grid:
         return Grid([], [], {})
 
 
+@cache
 def _studies_path() -> type:
     """Return the plugin that lets Hydra find studies as primary configurations beside conf/."""
     from hydra.core.config_search_path import ConfigSearchPath

@@ -117,7 +117,7 @@ def _check_target(node: Mapping[str, Any], hint: Any, path: str, folder: Path | 
         if key != _TARGET and key not in signature.parameters:
             full = _join(path, key)
             raise UserError(
-                f"{full} is no key of {found.__name__}. {nearest(key, signature.parameters)} To leave it out of a study, "
+                f"{full} is no key of {found.__name__}. {nearest(key, signature.parameters)} To leave it out, "
                 f"write ~{full}"
             )
     for key, parameter in signature.parameters.items():

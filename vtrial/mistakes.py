@@ -37,9 +37,10 @@ def sentence(error: Exception, arguments: Sequence[str]) -> str | None:
     if isinstance(error, MissingConfigException):
         return _missing_config(error, first, arguments)
     if isinstance(error, MissingMandatoryValue):
-        return f"{error.full_key or first} has no value yet (???); give one in the study or on the command line."
-    if isinstance(error, HydraException) and (key := re.search(r"Could not override '([^']+)'", str(error))):
-        return _unknown_key(key.group(1), arguments)
+        key = error.full_key or first
+        return f"{key} has no value yet (???); give one in the study, or on the command line: {key}=VALUE"
+    if isinstance(error, HydraException) and (wrong := re.search(r"Could not override '([^']+)'", str(error))):
+        return _unknown_key(wrong.group(1), arguments)
     if isinstance(error, HydraException) and (said := _twice(str(error))):
         return said
     if isinstance(error, HydraException | OmegaConfBaseException):

@@ -114,11 +114,12 @@ def standing(
     from omegaconf import OmegaConf
 
     GlobalHydra.instance().clear()
+    roots = [*folders, directory("conf")]
+    first = next((root for root in roots if (root / f"{name}.yaml").is_file()), roots[-1])
     try:
-        with initialize_config_dir(version_base="1.3", config_dir=str(directory("conf"))):
-            paths = [f"file://{folder}" for folder in folders]
-            more = [f"hydra.searchpath={paths}"] if paths else []
-            config = compose(config_name=name, overrides=[*more, *chosen], return_hydra_config=True)
+        with initialize_config_dir(version_base="1.3", config_dir=str(first)):
+            others = f"hydra.searchpath={[f'file://{root}' for root in roots if root != first]}"
+            config = compose(config_name=name, overrides=[others, *chosen], return_hydra_config=True)
     except HydraException:
         return None
     choices = {str(k): str(v) for k, v in config.hydra.runtime.choices.items() if not str(k).startswith("hydra/")}

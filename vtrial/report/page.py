@@ -28,6 +28,7 @@ def render(tree: xr.DataTree) -> str:
         counts=_counts(tree),
         given=_given(tree),
         failed=int((outcomes["code"] != 0).sum()),
+        failures=tables.failures(tree),
         solves=int(outcomes["code"].size),
         health=tables.health(tree),
         notes=list(fit.attrs.get("notes", [])),
