@@ -128,7 +128,7 @@ def test_what_is_said_for_the_new_choice_is_not():
         built(["design=boin", "design.per_arm=80"])
 
 
-@pytest.mark.parametrize(("said", "wrong"), [("{cutoff: 0.9}", None), ("{per_arm: 40}", "per_arm is no key of BOIN")])
+@pytest.mark.parametrize(("said", "wrong"), [("{target: 0.25}", None), ("{per_arm: 40}", "per_arm is no key of BOIN")])
 def test_a_study_that_starts_from_another_may_replace_its_choices(said, wrong, tmp_path):
     """Settings of the study it starts from are left out, its own are checked."""
     text = "defaults:\n  - theophylline_quick\n  - override /design: boin\n  - _self_\nquestion: Mine?\ndesign: "
@@ -139,7 +139,7 @@ def test_a_study_that_starts_from_another_may_replace_its_choices(said, wrong, t
     else:
         study, gone = built([], "mine", tmp_path)
         assert gone == ["design.per_arm=10"]
-        assert study.design.cutoff == 0.9
+        assert study.design.target == 0.25
 
 
 def test_below_a_replaced_choice_too():

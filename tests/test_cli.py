@@ -32,7 +32,7 @@ MISTAKES = [
     (("optimise", *T), "What is to be optimised? Say optimise=dose"),
     ((*T, "inference=saved", "inference.path=missing.zarr"), "inference.path: 'missing.zarr' holds no posterior. Give"),
     ((*T, "data.censored=use"), "as it is optional, add it: +data.censored=use"),
-    ((*T, "solver=linear", "solver.rtol=1e-8"), "Linear has no 'rtol' (solver=linear). Known: solver.compiled."),
+    ((*T, "solver=linear", "solver.rtol=1e-8"), "Linear has no 'rtol' (solver=linear). Known: compiled."),
     ((*T, "per_arm=80"), "There is no key 'per_arm' to override. Did you mean 'design.per_arm'?"),
     ((*T, "zzz=1"), "There is no key 'zzz' to override. Nearest of"),
     ((*T, "+course=rescue"), "A choice of 'course' is made already; on the command line write course=CHOICE without +"),

@@ -240,7 +240,8 @@ class _Task:
         timing, self._began = {"start": begin - self._began}, begin
         folder = _own_folder(job)
         name = job.job.config_name or "study"
-        config, gone = settled(config, name, job.overrides.task, folder)
+        said: Any = OmegaConf.to_container(job.overrides.task, resolve=False)
+        config, gone = settled(config, name, said, folder)
         if gone and self.command not in _VARIANTS:
             log.warning("%s", told(gone))
         every = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)

@@ -74,6 +74,8 @@ def _unknown_key(key: str, arguments: Sequence[str]) -> str:
         return _unknown_choice(key, value, config, choices)
     parent, _, last = key.rpartition(".")
     node = _at(config, parent)
+    if isinstance(node, Mapping) and last in node:
+        return f"The value of {key} has keys that are not there yet; add them: +{key}={value}"
     if parent and isinstance(node, Mapping) and _TARGET in node:
         known = _parameters(str(node[_TARGET]), parent, folders)
         if last in known:
@@ -115,9 +117,8 @@ def _unknown_choice(key: str, value: str, config: Mapping[str, Any], choices: Ma
 
 def _near(parent: str, last: str, known: Iterable[str]) -> str:
     """Say which key beside a wrong one was meant, in full."""
-    full = {f"{parent}.{k}": k for k in known if k != _TARGET}
-    said = nearest(f"{parent}.{last}", full)
-    return said if said.startswith("Did") else nearest(last, full.values())
+    said = nearest(last, [k for k in known if k != _TARGET])
+    return said.replace("mean '", f"mean '{parent}.") if said.startswith("Did") else said
 
 
 def _parameters(target: str, path: str, folders: Sequence[Path]) -> tuple[str, ...]:
@@ -131,7 +132,7 @@ def _parameters(target: str, path: str, folders: Sequence[Path]) -> tuple[str, .
         return ()
 
 
-def _at(config: Mapping[str, Any], path: str) -> Any:
+def _at(config: Mapping[Any, Any], path: str) -> Any:
     """Return what stands at a full key; None where there is nothing."""
     node: Any = config
     for step in path.split(".") if path else ():
@@ -139,7 +140,7 @@ def _at(config: Mapping[str, Any], path: str) -> Any:
     return node
 
 
-def _walk(node: Mapping[str, Any], path: str) -> Iterator[str]:
+def _walk(node: Mapping[Any, Any], path: str) -> Iterator[str]:
     """Yield every full key."""
     for key, value in node.items():
         if key != _TARGET:
