@@ -46,7 +46,7 @@ MISTAKES = [
             *T,
             "analysis=adjusted",
             "analysis.analysis.reference=low",
-            "analysis.procedure={_target_: vtrial.statistics.multiplicity.Fallback, weights: [0.5, 0.3, 0.2]}",
+            "+analysis.procedure={_target_: vtrial.statistics.multiplicity.Fallback, weights: [0.5, 0.3, 0.2]}",
         ),
         "analysis.procedure: The procedure has weights for 3 hypotheses, but there are 2",
     ),
