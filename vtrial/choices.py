@@ -124,7 +124,7 @@ def _lineage(name: str, folder: Path | None) -> Iterator[tuple[list[Any], dict[s
         file = root / f"{name}.yaml"
         if file.is_file():
             body = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-            defaults = body.pop("defaults", [])
+            defaults = body.pop("defaults", None) or []
             yield defaults, body
             for base in reversed([d.lstrip("/") for d in defaults if isinstance(d, str)]):
                 yield from _lineage(base, folder)

@@ -127,7 +127,7 @@ def _hydra(arguments: list[str]) -> int:
     asked = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then lets exceptions through, and they are told here.
     Plugins.instance().register(_studies_path())
-    _task.directory = None
+    _task.directory, _task.grid = None, Grid([], [], {})
     try:
         own = [f.stem for folder in own_folders(arguments) for f in folder.glob("*.yaml")]
         check_words(_task.command, arguments, [*own, *(name for name, _ in studies())])
