@@ -10,16 +10,49 @@ import time
 import pytest
 
 from tests.helpers import ROOT, run_cli
+from vtrial import __version__
 from vtrial._resources import directory
 
 T = ("-cn", "theophylline")
 
 MISTAKES = [
     (("-cn", "theophyline"), "There is no study 'theophyline'. Did you mean 'theophylline'?"),
-    (("theophylline",), "Which study? Name one with -cn. Did you mean 'theophylline'?"),
+    (("theophylline",), "'theophylline' is a study; run it with: vtrial -cn theophylline"),
+    (("theophyline",), "There is no command or study 'theophyline'. Did you mean: vtrial -cn theophylline"),
+    (("run", "theophylline"), "There is no command 'run'; a study is run with: vtrial -cn theophylline"),
+    (("sweap", *T), "There is no command 'sweap'. Did you mean 'sweep': vtrial sweep ..."),
+    ((*T, "sweep", "seed=1,2"), "The command comes first: vtrial sweep -cn STUDY ..."),
+    (("foo",), "'foo' is neither a command (sweep, "),
+    ((*T, "design.per_arm", "80"), "'design.per_arm' is neither a command"),
+    (("--hlp",), "There is no option '--hlp'. Did you mean '--help'?"),
+    (("-cn",), "-cn needs the name of a study"),
+    (("seed=3",), "Which study? Name one: vtrial -cn STUDY"),
+    ((*T, "--cfg", "jobb"), "--cfg shows job, hydra, all, not 'jobb'. Did you mean 'job'?"),
+    (("calibrate", *T, "calibrate.vary=seed"), "calibrate.between, calibrate.target must be given, for example"),
+    (("optimise", *T), "What is to be optimised? Say optimise=dose"),
+    ((*T, "inference=saved", "inference.path=missing.zarr"), "inference.path: 'missing.zarr' holds no posterior. Give"),
+    ((*T, "data.censored=use"), "as it is optional, add it: +data.censored=use"),
+    ((*T, "solver=linear", "solver.rtol=1e-8"), "Linear has no 'rtol' (solver=linear). Known: compiled."),
+    ((*T, "per_arm=80"), "There is no key 'per_arm' to override. Did you mean 'design.per_arm'?"),
+    ((*T, "zzz=1"), "There is no key 'zzz' to override. Nearest of"),
+    ((*T, "+course=rescue"), "A choice of 'course' is made already; on the command line write course=CHOICE without +"),
+    ((*T, "+seed=3"), "seed has a value already; write it without +."),
+    ((*T, "policy=proportional"), "choose it for one of them: +policy@design.arms.NAME.policy=proportional"),
+    ((*T, "noise@noise.conc=additive"), "Did you mean 'noise@noise.concentration'?"),
+    (("-cn", "warfarin_loading", "cohort=adults"), "chooses none; put a choice in its place: +cohort=adults"),
+    ((*T, "design=boin", "design.per_arm=80"), "design.per_arm is no key of BOIN."),
+    (
+        (
+            *T,
+            "analysis=adjusted",
+            "analysis.analysis.reference=low",
+            "+analysis.procedure={_target_: vtrial.statistics.multiplicity.Fallback, weights: [0.5, 0.3, 0.2]}",
+        ),
+        "analysis.procedure: The procedure has weights for 3 hypotheses, but there are 2",
+    ),
     ((*T, "solver=lineer"), "There is no choice 'lineer' for solver. Did you mean 'linear'?"),
     ((*T, "solvr=linear"), "There is no key 'solvr' to override. Did you mean 'solver'?"),
-    ((*T, "cohort.replicate=3"), "There is no key 'cohort.replicate' to override. Did you mean 'cohort.replicates'?"),
+    ((*T, "cohort.replicate=3"), "There is no key 'cohort.replicate' to override: Recruitment has"),
     ((*T, "cohort.replicates=many"), "cohort.replicates must be an integer, not 'many'."),
     ((*T, "cohort.replicates=1"), "cohort needs at least 2 replicates"),
     ((*T, "cohort.subjects=150"), "The design enrols 150 patients, but cohort.subjects is 150"),
@@ -96,6 +129,18 @@ def test_help_is_quick_because_it_imports_nothing_heavy():
     code += "assert not {'jax', 'hydra', 'xarray'} & set(sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert "vtrial -cn STUDY" in said
+
+
+@pytest.mark.parametrize("arguments", [("--version",), (*T, "--version")])
+def test_the_version_is_that_of_vtrial(arguments):
+    assert run_cli(*arguments)[:2] == (0, f"vtrial {__version__}\n")
+
+
+def test_every_job_of_a_multirun_is_checked_before_the_first_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run_cli(*T, "-m", "seed=1,x", "inference=prior")
+    assert (code, err) == (2, "seed=x: seed must be an integer, not 'x'.\n")
+    assert not list(tmp_path.rglob("*.zarr"))
 
 
 def test_cfg_job_shows_the_configuration():

@@ -31,14 +31,14 @@ LAYERS = (
         "sweep",
         "search",
     ),
-    ("cli", "config", "overrides", "runtime", "__main__", "__init__"),
+    ("cli", "config", "choices", "command", "mistakes", "overrides", "runtime", "__main__", "__init__"),
 )
 """Imports point down, or sideways without a cycle."""
 
 OWNERS = {
-    "hydra": ("cli", "overrides"),
-    "omegaconf": ("cli", "overrides"),
-    "yaml": ("cli",),
+    "hydra": ("cli", "choices", "mistakes", "overrides"),
+    "omegaconf": ("cli", "choices", "mistakes", "overrides"),
+    "yaml": ("choices", "mistakes"),
     "beartype": ("config",),
     "diffrax": ("solve",),
     "llvmlite": ("solve",),

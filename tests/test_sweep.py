@@ -100,7 +100,7 @@ TARGET = ("calibrate.vary=design.per_arm", "calibrate.between=[4,19]")
     [
         (("sweep", *T), "Nothing is swept; give a key several values"),
         (("sweep", *T, "design.per_arm=5,many"), "design.per_arm=many: design.per_arm must be an integer, not 'many'"),
-        (("calibrate", *T), "calibrate.vary names the key"),
+        (("calibrate", *T), "calibrate.vary, calibrate.between, calibrate.target must be given"),
         (("calibrate", *T, *TARGET, "calibrate.vary=design.per_arms", "calibrate.target={power: 0.5}"),
             "there is no key 'design.per_arms'. Did you mean 'per_arm'?"),
         (("calibrate", *T, *TARGET, "calibrate.target={power: 0.5}", "seed=1,2"), "calibrate varies one key by itself"),

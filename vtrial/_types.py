@@ -25,6 +25,11 @@ def whole_numbers(values: Sequence[int]) -> tuple[int, ...]:
     return tuple(values)
 
 
+def rows_of_numbers(values: Sequence[Sequence[float]]) -> tuple[tuple[float, ...], ...]:
+    """Return rows of numbers as tuples: a converter of fields that configuration gives as a list of lists."""
+    return tuple(tuple(row) for row in values)
+
+
 def numbers(values: Sequence[float]) -> tuple[float, ...]:
     """Return numbers as a tuple: a converter of fields that configuration gives as a list."""
     return tuple(values)

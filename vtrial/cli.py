@@ -9,15 +9,17 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from functools import partial
-from itertools import pairwise
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vtrial import __version__
 from vtrial._resources import directory
-from vtrial.errors import UserError, nearest
-from vtrial.overrides import Grid, Variants, conduct_variants, grid, known_keys, plain
+from vtrial.choices import settled, studies, told
+from vtrial.command import check_asked, check_grid, check_words
+from vtrial.errors import UserError, within
+from vtrial.mistakes import own_folders, sentence
+from vtrial.overrides import Grid, Variants, composed, conduct_variants, grid, plain
 from vtrial.runtime import apply, compile_clock, interruptible
 
 if TYPE_CHECKING:
@@ -44,7 +46,8 @@ vtrial: from real patient data to a virtual trial and a decision
   vtrial compare RUN RUN directory=DIR ... and keep the table in DIR, as a page and CSV
   vtrial average RUN RUN directory=DIR ... and conduct their trials over all models, by stacking weight
 
-Every key and its default is in conf/ and studies/. HYDRA_FULL_ERROR=1 shows tracebacks; --hydra-help Hydra's options.
+Every key and its default is in conf/ and studies/. HYDRA_FULL_ERROR=1 shows tracebacks; --hydra-help Hydra's options;
+--version the version of vtrial.
 """
 _REHEARSALS = ("sbc", "recover")
 """Subcommands that take a study and its settings under a key of their own name."""
@@ -58,9 +61,12 @@ _RUNTIME = ("runtime", "directory", "calibrate", *_REHEARSALS, _OPTIMISE)
 def main() -> None:
     """Run the command; a user's mistake ends it with one sentence and exit code 2."""
     arguments = sys.argv[1:]
+    named = any(a.startswith(("-cn", "--config-name")) for a in arguments)
     if not arguments:
         print(_listing())
-    elif arguments in (["--help"], ["-h"]):
+    elif "--version" in arguments:
+        print(f"vtrial {__version__}")
+    elif {"--help", "-h"} & set(arguments) and not named:
         print(_HELP, end="")
     elif arguments[0] in ("compare", "average"):
         sys.exit(_several(arguments[0], arguments[1:]))
@@ -102,17 +108,9 @@ def _several(command: str, arguments: list[str]) -> int:
     return 0
 
 
-def _studies() -> Iterator[tuple[str, str]]:
-    """Yield the name and question of each study shipped."""
-    import yaml
-
-    for file in sorted(directory("studies").glob("*.yaml")):
-        yield file.stem, " ".join(str(yaml.safe_load(file.read_text(encoding="utf-8")).get("question", "")).split())
-
-
 def _listing() -> str:
     lines = ["Studies:", ""]
-    for name, question in _studies():
+    for name, question in studies():
         lines += [f"  {name}", f"      {question}", ""]
     return "\n".join([*lines, "Run one with `vtrial -cn NAME`; `vtrial --help` says more."])
 
@@ -129,24 +127,27 @@ def _hydra(arguments: list[str]) -> int:
     asked = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then lets exceptions through, and they are told here.
     Plugins.instance().register(_studies_path())
-    _task.directory = None
+    _task.directory, _task.grid = None, Grid([], [], {})
     try:
-        if not any(re.match(r"-[a-z]*cn\b|--config-name\b|--hydra-help|--info|--version|-i\b", a) for a in arguments):
-            raise UserError(f"Which study? Name one with -cn. {nearest(_guess(arguments), [n for n, _ in _studies()])}")
+        own = [f.stem for folder in own_folders(arguments) for f in folder.glob("*.yaml")]
+        check_words(_task.command, arguments, [*own, *(name for name, _ in studies())])
         if _task.command in _VARIANTS:
             _task.grid = grid(arguments, _RUNTIME)
+            check_grid(_task.command, _task.grid)
             sys.argv[1:] = _task.grid.first()
+        elif {"-m", "--multirun"} & set(arguments):
+            _task.grid = _jobs(arguments)
         hydra.main(version_base="1.3", config_path=str(directory("conf")), config_name=None)(_task)()
     except KeyboardInterrupt:
         return _say(f"Interrupted; complete stages are kept. {_resume(arguments)}".strip(), 130)
     except (_Failed, Exception) as failure:
         error = failure.error if isinstance(failure, _Failed) else failure
-        sentence = _sentence(error, arguments)
-        if sentence is None or asked not in (None, "", "0"):
+        said = sentence(error, arguments)
+        if said is None or asked not in (None, "", "0"):
             raise error from error.__cause__
         if not any(a.startswith(("directory=", "hydra.")) for a in arguments):
             _remove_if_empty()
-        return _say(sentence, 2)
+        return _say(said, 2)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -156,6 +157,15 @@ def _hydra(arguments: list[str]) -> int:
     return 0
 
 
+def _jobs(arguments: list[str]) -> Grid:
+    """Return the jobs of a multirun, to check them all first; none where a sweeper of the user's own makes them."""
+    try:
+        return grid(arguments, ())
+    except UserError:
+        return Grid([], [], {})
+
+
+@cache
 def _studies_path() -> type:
     """Return the plugin that lets Hydra find studies as primary configurations beside conf/."""
     from hydra.core.config_search_path import ConfigSearchPath
@@ -183,10 +193,6 @@ def _remove_if_empty() -> None:
         shutil.rmtree(folder)
         with contextlib.suppress(OSError):  # the study's folder, if that was its only run
             folder.parent.rmdir()
-
-
-def _guess(arguments: list[str]) -> str:
-    return next((a for a in arguments if "=" not in a and not a.startswith("-")), "")
 
 
 def _say(sentence: str, code: int) -> int:
@@ -228,20 +234,28 @@ class _Task:
         self.directory = Path(job.runtime.output_dir)
         log = logging.getLogger("vtrial")
         every: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        check_asked(self.command, every)
         apply(every.get("runtime"))
         begin = time.perf_counter()
         timing, self._began = {"start": begin - self._began}, begin
         folder = _own_folder(job)
+        name = job.job.config_name or "study"
+        said: Any = OmegaConf.to_container(job.overrides.task, resolve=False)
+        config, gone = settled(config, name, said, folder)
+        if gone and self.command not in _VARIANTS:
+            log.warning("%s", told(gone))
+        every = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
         study = build(config, folder)
+        if self.grid.axes and self.command not in _VARIANTS and job.job.num == 0:
+            self._build_jobs(name, folder)
         from vtrial.run import run
 
         timing["import and build"] = time.perf_counter() - begin
         described = {k: v for k, v in every.items() if k not in _RUNTIME}
         text = OmegaConf.to_yaml(OmegaConf.create(described))
-        name = job.job.config_name or "study"
         log.info("study %s in %s", name, self.directory)
         if self.command in _VARIANTS:
-            given = Variants(name, self.grid, _RUNTIME, lambda c: build(c, folder))
+            given = Variants(name, self.grid, _RUNTIME, lambda c: build(c, folder), folder)
             part = partial(_part, "calibrate", every.get("calibrate"), folder=folder)
             print(conduct_variants(self.command, given, part, self.directory))
             return
@@ -258,6 +272,13 @@ class _Task:
         log.info("Done. Report: %s", self.directory / "report.html")
         print(f"Everything is in {self.directory}", flush=True)
         self._began = time.perf_counter()
+
+    def _build_jobs(self, name: str, folder: Path | None) -> None:
+        """Build the study of every job of a multirun, so that none is refused after others have run."""
+        for changed in self.grid.cells()[1:]:
+            with within(", ".join(changed.values())):
+                config, _ = composed(name, [*self.grid.fixed, *changed.values()], folder)
+                build(config, folder)
 
 
 _task = _Task()
@@ -295,8 +316,6 @@ def _search(node: Any, folder: Path | None, study: Any, place: Path, about: dict
     from vtrial.optimise import AbstractSearch
     from vtrial.optimum import optimise
 
-    if node is None:
-        raise UserError("What is to be optimised? Say optimise=dose or optimise=sampling, or write it into the study.")
     return optimise(_part(_OPTIMISE, node, AbstractSearch, folder), study, place, about)
 
 
@@ -323,65 +342,3 @@ def _built(plain: Any) -> Any:
             raise
         key = re.search(r"full_key: (\S+)", str(error))
         raise UserError(f"{key.group(1)}: {cause}" if key and key.group(1) not in str(cause) else str(cause)) from error
-
-
-def _sentence(error: Exception, arguments: list[str]) -> str | None:
-    """Return the sentence for a user's mistake; None for what is a fault of ours."""
-    import yaml
-    from hydra.errors import HydraException, MissingConfigException
-    from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
-
-    if isinstance(error, UserError):
-        return str(error)
-    if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}; give another directory, or permit writing there."
-    if isinstance(error, yaml.YAMLError):
-        return "A YAML file cannot be read: " + " ".join(str(error).split())
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    if isinstance(error, MissingConfigException):
-        return _missing_config(error, first, arguments)
-    if isinstance(error, MissingMandatoryValue):
-        return f"{error.full_key or first} has no value yet (???); give one in the study or on the command line."
-    if isinstance(error, HydraException) and (key := re.search(r"Could not override '([^']+)'", str(error))):
-        return _unknown_key(key.group(1), arguments)
-    if isinstance(error, HydraException | OmegaConfBaseException):
-        return f"The configuration is wrong: {first}"
-    return None
-
-
-def _unknown_key(key: str, arguments: list[str]) -> str:
-    """Say which key was probably meant, or how a choice is made for one of several."""
-    name = next((v for k, v in _options(arguments) if k in ("-cn", "--config-name")), None)
-    known = known_keys(name, _folder(arguments))
-    if (directory("conf") / key).is_dir() and key in known:
-        return f"There is one '{key}' for each name; choose it for one of them, for example {key}@{key}.NAME=CHOICE."
-    return f"There is no key '{key}' to override. {nearest(key, [k for k in known if k != key])}"
-
-
-def _folder(arguments: list[str]) -> list[Path]:
-    """Return the user's folder given with -cd."""
-    return [Path(v).resolve() for k, v in _options(arguments) if k in ("-cd", "--config-dir")]
-
-
-def _options(arguments: list[str]) -> list[tuple[str, str]]:
-    """Return options and their values, written `-x value` or `-x=value`."""
-    joined = [tuple(a.split("=", 1)) for a in arguments if a.startswith("-") and "=" in a]
-    return [*joined, *pairwise(arguments)]  # type: ignore[list-item]
-
-
-def _missing_config(error: Any, first: str, arguments: list[str]) -> str:
-    """Say which study or option is not there, and which one was probably meant."""
-    own = [f.stem for folder in _folder(arguments) for f in folder.glob("*.yaml")]
-    name = str(error.missing_cfg_file or "").removesuffix(".yaml")
-    group, _, option = name.rpartition("/")
-    if not group:
-        return f"There is no study '{name}'. {nearest(name, [*own, *(n for n, _ in _studies())])}" if name else first
-    folder = directory("conf") / group
-    if not folder.is_dir():
-        return (
-            f"There is no group '{group}' of choices. "
-            f"{nearest(group, [f.name for f in directory('conf').iterdir() if f.is_dir()])}"
-        )
-    return (
-        f"There is no choice '{option}' for {group}. {nearest(option, [f.stem for f in sorted(folder.glob('*.yaml'))])}"
-    )

@@ -115,7 +115,11 @@ def _check_target(node: Mapping[str, Any], hint: Any, path: str, folder: Path | 
     hints = typing.get_type_hints(found.__init__)
     for key in node:
         if key != _TARGET and key not in signature.parameters:
-            raise UserError(f"{_join(path, key)} is no key of {found.__name__}. {nearest(key, signature.parameters)}")
+            full = _join(path, key)
+            raise UserError(
+                f"{full} is no key of {found.__name__}. {nearest(key, signature.parameters)} To leave it out, "
+                f"write ~{full}"
+            )
     for key, parameter in signature.parameters.items():
         if key in node:
             check(node[key], hints.get(key, Any), _join(path, key), folder)
@@ -160,7 +164,9 @@ def _words(hint: Any) -> str:
     names = {int: "an integer", float: "a number", str: "text", bool: "true or false", type(None): "null"}
     said = []
     for alternative in _alternatives(hint):
-        if alternative in names:
+        if alternative is Any:  # a class of the user's own, whose converter says nothing
+            said.append("a plain value (its class does not say of what a list or mapping would be)")
+        elif alternative in names:
             said.append(names[alternative])
         elif typing.get_origin(alternative) is not None:
             said.append("a mapping of names to values" if _mapping_value(alternative) is not None else "a list")

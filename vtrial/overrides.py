@@ -1,12 +1,14 @@
 """Overrides of the command line: which keys have several values, and the configuration of each cell of their grid."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vtrial._resources import directory
+from vtrial.choices import settled, told
 from vtrial.errors import UserError, within
 
 if TYPE_CHECKING:
@@ -15,7 +17,12 @@ if TYPE_CHECKING:
     from vtrial.cells import Cell
     from vtrial.study import Study
 
-_VALUED = ("-cn", "--config-name", "-cd", "--config-dir", "-cp", "--config-path", "-hd", "--package", "-p")
+log = logging.getLogger(__name__)
+
+VALUED = (
+    *("-cn", "--config-name", "-cd", "--config-dir", "-cp", "--config-path", "--package", "-p"),
+    *("--cfg", "-c", "--experimental-rerun"),
+)
 """Options of Hydra that take the next argument as their value."""
 
 
@@ -57,7 +64,7 @@ def grid(arguments: Sequence[str], apart: Sequence[str]) -> Grid:
         argument = left.pop(0)
         if argument.startswith("-"):
             found.options.append(argument)
-            if argument in _VALUED and left:
+            if argument in VALUED and left:
                 found.options.append(left.pop(0))
             continue
         override = parser.parse_override(argument)
@@ -73,11 +80,14 @@ def grid(arguments: Sequence[str], apart: Sequence[str]) -> Grid:
     return found
 
 
-def composed(name: str, overrides: Sequence[str]) -> "DictConfig":
-    """Return the configuration with other overrides, inside a run of Hydra."""
+def composed(name: str, overrides: Sequence[str], folder: Path | None) -> tuple["DictConfig", list[str]]:
+    """Return the configuration with other overrides, inside a run of Hydra, and what was left out of it.
+
+    That is what the study says for choices that the overrides replace, see `vtrial.choices`.
+    """
     from hydra import compose
 
-    return compose(config_name=name, overrides=list(overrides))
+    return settled(compose(config_name=name, overrides=list(overrides)), name, overrides, folder)
 
 
 def plain(config: "DictConfig", apart: Sequence[str]) -> dict[str, Any]:
@@ -88,12 +98,15 @@ def plain(config: "DictConfig", apart: Sequence[str]) -> dict[str, Any]:
     return {key: value for key, value in found.items() if key not in apart}
 
 
-def known_keys(name: str | None, folders: Sequence[Path]) -> list[str]:
-    """Return every key of a study as it is without overrides; none if it cannot be composed.
+def standing(
+    name: str | None, folders: Sequence[Path], chosen: Sequence[str]
+) -> tuple[dict[str, Any], dict[str, str]] | None:
+    """Return a study's configuration, not resolved, and its choices by `group@package`; None if it cannot be composed.
 
     Args:
         name: of the study.
         folders: the user's own.
+        chosen: overrides that choose files; settings are left out, since one of them may be wrong.
     """
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
@@ -101,21 +114,18 @@ def known_keys(name: str | None, folders: Sequence[Path]) -> list[str]:
     from omegaconf import OmegaConf
 
     GlobalHydra.instance().clear()
+    roots = [*folders, directory("conf")]
+    first = next((root for root in roots if (root / f"{name}.yaml").is_file()), roots[-1])
     try:
-        with initialize_config_dir(version_base="1.3", config_dir=str(directory("conf"))):
-            paths = [f"file://{folder}" for folder in folders]
-            config = compose(config_name=name, overrides=[f"hydra.searchpath={paths}"] if paths else [])
+        with initialize_config_dir(version_base="1.3", config_dir=str(first)):
+            others = f"hydra.searchpath={[f'file://{root}' for root in roots if root != first]}"
+            config = compose(config_name=name, overrides=[others, *chosen], return_hydra_config=True)
     except HydraException:
-        return []
-
-    def walk(node: Any, path: str) -> Iterator[str]:
-        for key in node:
-            full = f"{path}{key}"
-            yield full
-            if OmegaConf.is_dict(child := node._get_node(key)):
-                yield from walk(child, f"{full}.")
-
-    return list(walk(config, ""))
+        return None
+    choices = {str(k): str(v) for k, v in config.hydra.runtime.choices.items() if not str(k).startswith("hydra/")}
+    found: Any = OmegaConf.to_container(config, resolve=False)
+    found.pop("hydra")
+    return found, choices
 
 
 def axis(key: str) -> str:
@@ -132,13 +142,17 @@ class Variants(NamedTuple):
     """Keys that say how to run."""
     build: Callable[["DictConfig"], "Study"]
     """Returns the study of a configuration."""
+    folder: Path | None = None
+    """The user's own."""
 
     def cell(self, changed: Mapping[str, str]) -> "Cell":
         """Return the variant with some overrides, by key."""
         from vtrial.cells import Cell
 
         with within(", ".join(changed.values())) if changed else nullcontext():
-            config = composed(self.name, [*self.grid.fixed, *changed.values()])
+            config, gone = composed(self.name, [*self.grid.fixed, *changed.values()], self.folder)
+            if gone and (self.grid.axes or not changed):
+                log.warning("%s", " ".join([*changed.values(), told(gone)]))
             values = {axis(key): text.partition("=")[2] for key, text in changed.items()}
             return Cell(values, self.build(config), plain(config, self.apart))
 
@@ -153,9 +167,8 @@ def conduct_variants(command: str, given: Variants, settings: Callable[..., Any]
         place: where everything goes.
 
     Raises:
-        UserError: no key has several values, or one has in a search, or a cell is wrong.
+        UserError: a cell is wrong.
     """
-    axes = given.grid.axes
     if command == "calibrate":
         from vtrial.search import Search, calibrate
 
@@ -164,6 +177,4 @@ def conduct_variants(command: str, given: Variants, settings: Callable[..., Any]
         return calibrate(settings(Search), given.cell, place, given.name)
     from vtrial.sweep import sweep
 
-    if not axes:
-        raise UserError("Nothing is swept; give a key several values, for example design.per_arm=20,50,100.")
     return sweep([given.cell(changed) for changed in given.grid.cells()], place, given.name)

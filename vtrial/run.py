@@ -171,6 +171,8 @@ def _gate(
     health = diagnose.fit_health(fitted, store.group(schema.SAMPLE_STATS), prior, statistical, loo)
     judged = study.gate.judge(health, loo)
     notes = [*diagnose.data_notes(statistical, data), *diagnose.fit_notes(health, fitted, prior, statistical, loo)]
+    if not data.empty:
+        notes = [*diagnose.fit_failures(store.group(schema.POSTERIOR_PREDICTIVE)["code"]), *notes]
     for note in notes:
         log.warning("%s", note)
     judged.attrs["notes"] = notes
@@ -233,11 +235,11 @@ def _simulate(key, study: Study, statistical: StatisticalModel, store: Store, po
 
     def finish(filled: Groups) -> dict[str, xr.Dataset]:
         outcomes = filled[schema.OUTCOMES]
-        code = outcomes["code"].to_numpy()
+        code = outcomes["code"].load()
         if failed := int((code != 0).sum()):
-            log.warning(
-                "%d of %d solves failed; their endpoints are missing (outcomes.code says why)", failed, code.size
-            )
+            log.warning("%d of %d solves failed; their endpoints are missing:", failed, code.size)
+            for one in diagnose.failed_solves(code, [str(d) for d in code.dims]):
+                log.warning("           %s", one.sentence())
         return {schema.VARIANCE: tree.variance(outcomes, tuple(study.endpoints))}
 
     size = block_size(count, study.cohort.subjects, len(design.arms))

@@ -115,7 +115,7 @@ class Study(eqx.Module):
                 )
             self.prognosis.check(self.design, self.endpoints, self.model, names)
         elif SCORE in self.analysis.covariates():
-            raise UserError(f"The analysis reads '{SCORE}', the twin's score, but there is none; add +prognosis=twin.")
+            raise UserError(f"The analysis reads '{SCORE}', the twin's score, but there is none; add prognosis=twin.")
         check_course(self.course, self.estimand, self.design, self.endpoints, self.primary, self.model, names)
         if (draws := self.inference.count()) is not None:
             self.cohort.refuse_beyond(draws)

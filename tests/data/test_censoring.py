@@ -62,4 +62,12 @@ def test_a_missing_value_below_the_limit_is_an_observation_not_an_empty_row(tmp_
 def test_a_subject_without_observations_is_said(tmp_path, caplog):
     text = "ID,TIME,DV,AMT,CENS\n1,0,.,10,.\n1,1,5,.,0\nB,0,.,10,.\nB,1,2,.,1\nC,0,.,10,.\n"
     read(tmp_path, text, censored="drop")
-    assert "2 subject(s) have no observation in use: ID B, C" in caplog.text
+    assert "2 subject(s) have no observation in use: ID B, C; the fit learns nothing from them." in caplog.text
+
+
+def test_a_negative_value_is_told_once_and_a_censored_one_is_not(tmp_path, caplog):
+    text = "ID,TIME,DV,AMT,CENS\n1,0,.,10,.\n1,1,-0.2,.,0\n1,2,-1,.,0\n1,3,-3,.,1\n2,0,.,10,.\n2,1,4,.,0\n"
+    read(tmp_path, text, censored="use")
+    (said,) = [r.getMessage() for r in caplog.records if "negative" in r.getMessage()]
+    assert "row 3, ID 1, column DV: the value -0.2 is negative (1 more row(s) likewise)" in said
+    assert "CENS or BLQ" in said

@@ -39,7 +39,10 @@ def test_contract(kind, statistical, data, quick):
         assert checks >= {"R-hat", "divergences", "modes"}
     predicted = groups.predictions(jax.random.key(1), posterior, statistical, data)
     assert predicted[schema.LOG_LIKELIHOOD][schema.DV].sizes[schema.OBS] == 132
-    assert np.isfinite(predicted[schema.POSTERIOR_PREDICTIVE][schema.IPRED]).all()
+    predictive = predicted[schema.POSTERIOR_PREDICTIVE]
+    assert np.isfinite(predictive[schema.IPRED]).all()
+    assert predictive["code"].dims == (schema.CHAIN, schema.DRAW, schema.ID)
+    assert (predictive["code"] == 0).all()
 
 
 def test_the_same_key_gives_the_same_draws(statistical, data):

@@ -75,6 +75,20 @@ def test_a_forced_fit_is_in_red(tree):
     assert 'tr class="alarm"' in page
 
 
+def test_failed_solves_are_named_by_reason(tree, page):
+    assert re.search(r"Solves of the observed subjects at the draws kept: all \d+ succeeded\.", page)
+    assert tables.failures(tree).rows == []
+    outcomes = tree[schema.OUTCOMES].to_dataset()
+    code = outcomes["code"].copy()
+    code[1, 5, 2] = 2
+    failed = tree.copy()
+    failed[schema.OUTCOMES] = xr.DataTree(outcomes.assign(code=code))
+    (row,) = tables.failures(failed).rows
+    assert row[0::2] == ["2", "1"]
+    assert row[3] == "replicate 1, subject 5, arm high"
+    assert row[1] in render(failed)
+
+
 def test_no_recommendation_is_said(tree):
     other = tree.copy()
     oc = tree[schema.OPERATING_CHARACTERISTICS].to_dataset()

@@ -8,7 +8,8 @@ import pytest
 from tests.helpers import finished, layouts
 from vtrial import schema
 from vtrial.design import revealed
-from vtrial.statistics.multiplicity import Holm
+from vtrial.errors import UserError
+from vtrial.statistics.multiplicity import Fallback, Holm
 from vtrial.trial import (
     AbstractAnalysis,
     Adjusted,
@@ -112,3 +113,16 @@ def test_contract(kind):
     assert 0 < analysis.alpha < 1
     assert analysis.describe()
     assert analysis.unit("mg") in ("mg", "")
+
+
+@pytest.mark.parametrize(
+    ("analysis", "said"),
+    [
+        (Adjusted(Means("a"), Fallback((0.5, 0.3, 0.2))), "weights for 3 hypotheses, but there are 2"),
+        (EXAMPLES[McpMod], r"doses of a, b, c, but the arms of the design are a, c, b"),
+        (Adjusted(EXAMPLES[McpMod], Holm()), "give the dose of each arm, in their order"),
+    ],
+)
+def test_settings_for_each_arm_are_checked_against_the_design(analysis, said):
+    with pytest.raises(UserError, match=said):
+        analysis.check_arms(("a", "c", "b"))

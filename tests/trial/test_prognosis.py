@@ -172,7 +172,7 @@ def test_a_study_knows_the_score_of_those_who_may_enrol(tmp_path):
         "cohort=adults",
         "primary=time_inside",
         "analysis=procova",
-        "+prognosis=twin",
+        "prognosis=twin",
     ]
     size = ["cohort.replicates=20", "cohort.subjects=200", "design.per_arm=40", f"directory={tmp_path}/run"]
     code, _, err = run_cli("-cn", "theophylline_quick", *settings, *size)
@@ -189,4 +189,4 @@ def test_a_study_knows_the_score_of_those_who_may_enrol(tmp_path):
     assert (oc["effective_patients"] >= 40).all()
     code, _, err = run_cli("-cn", "theophylline_quick", *settings[:-1], *size)
     assert code == 2
-    assert "add +prognosis=twin" in err
+    assert "add prognosis=twin" in err

@@ -49,6 +49,7 @@ def read_observations(
     for r in np.flatnonzero(rows & ~dropped).tolist():
         shown, lower, upper = (float(column[r] * scale[which[r]]) for column in columns)
         found[r] = (which[r], shown, lower, upper)
+    _report_negative(table, rows & ~dropped & np.isnan(columns[1]) & np.isnan(columns[2]), value)
     for output in {which[r] for r in np.flatnonzero(dropped).tolist()} - {entry[0] for entry in found.values()}:
         raise UserError(
             f"{table.name}: every observation of output '{output}' is censored, and data.censored: drop leaves none; "
@@ -123,6 +124,19 @@ def long_form(
     return result
 
 
+def _report_negative(table: Table, measured: np.ndarray, value: np.ndarray) -> None:
+    """Log the first measured value below 0, which most outputs cannot have."""
+    below = np.flatnonzero(measured & (value < 0))
+    if below.size:
+        log.warning(
+            "%s: the value %s is negative%s, and is used as it is. A concentration below 0 is noise or a mistake: mark "
+            "it as below the limit (CENS or BLQ) or missing (MDV 1); leave it where the output may be negative",
+            table.where(int(below[0]), "DV"),
+            table.text("DV")[int(below[0])],
+            f" ({below.size - 1} more row(s) likewise)" if below.size > 1 else "",
+        )
+
+
 def _previous(subject: np.ndarray) -> np.ndarray:
     """Return the position of the entry before, -1 where it is another subject's; a subject's entries are together."""
     before = np.arange(-1, len(subject) - 1)
@@ -135,4 +149,8 @@ def _report_unobserved(order: Mapping[str, np.ndarray], entries: list[tuple]) ->
     idle = [name for i, name in enumerate(order) if i not in observed]
     if idle:
         more = ", ..." if len(idle) > 5 else ""
-        log.warning("%d subject(s) have no observation in use: ID %s", len(idle), ", ".join(idle[:5]) + more)
+        log.warning(
+            "%d subject(s) have no observation in use: ID %s; the fit learns nothing from them. If they were observed, "
+            "look at their DV, MDV and EVID (and data.censored, which may drop rows); else leave them out of the file",
+            *(len(idle), ", ".join(idle[:5]) + more),
+        )

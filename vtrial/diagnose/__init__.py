@@ -9,6 +9,7 @@ from vtrial.diagnose.notes import data_notes, fit_notes
 from vtrial.diagnose.recover import Recovery, recovery
 from vtrial.diagnose.refit import Limits, summarised
 from vtrial.diagnose.sbc import Calibration, calibration
+from vtrial.diagnose.solves import failed_solves, fit_failures
 from vtrial.diagnose.table import parameter_table
 from vtrial.diagnose.vpc import VisualCheck
 
@@ -23,6 +24,8 @@ __all__ = [
     "check_fit",
     "compare",
     "data_notes",
+    "failed_solves",
+    "fit_failures",
     "fit_health",
     "fit_notes",
     "parameter_table",

@@ -147,7 +147,7 @@ def predictions(
     """Return the groups `posterior_predictive` and `log_likelihood` of the observed subjects.
 
     `posterior_predictive` holds replicated measurements `DV` and individual predictions without residual error `IPRED`,
-    all outputs on one long axis.
+    all outputs on one long axis, and the result `code` of each subject's solve.
     """
     flat = draws(posterior_group)
     count = len(next(iter(flat.values())))
@@ -155,12 +155,12 @@ def predictions(
     @jax.jit
     def one(arguments):
         number, draw = arguments
-        predicted, _ = statistical.predict(statistical.same_subjects(draw, data), data)
+        predicted, code = statistical.predict(statistical.same_subjects(draw, data), data)
         again = statistical.observe(jax.random.fold_in(key, number), predicted, draw, data)
         each = statistical.log_likelihood(predicted, draw, data)
-        return {output: (predicted[output], again[output], each[output]) for output in statistical.noise}
+        return code, {output: (predicted[output], again[output], each[output]) for output in statistical.noise}
 
-    found = jax.lax.map(one, (jnp.arange(count), jax.tree.map(jnp.asarray, flat)), batch_size=min(_BATCH, count))
+    code, found = jax.lax.map(one, (jnp.arange(count), jax.tree.map(jnp.asarray, flat)), batch_size=min(_BATCH, count))
     chains, per_chain = posterior_group.sizes[schema.CHAIN], posterior_group.sizes[schema.DRAW]
     coords = {name: (schema.OBS, value) for name, value in data.coordinates().items()}
 
@@ -168,12 +168,15 @@ def predictions(
         array = data.long({output: parts[which] for output, parts in found.items()}).reshape(chains, per_chain, -1)
         return (schema.CHAIN, schema.DRAW, schema.OBS), array, {"long_name": what}
 
+    reasons = "; ".join(f"{c}: {s}" for c, s in schema.RESULT_CODES.items())
+    solved = np.asarray(code, np.int8).reshape(chains, per_chain, -1)
     predictive = {
+        "code": ((schema.CHAIN, schema.DRAW, schema.ID), solved, {"long_name": reasons, "units": ""}),
         schema.DV: entry(1, "Replicated observation"),
         schema.IPRED: entry(0, "Individual prediction, without residual error"),
     }
     return {
-        schema.POSTERIOR_PREDICTIVE: xr.Dataset(predictive, coords),
+        schema.POSTERIOR_PREDICTIVE: xr.Dataset(predictive, coords | {schema.ID: list(data.subjects)}),
         schema.LOG_LIKELIHOOD: xr.Dataset({schema.DV: entry(2, "Log-likelihood of the observation")}, coords),
     }
 

@@ -56,7 +56,8 @@ class AbstractContinuous(AbstractNoise):
         blind = [data.subjects[i] for i in np.setdiff1d(seen.subject, measured)]
         if blind:
             log.warning(
-                "output '%s': every observation is censored in %d subject(s): ID %s",
+                "output '%s': every observation is censored in %d subject(s): ID %s; little is learnt from them. See "
+                "whether their doses, LLOQ and units are right",
                 *(output, len(blind), ", ".join(blind[:5]) + (", ..." if len(blind) > 5 else "")),
             )
         self.check_values(output, data)

@@ -28,6 +28,8 @@ def render(tree: xr.DataTree) -> str:
         counts=_counts(tree),
         given=_given(tree),
         failed=int((outcomes["code"] != 0).sum()),
+        failures=tables.failures(tree),
+        solved=_solved(tree) if observed else "",
         solves=int(outcomes["code"].size),
         health=tables.health(tree),
         notes=list(fit.attrs.get("notes", [])),
@@ -112,6 +114,14 @@ def _loo(tree: xr.DataTree) -> list[str]:
                 f"{significant(error, 1)}), p_loo {known(p, error, 3)}; Pareto k above 0.7: {high:.0f}."
             )
     return said
+
+
+def _solved(tree: xr.DataTree) -> str:
+    """Say how many solves of the observed subjects failed at the draws kept."""
+    code = tree[schema.POSTERIOR_PREDICTIVE].dataset["code"]
+    failed = int((code != 0).sum())
+    said = f"{failed} of the {code.size} failed" if failed else f"all {code.size} succeeded"
+    return f"Solves of the observed subjects at the draws kept: {said}."
 
 
 def _given(tree: xr.DataTree) -> str:

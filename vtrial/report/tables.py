@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from vtrial import schema
+from vtrial.diagnose import failed_solves
 from vtrial.report.numbers import interval, known, percent, probability, significant, with_error
 
 _LEVEL = 0.05
@@ -149,6 +150,14 @@ def variance(tree: xr.DataTree) -> Table:
             label = str(outcomes["label"].sel({schema.ARM: name}).item())
             rows.append([attrs["long_name"] if i == 0 else "", label, known_sd, *cells])
     return Table(["Endpoint", "Arm", "SD in all", *(f"Variance: {level} ± MCSE" for level in levels)], rows)
+
+
+def failures(tree: xr.DataTree) -> Table:
+    """Return why the solves of virtual patients failed, how many did, and the first patients of each reason."""
+    code = tree[schema.OUTCOMES].dataset["code"]
+    found = failed_solves(code, [str(d) for d in code.dims])
+    rows = [[str(one.code), one.reason, str(one.count), one.whose()] for one in found]
+    return Table(["Code", "Reason", "Solves", "Patients"], rows)
 
 
 def npde(tree: xr.DataTree) -> Table:

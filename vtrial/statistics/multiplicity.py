@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from vtrial._types import numbers
+from vtrial._types import numbers, rows_of_numbers
 from vtrial.errors import UserError
 
 
@@ -130,9 +130,7 @@ class Graph(AbstractProcedure):
     """
 
     weights: tuple[float, ...] = eqx.field(static=True, converter=numbers)
-    transition: tuple[tuple[float, ...], ...] = eqx.field(
-        static=True, converter=lambda rows: tuple(tuple(row) for row in rows)
-    )
+    transition: tuple[tuple[float, ...], ...] = eqx.field(static=True, converter=rows_of_numbers)
 
     def __check_init__(self):
         """Refuse what is no graph."""
@@ -260,4 +258,7 @@ def _back(
 
 def _check_number(expected: int, hypotheses: int) -> None:
     if expected != hypotheses:
-        raise UserError(f"The procedure has weights for {expected} hypotheses, but there are {hypotheses}.")
+        raise UserError(
+            f"The procedure has weights for {expected} hypotheses, but there are {hypotheses}, one for each arm beside "
+            "the reference; give a weight for each."
+        )

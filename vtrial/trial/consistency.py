@@ -11,7 +11,7 @@ from vtrial.design import AbstractDesign, AbstractRandomisation
 from vtrial.endpoint import AbstractEndpoint
 from vtrial.errors import UserError, nearest, within
 from vtrial.model import AbstractModel
-from vtrial.trial.analyses import AbstractAnalysis
+from vtrial.trial.analyses import AbstractAnalysis, AbstractArmsAnalysis
 from vtrial.trial.conduct import check_enrolment
 from vtrial.trial.estimand import AbstractEstimand, check_estimand
 
@@ -75,6 +75,8 @@ def check_trial(
             _check_factors(arm.factors, parameters)
     design.timing.check(len(design.sizes))
     check_enrolment(design, analysis, subjects)
+    if isinstance(analysis, AbstractArmsAnalysis):
+        analysis.check_arms(design.names)
     read = endpoints[primary]
     layout = "periods" if design.periods > 1 else read.layout
     for name in analysis.beside:

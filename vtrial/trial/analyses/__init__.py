@@ -3,7 +3,7 @@
 from vtrial.design import Comparison
 from vtrial.trial.analyses.adjusted import Adjusted
 from vtrial.trial.analyses.ancova import Ancova
-from vtrial.trial.analyses.base import AbstractAnalysis
+from vtrial.trial.analyses.base import AbstractAnalysis, AbstractArmsAnalysis
 from vtrial.trial.analyses.bayesian_means import BayesianMeans
 from vtrial.trial.analyses.bayesian_proportions import BayesianProportions
 from vtrial.trial.analyses.borrowed_means import BorrowedMeans
@@ -35,6 +35,7 @@ from vtrial.trial.analyses.scaled import ExpandingLimits, NarrowIndex, Reference
 
 __all__ = [
     "AbstractAnalysis",
+    "AbstractArmsAnalysis",
     "AbstractDoseShape",
     "AbstractNull",
     "Adjusted",

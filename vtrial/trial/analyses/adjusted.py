@@ -1,17 +1,20 @@
 """Any analysis with p-values adjusted for the number of arms."""
 
+from collections.abc import Sequence
+
 import equinox as eqx
 import jax.numpy as jnp
 from jax.scipy.special import ndtri
 from jaxtyping import Array, Float
 
 from vtrial.design import Comparison, Seen
+from vtrial.errors import within
 from vtrial.statistics.multiplicity import AbstractProcedure
-from vtrial.trial.analyses.base import AbstractAnalysis
+from vtrial.trial.analyses.base import AbstractAnalysis, AbstractArmsAnalysis
 from vtrial.trial.analyses.null import AbstractNull
 
 
-class Adjusted(AbstractAnalysis):
+class Adjusted(AbstractArmsAnalysis):
     """Another analysis, its p-values adjusted by a multiplicity procedure; each arm but the reference is a hypothesis.
 
     Statistics follow the adjusted p-values; estimates and intervals are those of the other analysis.
@@ -55,18 +58,20 @@ class Adjusted(AbstractAnalysis):
         return self.analysis.covariates()
 
     def compare(self, seen: Seen, arms: int, reference: int) -> Comparison:
-        """Compare, then adjust; an arm that could not be analysed counts as a hypothesis that is not rejected.
-
-        Raises:
-            UserError: the procedure is for another number of hypotheses.
-        """
-        self.procedure.check(arms - 1)
+        """Compare, then adjust; an arm that could not be analysed counts as a hypothesis that is not rejected."""
         found = self.analysis.compare(seen, arms, reference)
         others = jnp.array([arm for arm in range(arms) if arm != reference], int)
         p = found.p.at[others].set(self.procedure.adjust(found.p[others]))
         size = -ndtri(jnp.clip(p / 2, 1e-300, 0.5))
         statistic = found.statistic.at[others].set((jnp.sign(found.statistic) * size)[others])
         return eqx.tree_at(lambda c: (c.p, c.statistic), found, (p, statistic))
+
+    def check_arms(self, names: Sequence[str]) -> None:
+        """Check that the procedure is for so many arms, and the other analysis for them; raises `UserError`."""
+        with within("analysis.procedure"):
+            self.procedure.check(len(names) - 1)
+        if isinstance(self.analysis, AbstractArmsAnalysis):
+            self.analysis.check_arms(names)
 
     def target(
         self, table: Float[Array, "subject arm *rest"], reference: int

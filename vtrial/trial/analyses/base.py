@@ -1,6 +1,7 @@
 """The analysis interface."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 import equinox as eqx
@@ -60,6 +61,14 @@ class AbstractAnalysis(eqx.Module):
     @abstractmethod
     def describe(self) -> str:
         """Say the analysis in words."""
+
+
+class AbstractArmsAnalysis(AbstractAnalysis):
+    """An analysis that is made for certain arms: it has settings for each of them."""
+
+    @abstractmethod
+    def check_arms(self, names: Sequence[str]) -> None:
+        """Check outside `jit` that its settings are for the arms of these names, in this order; raises `UserError`."""
 
 
 def check_alpha(alpha: float) -> None:

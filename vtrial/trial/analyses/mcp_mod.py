@@ -1,6 +1,6 @@
 """MCP-Mod: is there a dose-response at all, and what is it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import equinox as eqx
@@ -12,12 +12,12 @@ from jaxtyping import Array, Bool, Float, Int
 from vtrial.design import Comparison, Seen, judged
 from vtrial.errors import UserError
 from vtrial.statistics import contrast, dose_response, maximum, student
-from vtrial.trial.analyses.base import ALIKE, FEW, check_alpha, usable
+from vtrial.trial.analyses.base import ALIKE, FEW, AbstractArmsAnalysis, check_alpha, usable
 from vtrial.trial.analyses.dose_shape import AbstractDoseShape, guessed
 from vtrial.trial.analyses.estimated import AbstractMeanAnalysis
 
 
-class McpMod(AbstractMeanAnalysis):
+class McpMod(AbstractMeanAnalysis, AbstractArmsAnalysis):
     """The greatest of optimal contrasts, one for each candidate shape, and the average of the fitted shapes.
 
     The p-value, adjusted for the number of candidates, is of no dose-response in the direction that is better: it is
@@ -59,10 +59,16 @@ class McpMod(AbstractMeanAnalysis):
         """Return none."""
         return ()
 
+    def check_arms(self, names: Sequence[str]) -> None:
+        """Check that there is a dose for each arm, in their order."""
+        if tuple(self.doses) != tuple(names):
+            raise UserError(
+                f"analysis.doses has doses of {', '.join(self.doses)}, but the arms of the design are "
+                f"{', '.join(names)}; give the dose of each arm, in their order."
+            )
+
     def compare(self, seen: Seen, arms: int, reference: int) -> Comparison:
         """Test, fit and average."""
-        if arms != len(self.doses):
-            raise UserError(f"analysis.doses has {len(self.doses)} doses, but the design {arms} arms.")
         member, code = usable(seen, arms, 1)
         count = member.sum(0)
         groups = self._groups(seen, member, count)
