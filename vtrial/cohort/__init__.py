@@ -26,7 +26,7 @@ from vtrial.cohort.covariates import (
     kept_units,
     preview,
 )
-from vtrial.cohort.fate import fates
+from vtrial.cohort.fate import World, fates
 from vtrial.cohort.levels import Levels
 from vtrial.cohort.outcomes import Outcomes, Simulator, block_size, replay, simulate, simulator
 from vtrial.cohort.recruit import Cohort, Recruitment, needed, recruit, recruiter
@@ -70,6 +70,7 @@ __all__ = [
     "TruncatedNormalMargin",
     "UniformDeviation",
     "UniformMargin",
+    "World",
     "block_size",
     "check_source",
     "draw_kept",

@@ -208,6 +208,11 @@ class Treatment(eqx.Module):
         """The events that are death."""
         return tuple(name for name, event in self.events.items() if event.dies)
 
+    def without(self, names: Collection[str]) -> "Treatment":
+        """Return it with some events switched off."""
+        kept = {name: event for name, event in self.events.items() if name not in names}
+        return Treatment(self.adherence, kept, self.points, self.timing, self.visits)
+
     def regimens(self) -> dict[str, AbstractRegimen]:
         """Return the regimens that events add, by the key of their consequence."""
         return {

@@ -35,7 +35,16 @@ from vtrial.trial.analyses import (
     SigmoidEmaxShape,
     exposure_of,
 )
-from vtrial.trial.conduct import Rules, Trials, check_enrolment, conduct, conductor, without_effect
+from vtrial.trial.conduct import (
+    Rules,
+    Trials,
+    check_enrolment,
+    conduct,
+    conductor,
+    configurations,
+    truth_note,
+    without_effect,
+)
 from vtrial.trial.consistency import (
     check_course,
     check_endpoints,
@@ -44,7 +53,7 @@ from vtrial.trial.consistency import (
     check_trial,
     known_before,
 )
-from vtrial.trial.contribution import Contribution, Judged, contributions, information, judge
+from vtrial.trial.contribution import Contribution, Judged, contributions, false_claims, information, judge
 from vtrial.trial.decision import AbstractDecision, PickBest
 from vtrial.trial.enrolment import AbstractEnrolment, AtOnce, Sites
 from vtrial.trial.estimand import (
@@ -69,6 +78,7 @@ from vtrial.trial.operating import (
     operating_characteristics,
     share,
 )
+from vtrial.trial.per_event import PerEvent, world_of
 from vtrial.trial.potential import Clock, Potential
 from vtrial.trial.prognosis import SCORE, Prognosis, prognostic_score
 from vtrial.trial.variance import Variance, decompose
@@ -116,6 +126,7 @@ __all__ = [
     "Mmrm",
     "MultipleImputation",
     "NarrowIndex",
+    "PerEvent",
     "PickBest",
     "Potential",
     "PrincipalStratum",
@@ -146,10 +157,12 @@ __all__ = [
     "check_trial",
     "conduct",
     "conductor",
+    "configurations",
     "contributions",
     "decompose",
     "estimand_truths",
     "exposure_of",
+    "false_claims",
     "information",
     "judge",
     "known_before",
@@ -157,5 +170,7 @@ __all__ = [
     "operating_characteristics",
     "prognostic_score",
     "share",
+    "truth_note",
     "without_effect",
+    "world_of",
 ]

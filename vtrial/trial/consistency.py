@@ -21,6 +21,7 @@ _TAKEN = (
     "hypothetical_",
     "on_treatment_",
     "alive_",
+    "estimand_",
     "visited_",
     "decision_",
 )

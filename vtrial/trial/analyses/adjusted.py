@@ -45,6 +45,11 @@ class Adjusted(AbstractAnalysis):
         """What it rejects."""
         return self.analysis.null
 
+    @property
+    def caveat(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """That of the other analysis."""
+        return self.analysis.caveat
+
     def covariates(self) -> tuple[str, ...]:
         """Return those of the other analysis."""
         return self.analysis.covariates()

@@ -32,6 +32,8 @@ class AbstractAnalysis(eqx.Module):
     """Whether it is for endpoints that are 0 or 1, and for no others."""
     null: ClassVar[AbstractNull] = Alike()
     """What it rejects where it claims an arm."""
+    caveat: ClassVar[str] = ""
+    """What must be known to read bias and coverage, in a sentence; "" for nothing."""
 
     @abstractmethod
     def covariates(self) -> tuple[str, ...]:
