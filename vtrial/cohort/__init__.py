@@ -1,6 +1,7 @@
 """Virtual patients: drawn from the posterior, then simulated under every arm."""
 
 from vtrial.cohort.adaptive import HYPOTHETICAL, LEDGER, ledger_names
+from vtrial.cohort.assay import Assay
 from vtrial.cohort.consequence import AbstractConsequence, Die, Leave, Rescue, Stop, Switch
 from vtrial.cohort.course import Adherence, Event, Treatment
 from vtrial.cohort.covariates import (
@@ -41,6 +42,7 @@ __all__ = [
     "AbstractMargin",
     "Adherence",
     "Allele",
+    "Assay",
     "Bootstrap",
     "CategoricalMargin",
     "Chart",

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int, Key
 from vtrial import keys
 from vtrial.cohort.adaptive import HYPOTHETICAL, follow, ledger_names, padded, prescription
 from vtrial.cohort.consequence import Therapy
-from vtrial.cohort.course import Treatment
+from vtrial.cohort.course import Treatment, Visits
 from vtrial.cohort.fate import World, asked, existing, off_time, told
 from vtrial.cohort.levels import Levels
 from vtrial.cohort.plan import Plan, planned
@@ -291,7 +291,8 @@ def _patient(
         return measure(key, unhindered, never), again, code, unhindered, fate, filled(decided)
 
     plain = partial(_unsampled, model, covariates)
-    setting = Setting(course, model, rule.arms, name, time, plan.hazard, covariates, plain, followed)
+    visits = partial(_visited, rule, time, partial(measure, key))
+    setting = Setting(course, model, rule.arms, name, time, plan.hazard, covariates, plain, followed, visits)
     kept = {n.removeprefix(HYPOTHETICAL): value for n, value in decided.items()}
     story = tell(key, setting, events, unhindered, code, kept)
     death, happened = told(course, story, partial(measure, key), unhindered, time)
@@ -350,6 +351,14 @@ def _endpoints(
     return found
 
 
+def _visited(
+    rule: _Rule, time: Float[Array, " time"], measure: Callable[[Path, Float[Array, ""]], dict[str, Array]], true: Path
+) -> Visits:
+    """Return when the patient came to visits, and what was measured: what a trial sees of the path."""
+    found = measure(true, jnp.asarray(jnp.inf))
+    return {n: (time[rule.plan.index[n]], found[n]) for n, e in rule.endpoints.items() if e.layout == "visits"}
+
+
 def _existing(
     rule: _Rule,
     measure: Callable[[Key[Array, ""], Path, Float[Array, ""]], dict[str, Array]],
@@ -392,5 +401,7 @@ def _measured(
             there = {o: y[at] for o, y in true.items()}
             # By the time they are due: a visit off time has the error that it would have had on time.
             found = rule.statistical.measure(key, output, rule.plan.time[at], there, noise)
+        if (assay := rule.course.assays.get(output)) is not None:
+            found = assay.reported(found, output, rule.statistical.model)
         result[output] = result.get(output, nothing).at[at].set(found)
     return result

@@ -272,8 +272,8 @@ def course_of_trials(tree: xr.DataTree) -> str:
         worst, error = float(oc["family_wise_error"]), float(oc["family_wise_error_mcse"])
         where = str(oc[schema.CONFIGURATION].to_numpy()[int(oc["type_one_error_partial"].argmax())])
         said += (
-            f" The family-wise error rate, the greatest probability of a false claim whichever null hypotheses are true, "
-            f"is {percent(worst, error)} (where it is true of {where})."
+            " The family-wise error rate, the greatest probability of a false claim whichever null hypotheses are "
+            f"true, is {percent(worst, error)} (where it is true of {where})."
         )
     return " ".join([said, *oc.attrs.get("caveats", ())])
 

@@ -118,9 +118,9 @@ def truth_note(design: AbstractDesign, subjects: int) -> str:
     if subjects >= _ENOUGH * needed:
         return ""
     return (
-        f"Of the {subjects} patients of a replicate a trial enrols up to {needed}, so that only {subjects - needed} tell "
-        f"what is true, and truth, bias, coverage and the probability of being best are blurred by their number; make "
-        f"cohort.subjects {_ENOUGH * needed} or more."
+        f"Of the {subjects} patients of a replicate a trial enrols up to {needed}, so that only {subjects - needed} "
+        "tell what is true, and truth, bias, coverage and the probability of being best are blurred by their number; "
+        f"make cohort.subjects {_ENOUGH * needed} or more."
     )
 
 
