@@ -85,7 +85,9 @@ def test_a_trial_that_cannot_be_analysed_has_a_code_and_claims_nothing(bad, anal
     potential[1] = bad
     trials = run(0, analysis, potential)
     assert np.isfinite(np.asarray(trials.truth)[[0, 2, 3]]).all()
-    np.testing.assert_array_equal(np.asarray(trials.comparison.code), np.where(np.arange(4) == 1, code, 0)[:, None])
+    np.testing.assert_array_equal(
+        np.asarray(trials.comparison.code), np.array([[0], [code], [0], [0]]) * np.ones(3, int)
+    )
     oc = characteristics(0, analysis, potential)
     assert oc["analysed"].to_numpy().tolist() == [3, 3, 3]
     assert oc["power"].to_numpy()[1:].tolist() == [0.75, 0.75]

@@ -49,8 +49,17 @@ UNADJUSTED = {n: beyond(level(0.05), n, sides=2) for n in (1, 2, 3)}
     ("design", "analysis", "expected", "alpha", "held"),
     [
         (PLAIN, Adjusted(KnownVariance(), Holm()), HOLM, 0.05, True),
-        (PLAIN, Adjusted(KnownVariance(), Graph([1 / 3] * 3, EVEN)), HOLM, 0.05, True),
-        (DropArms(THREE, (4 * PER_ARM,), "control", ()), KnownVariance(), DUNNETT, 0.025, True),
+        pytest.param(
+            PLAIN, Adjusted(KnownVariance(), Graph([1 / 3] * 3, EVEN)), HOLM, 0.05, True, marks=pytest.mark.slow
+        ),
+        pytest.param(
+            DropArms(THREE, (4 * PER_ARM,), "control", ()),
+            KnownVariance(),
+            DUNNETT,
+            0.025,
+            True,
+            marks=pytest.mark.slow,
+        ),
         (PLAIN, KnownVariance(), UNADJUSTED, 0.05, False),
     ],
     ids=["Holm", "graph", "Dunnett", "unadjusted"],

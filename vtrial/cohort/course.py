@@ -18,7 +18,7 @@ from vtrial.dosing import AbstractRegimen, EventTable, given_only, moved
 from vtrial.errors import UserError, nearest
 from vtrial.model import AbstractModel
 
-type Visits = Mapping[str, tuple[Float[Array, " visit"], Float[Array, " visit"]]]
+type Visits = Mapping[str, tuple[Float[Array | np.ndarray, "..."], Float[Array, "..."]]]
 """When a patient came to the visits of endpoints, and what was measured, by name."""
 
 _NOTHING: Mapping[str, float] = MappingProxyType({})

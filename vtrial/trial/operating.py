@@ -86,7 +86,9 @@ def _endpoint(oc: xr.Dataset, name: str, value: np.ndarray | xr.DataArray, unit:
     for arm in range(value.shape[2]):
         mine = np.array(value[:, :, arm], float).reshape(value.shape[0], -1)
         mine[~np.isfinite(mine)] = np.nan  # of those who have one: after death there is none
-        means.append(np.nanmean(mine, 1))
+        there = np.isfinite(mine)
+        count = there.sum(1)
+        means.append(np.where(there, mine, 0.0).sum(1) / np.where(count > 0, count, np.nan))
         quantiles.append(np.nanquantile(mine, SPREAD, overwrite_input=True))
     _add(oc, f"{name}_mean", average(np.stack(means, 1)), f"Mean {name} of virtual patients", unit)
     what = f"Quantiles of {name} over all virtual patients and posterior draws"
