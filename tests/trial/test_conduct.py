@@ -71,11 +71,11 @@ def test_trials_do_not_depend_on_how_many_there_are():
 @pytest.mark.parametrize(
     ("bad", "analysis", "code"),
     [
-        (np.nan, Means("a"), 1),
-        (np.inf, Means("a"), 4),
-        (0.0, Means("a"), 2),
-        (np.nan, Proportions("a"), 1),
-        (np.inf, Proportions("a"), 4),
+        (np.nan, Means("a"), [1, 1, 1]),
+        (np.inf, Means("a"), [4, 4, 4]),
+        (0.0, Means("a"), [0, 2, 2]),
+        (np.nan, Proportions("a"), [1, 1, 1]),
+        (np.inf, Proportions("a"), [4, 4, 4]),
     ],
 )
 def test_a_trial_that_cannot_be_analysed_has_a_code_and_claims_nothing(bad, analysis, code):
@@ -85,11 +85,9 @@ def test_a_trial_that_cannot_be_analysed_has_a_code_and_claims_nothing(bad, anal
     potential[1] = bad
     trials = run(0, analysis, potential)
     assert np.isfinite(np.asarray(trials.truth)[[0, 2, 3]]).all()
-    np.testing.assert_array_equal(
-        np.asarray(trials.comparison.code), np.array([[0], [code], [0], [0]]) * np.ones(3, int)
-    )
+    np.testing.assert_array_equal(trials.comparison.code, [[0] * 3, code, [0] * 3, [0] * 3])
     oc = characteristics(0, analysis, potential)
-    assert oc["analysed"].to_numpy().tolist() == [3, 3, 3]
+    assert oc["analysed"].to_numpy().tolist() == [3 + (c == 0) for c in code]
     assert oc["power"].to_numpy()[1:].tolist() == [0.75, 0.75]
     assert float(oc["power_any"]) == 0.75
 
