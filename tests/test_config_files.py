@@ -27,6 +27,7 @@ FILL = {
     "effect": 0.1,
     "dose": "1 mg",
     "to": "low",
+    "strategies": {"stop": {"_target_": "vtrial.trial.TreatmentPolicy"}},
     "spacing": "7 day",
     "horizon": 12.0,
     "arm": "low",

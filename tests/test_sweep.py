@@ -18,6 +18,7 @@ from vtrial.errors import UserError
 from vtrial.hashes import digest
 from vtrial.overrides import grid
 from vtrial.sweep import stacked
+from vtrial.trial import Composite, PerEvent, TreatmentPolicy
 
 PLAIN = {
     "seed": 1,
@@ -32,7 +33,9 @@ PLAIN = {
 
 def cell(**changed) -> Cell:
     study: Any = SimpleNamespace(
-        design=SimpleNamespace(periods=changed.pop("periods", 1)), prognosis=changed.get("prognosis")
+        design=SimpleNamespace(periods=changed.pop("periods", 1)),
+        prognosis=changed.get("prognosis"),
+        estimand=changed.get("estimand", TreatmentPolicy()),
     )
     return Cell({}, study, PLAIN | changed)
 
@@ -58,6 +61,12 @@ def test_cells_share_the_stages_that_do_not_read_what_they_differ_in(changed, sh
     assert [stage for stage in same if stage != "trials"] == shared
     if "periods" not in changed:
         assert part("trials", cell()) != part("trials", cell(**changed))
+
+
+def test_outcomes_are_simulated_in_the_world_of_a_mixed_estimand():
+    mixed = PerEvent({"stop": TreatmentPolicy()})
+    assert part("outcomes", cell(estimand=mixed)) != part("outcomes", cell())
+    assert part("outcomes", cell(estimand=Composite())) == part("outcomes", cell())
 
 
 def test_a_prognostic_score_is_of_the_patients_a_design_enrols():

@@ -23,7 +23,7 @@ from vtrial.provenance import identity
 from vtrial.run import fit, recruit, simulate, trials_judged
 from vtrial.store import Store
 from vtrial.study import Study
-from vtrial.trial import Judged, contributions, information
+from vtrial.trial import Judged, contributions, information, world_of
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +67,8 @@ def part(stage: str, cell: Cell) -> Mapping[str, Any]:
     kept: dict[str, Any] = {key: value for key, value in cell.plain.items() if key not in unread}
     if stage in ("patients", "outcomes"):
         kept |= {"periods": cell.study.design.periods, "arms": cell.plain["design"]["arms"]}
+    if stage == "outcomes" and world_of(cell.study.estimand) is not None:
+        kept["estimand"] = cell.plain["estimand"]  # patients are simulated in its world
     return kept
 
 

@@ -34,10 +34,14 @@ from vtrial.trial import (
     add_events,
     add_prognosis,
     conductor,
+    configurations,
     estimand_truths,
+    false_claims,
     judge,
     operating_characteristics,
+    truth_note,
     without_effect,
+    world_of,
 )
 
 log = logging.getLogger(__name__)
@@ -88,6 +92,8 @@ def run(
         store = Store(directory, attributes, compiled)
         log.info("%s", study.solver.check(study.model, statistical.population.typical()))
         if note := washout_note(study.design, study.model, statistical.population.typical()):
+            log.warning("%s", note)
+        if note := truth_note(study.design, study.cohort.subjects):
             log.warning("%s", note)
         _stages(study, statistical, data, store)
         seconds = dict(timing or {}) | store.seconds
@@ -221,16 +227,15 @@ def _recruit(key, study: Study, statistical: StatisticalModel, data: Dataset, st
 def _simulate(key, study: Study, statistical: StatisticalModel, store: Store, posterior) -> Blocks:
     """Return the blocks of outcomes; a block reads its own patients alone."""
     design, count, levels = study.design, study.cohort.replicates, study.cohort.levels
-    simulates = simulator(
-        key, count, design.arms, study.endpoints, posterior, statistical, levels, study.course, design.names
-    )
+    world, rest = world_of(study.estimand, study.course.deadly), (levels, study.course, design.names)
+    simulates = simulator(key, count, design.arms, study.endpoints, posterior, statistical, *rest, world=world)
     scores = _scorer(keys.named(key, "prognosis"), study, statistical, posterior)
 
     def compute(first: int, stop: int) -> dict[str, xr.Dataset]:
         rows = store.opened(schema.COHORT).isel({schema.REPLICATE: slice(first, stop)}).load()
         patients = tree.cohort_of(rows, study.model)
         found = simulates(first, patients)
-        table = tree.outcomes(found, patients, design, study.endpoints, study.model, study.course)
+        table = tree.outcomes(found, patients, design, study.endpoints, study.model, study.course, world)
         return {schema.OUTCOMES: scores(first, patients, table)}
 
     def finish(filled: Groups) -> dict[str, xr.Dataset]:
@@ -282,6 +287,7 @@ def trials_judged(key: Key[Array, ""], study: Study, table: xr.Dataset) -> tuple
     run, count = conductor(rules), table.sizes[schema.REPLICATE]
     size = max(1, min(count, _TOGETHER // (table.sizes[schema.SUBJECT] * table.sizes[schema.ARM])))
     parts, scored = [], study.prognosis is not None
+    partly = () if study.design.toxicity else configurations(len(study.design.names), rules.reference)
     happens = any(event.intercurrent for event in study.course.events.values())
     for start in range(0, count, size):
         # The last block is filled up with the last replicate, so that all blocks share one compilation.
@@ -291,11 +297,17 @@ def trials_judged(key: Key[Array, ""], study: Study, table: xr.Dataset) -> tuple
         null = without_effect(potential, rules.reference, study.analysis.null)
         truths = estimand_truths(found, rules, study.estimand) if happens else None
         score = potential.covariates[SCORE] if scored else None
-        block = run(key, potential, start), run(key, null, start), truths, score
+        none = run(key, null, start)
+        wrong = [false_claims(none, rules, among) for among in partly[:1]]
+        for among in partly[1:]:
+            some = without_effect(potential, rules.reference, study.analysis.null, among)
+            wrong.append(false_claims(run(key, some, start), rules, among))
+        block = run(key, potential, start), none, truths, score, wrong
         kept = min(size, count - start)
         parts.append(jax.tree.map(lambda x, n=kept: np.asarray(x)[:n], block))
-    trials, none, truths, score = jax.tree.map(lambda *p: np.concatenate(p), *parts)
-    judged = judge(trials, none, rules, primary=study.primary, unit=unit[study.primary])
+    trials, none, truths, score, wrong = jax.tree.map(lambda *p: np.concatenate(p), *parts)
+    partial = dict(zip(partly, wrong, strict=True))
+    judged = judge(trials, none, rules, primary=study.primary, unit=unit[study.primary], partial=partial)
     characteristics = operating_characteristics(judged, {n: table[n] for n in study.endpoints}, unit)
     if truths is not None:
         add_estimands(characteristics, truths, rules, study.estimand, unit[study.primary])

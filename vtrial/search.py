@@ -25,9 +25,17 @@ log = logging.getLogger(__name__)
 
 AT_LEAST = ("power", "power_any", "probability_correct", "probability_selected", "value_of_trial")
 """Characteristics of which the target is the least that will do."""
-AT_MOST = ("type_one_error", "type_one_error_any", "enrolled", "duration", "toxicities_all", "overdosed")
+AT_MOST = (
+    "type_one_error",
+    "type_one_error_any",
+    "family_wise_error",
+    "enrolled",
+    "duration",
+    "toxicities_all",
+    "overdosed",
+)
 """Those of which it is the most."""
-_SHARES = (*AT_LEAST[:4], *AT_MOST[:2], "overdosed")
+_SHARES = (*AT_LEAST[:4], *AT_MOST[:3], "overdosed")
 
 
 _NEAR = 4.0

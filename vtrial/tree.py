@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from vtrial import schema
-from vtrial.cohort import HYPOTHETICAL, LEDGER, Cohort, Outcomes, Treatment, fates
+from vtrial.cohort import HYPOTHETICAL, LEDGER, Cohort, Outcomes, Treatment, World, fates
 from vtrial.cohort.outcomes import MOMENTS, QUANTILES
 from vtrial.data import Dataset
 from vtrial.design import AbstractDesign
@@ -127,6 +127,7 @@ def outcomes(
     endpoints: Mapping[str, AbstractEndpoint],
     model: AbstractModel,
     course: Treatment,
+    world: World | None = None,
 ) -> xr.Dataset:
     """Return the potential outcomes; courses are named `course_` and the output, covariates `baseline_`."""
     dims = (schema.REPLICATE, schema.SUBJECT, schema.ARM)
@@ -154,7 +155,8 @@ def outcomes(
         f"baseline_{n}": (dims[:2], np.asarray(v), _attrs(f"Covariate {n}, known before allocation"))
         for n, v in patients.covariates.items()
     }
-    fate, decisions = _fate(found, design, endpoints, course, model), _decisions(found, design, model, dims)
+    told, decisions = fates(endpoints, course, world), _decisions(found, design, model, dims)
+    fate = _fate(found, told, design, endpoints, course, model)
     group = xr.Dataset(
         values | code | courses | fate | decisions | baseline | moments,
         visits
@@ -181,19 +183,20 @@ def with_score(table: xr.Dataset, score: np.ndarray) -> xr.Dataset:
     return table.assign({f"baseline_{SCORE}": ((schema.REPLICATE, schema.SUBJECT), whole, about)})
 
 
-_FATES = ("hypothetical_", "on_treatment_", "alive_", "visited_")
+_FATES = ("hypothetical_", "on_treatment_", "alive_", "visited_", "estimand_")
 """How names begin of what there is of every endpoint."""
 
 
 def _fate(
     found: Outcomes,
+    told: Mapping[str, str],
     design: AbstractDesign,
     endpoints: Mapping[str, AbstractEndpoint],
     course: Treatment,
     model: AbstractModel,
 ) -> dict[str, Any]:
     """Return what happened to patients during treatment, as variables."""
-    told, entries = fates(endpoints, course), {}
+    entries = {}
     for name, value in found.fate.items():
         endpoint = next((name.removeprefix(p) for p in _FATES if name.startswith(p)), "")
         rest, attrs = (), _attrs(told[name], model.time)
@@ -257,6 +260,7 @@ def lived(table: xr.Dataset, names: tuple[str, ...], *, timed: bool = False) -> 
     if "until" not in table:
         return Lived(actual, actual, actual, actual, np.full(actual.shape[:3], np.inf), arms=arms, timed=timed)
     events = {str(n).removeprefix("event_"): v for n, v in table.items() if str(n).startswith("event_")}
+    of_world = {f"estimand_event_{n}": n for n, v in events.items() if v.attrs["intercurrent"]}
     return Lived(
         actual,
         read("hypothetical_"),
@@ -267,6 +271,8 @@ def lived(table: xr.Dataset, names: tuple[str, ...], *, timed: bool = False) -> 
         tuple(name for name, v in events.items() if v.attrs["dies"]),
         arms,
         timed,
+        read("estimand_") if f"estimand_{primary}" in table else None,
+        {name: table[key].to_numpy() for key, name in of_world.items() if key in table},
     )
 
 

@@ -17,6 +17,7 @@ from vtrial.trial import (
     conduct,
     judge,
     operating_characteristics,
+    truth_note,
     without_effect,
 )
 from vtrial.trial.operating import average, share
@@ -67,13 +68,34 @@ def test_trials_do_not_depend_on_how_many_there_are():
     np.testing.assert_array_equal(few.selected, many.selected[:2])
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, 0.0])
-@pytest.mark.parametrize("analysis", [Means("a"), Proportions("a")])
-def test_outcomes_that_cannot_be_analysed_are_no_exception(bad, analysis):
-    potential = RANDOM.normal(size=(4, 48, 3))
+@pytest.mark.parametrize(
+    ("bad", "analysis", "code"),
+    [
+        (np.nan, Means("a"), [1, 1, 1]),
+        (np.inf, Means("a"), [4, 4, 4]),
+        (0.0, Means("a"), [0, 2, 2]),
+        (np.nan, Proportions("a"), [1, 1, 1]),
+        (np.inf, Proportions("a"), [4, 4, 4]),
+    ],
+)
+def test_a_trial_that_cannot_be_analysed_has_a_code_and_claims_nothing(bad, analysis, code):
+    """One of four cannot; the other three find an effect that nobody can miss, so that power is 3 of 4, not 3 of 3."""
+    noise = 0.01 * np.random.default_rng(3).normal(size=(4, 48, 3))
+    potential = (0.0 if analysis.binary else noise) + np.broadcast_to([0.0, 1.0, 1.0], noise.shape)
     potential[1] = bad
     trials = run(0, analysis, potential)
     assert np.isfinite(np.asarray(trials.truth)[[0, 2, 3]]).all()
+    np.testing.assert_array_equal(trials.comparison.code, [[0] * 3, code, [0] * 3, [0] * 3])
+    oc = characteristics(0, analysis, potential)
+    assert oc["analysed"].to_numpy().tolist() == [3 + (c == 0) for c in code]
+    assert oc["power"].to_numpy()[1:].tolist() == [0.75, 0.75]
+    assert float(oc["power_any"]) == 0.75
+
+
+def test_few_patients_to_tell_the_truth_by_are_told():
+    assert truth_note(DESIGN, 96) == ""
+    assert "only 1 tell what is true" in truth_note(DESIGN, 25)
+    assert "make cohort.subjects 96 or more" in truth_note(DESIGN, 95)
 
 
 def test_power_and_selection_are_the_closed_forms():

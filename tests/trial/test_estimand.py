@@ -20,6 +20,7 @@ from vtrial.trial import (
     Hypothetical,
     Lived,
     Means,
+    PerEvent,
     PrincipalStratum,
     Rules,
     TreatmentPolicy,
@@ -60,7 +61,7 @@ def test_without_events_all_truths_are_equal(strategy, rest):
 
 
 def test_all_strategies_are_in_the_table():
-    assert {type(s) for s in STRATEGIES} == set(finished(AbstractEstimand))
+    assert {type(s) for s in STRATEGIES} == set(finished(AbstractEstimand)) - {PerEvent}
 
 
 def test_truths_are_the_closed_forms():
@@ -155,6 +156,10 @@ def test_a_composite_of_times_is_the_first_of_them():
         (PrincipalStratum(), False, ""),
         (Composite(only=["rescue"]), True, "no intercurrent event"),
         (PrincipalStratum("c"), True, "no arm of the design"),
+        (PerEvent({"stop": TreatmentPolicy(), "death": Composite()}), False, ""),
+        (PerEvent({"stop": Composite(), "death": TreatmentPolicy()}), False, "death is death"),
+        (PerEvent({"stop": Composite()}), True, "nothing of the intercurrent event 'death'"),
+        (PerEvent({"rescue": Composite()}), True, "'rescue', which is no intercurrent event"),
     ],
 )
 def test_estimands_that_have_no_value_after_death_are_refused(estimand, timed, said):

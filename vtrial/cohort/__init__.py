@@ -1,6 +1,7 @@
 """Virtual patients: drawn from the posterior, then simulated under every arm."""
 
 from vtrial.cohort.adaptive import HYPOTHETICAL, LEDGER, ledger_names
+from vtrial.cohort.assay import Assay
 from vtrial.cohort.consequence import AbstractConsequence, Die, Leave, Rescue, Stop, Switch
 from vtrial.cohort.course import Adherence, Event, Treatment
 from vtrial.cohort.covariates import (
@@ -26,7 +27,7 @@ from vtrial.cohort.covariates import (
     kept_units,
     preview,
 )
-from vtrial.cohort.fate import fates
+from vtrial.cohort.fate import World, fates
 from vtrial.cohort.levels import Levels
 from vtrial.cohort.outcomes import Outcomes, Simulator, block_size, replay, simulate, simulator
 from vtrial.cohort.recruit import Cohort, Recruitment, needed, recruit, recruiter
@@ -41,6 +42,7 @@ __all__ = [
     "AbstractMargin",
     "Adherence",
     "Allele",
+    "Assay",
     "Bootstrap",
     "CategoricalMargin",
     "Chart",
@@ -70,6 +72,7 @@ __all__ = [
     "TruncatedNormalMargin",
     "UniformDeviation",
     "UniformMargin",
+    "World",
     "block_size",
     "check_source",
     "draw_kept",

@@ -10,12 +10,16 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from vtrial import keys, units
+from vtrial.cohort.assay import Assay
 from vtrial.cohort.consequence import AbstractConsequence, Stop
 from vtrial.cohort.timing import AbstractDeviation, DoseTiming
 from vtrial.design import Arm
 from vtrial.dosing import AbstractRegimen, EventTable, given_only, moved
 from vtrial.errors import UserError, nearest
 from vtrial.model import AbstractModel
+
+type Visits = Mapping[str, tuple[Float[Array | np.ndarray, "..."], Float[Array, "..."]]]
+"""When a patient came to the visits of endpoints, and what was measured, by name."""
 
 _NOTHING: Mapping[str, float] = MappingProxyType({})
 
@@ -70,13 +74,16 @@ def _several(then: AbstractConsequence | Sequence[AbstractConsequence]) -> tuple
 class Event(eqx.Module):
     """Something that may happen to a patient, with a hazard that reads the past and present of the patient's own path.
 
-    The hazard is `rate` exp(`slope` x output + sum of coefficients x covariates).
+    The hazard is `rate` exp(`slope` x output + sum of coefficients x covariates). With an endpoint in place of the
+    output, it reads the last value measured at a visit, and none before the first: who leaves by it leaves outcomes
+    missing at random (MAR); by an output, which nobody sees, not at random (MNAR).
 
     Args:
         rate: hazard at 0 of everything, with its unit, for example "0.01 1/day".
         output: model output that drives it; left out, none.
-        slope: log hazard ratio for one unit of the output.
+        slope: log hazard ratio for one unit of the output, or of the endpoint.
         covariates: log hazard ratio for one unit of each covariate.
+        endpoint: endpoint with visits whose last measured value drives it, in place of an output.
         then: what it does to the patient: one consequence, or several; left out, treatment stops.
     """
 
@@ -85,9 +92,14 @@ class Event(eqx.Module):
     slope: float = eqx.field(static=True, default=0.0)
     covariates: Mapping[str, float] = eqx.field(static=True, default_factory=dict)
     then: tuple[AbstractConsequence, ...] = eqx.field(converter=_several, default=Stop())
+    endpoint: str | None = eqx.field(static=True, default=None)
 
     def __check_init__(self):
-        """Refuse an event that does nothing, and one that does something beside death."""
+        """Refuse an event that does nothing, one that does something beside death, and one driven by two things."""
+        if self.output is not None and self.endpoint is not None:
+            raise UserError(
+                "An event of course.events is driven by an output or by an endpoint; leave one of them out."
+            )
         if not self.then:
             raise UserError("An event of course.events has consequences; name one in `then`.")
         if sum(c.ends for c in self.then) > 1:
@@ -151,26 +163,36 @@ class Event(eqx.Module):
         true: Mapping[str, Float[Array, " time"]],
         covariates: Mapping[str, Array],
         model: AbstractModel,
+        visits: Visits = MappingProxyType({}),
     ) -> Float[Array, ""]:
         """Return when it happens to a patient; infinity if not by the end of the grid.
 
         The cumulative hazard, by the trapezoidal rule on the grid, reaches a standard exponential draw of the
-        patient's own, which is the same under every arm.
+        patient's own, which is the same under every arm. By what is seen at `visits`, it is constant between them.
         """
         rate = units.quantity(self.rate, f"1/({model.time})", where="rate")
         log_ratio = sum((b * covariates[n] for n, b in self.covariates.items()), start=jnp.zeros(()))
-        driven = self.slope * true[self.output] if self.output is not None else jnp.zeros(len(grid))
-        hazard = rate * jnp.exp(driven + log_ratio)
-        steps = 0.5 * (hazard[1:] + hazard[:-1]) * jnp.diff(jnp.asarray(grid))
+        if self.endpoint is not None:
+            time, seen = visits[self.endpoint]
+            ends = (jnp.asarray(grid)[:1], jnp.asarray(grid)[-1:])
+            at = jnp.clip(jnp.concatenate([ends[0], time, ends[1]]), ends[0], ends[1])
+            hazard = rate * jnp.exp(self.slope * jnp.concatenate([jnp.zeros(1), seen]) + log_ratio)
+            steps = hazard * jnp.diff(at)
+        else:
+            at = jnp.asarray(grid)
+            driven = self.slope * true[self.output] if self.output is not None else jnp.zeros(len(grid))
+            hazard = rate * jnp.exp(driven + log_ratio)
+            steps = 0.5 * (hazard[1:] + hazard[:-1]) * jnp.diff(at)
         total = jnp.concatenate([jnp.zeros(1), jnp.cumsum(steps)])
         wanted = jax.random.exponential(key)
-        found = jnp.interp(wanted, total, jnp.asarray(grid))
+        found = jnp.interp(wanted, total, at)
         return jnp.where(jnp.isfinite(total[-1]) & (wanted <= total[-1]), found, jnp.inf)
 
     def describe(self) -> str:
         """Say it."""
         does = " and ".join(c.describe() for c in self.then)
         by = "" if self.output is None else f", times exp({self.slope:g} x {self.output})"
+        by += "" if self.endpoint is None else f", times exp({self.slope:g} x {self.endpoint} at the last visit)"
         by += "".join(f", times exp({b:g} x {n})" for n, b in self.covariates.items())
         return f"{does}, hazard {self.rate}{by}"
 
@@ -186,6 +208,7 @@ class Treatment(eqx.Module):
         points: times at which hazards are evaluated, equally spaced from the start to the end of what is observed.
         timing: when doses are taken; left out, when they are due.
         visits: when patients come to the visits of endpoints with visits; left out, at their times.
+        assays: limits of quantification, by output that is measured.
     """
 
     adherence: Adherence | None = None
@@ -193,6 +216,7 @@ class Treatment(eqx.Module):
     points: int = eqx.field(static=True, default=50)
     timing: DoseTiming | None = None
     visits: AbstractDeviation | None = None
+    assays: Mapping[str, Assay] = eqx.field(default_factory=dict)
 
     def check(self, model: AbstractModel, arms: Mapping[str, Arm], parameters: Collection[str]) -> None:
         """Check outside `jit` that it fits model, arms and the population's parameters; raises `UserError`."""
@@ -200,6 +224,12 @@ class Treatment(eqx.Module):
             event.check(name, model, arms, parameters)
         if self.timing is not None:
             self.timing.check(model)
+        for output, assay in self.assays.items():
+            if output not in model.outputs:
+                raise UserError(
+                    f"course.assays has '{output}', which is no output of the model. {nearest(output, model.outputs)}"
+                )
+            assay.check(output, model)
         if self.points < 2:
             raise UserError(f"course.points must be 2 or more, not {self.points}.")
 
@@ -207,6 +237,11 @@ class Treatment(eqx.Module):
     def deadly(self) -> tuple[str, ...]:
         """The events that are death."""
         return tuple(name for name, event in self.events.items() if event.dies)
+
+    def without(self, names: Collection[str]) -> "Treatment":
+        """Return it with some events switched off."""
+        kept = {name: event for name, event in self.events.items() if name not in names}
+        return Treatment(self.adherence, kept, self.points, self.timing, self.visits, self.assays)
 
     def regimens(self) -> dict[str, AbstractRegimen]:
         """Return the regimens that events add, by the key of their consequence."""
@@ -252,6 +287,7 @@ class Treatment(eqx.Module):
     def describe(self) -> str:
         """Say it."""
         said = [part.describe() for part in (self.adherence, self.timing, self.visits) if part is not None]
+        said += [f"{output} {assay.describe()}" for output, assay in self.assays.items()]
         said += [f"{name} {event.describe()}" for name, event in self.events.items()]
         return "; ".join(said) if said else "complete adherence, nobody leaves"
 

@@ -2,12 +2,22 @@
 
 from collections.abc import Callable, Mapping
 
+import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from vtrial.cohort.course import Event, Treatment
-from vtrial.cohort.story import Path, Story, carried
+from vtrial.cohort.story import Path, Story, carried, earliest
 from vtrial.endpoint import AbstractEndpoint
+
+
+class World(eqx.Module):
+    """What an estimand asks of that takes some events one way and some another."""
+
+    without: tuple[str, ...] = eqx.field(static=True)
+    """Events that do not happen there."""
+    until: tuple[str, ...] = eqx.field(static=True)
+    """Events after which nothing is asked for: the last value of the course is carried on."""
 
 
 def off_time(endpoint: AbstractEndpoint, course: Treatment) -> bool:
@@ -15,7 +25,7 @@ def off_time(endpoint: AbstractEndpoint, course: Treatment) -> bool:
     return course.visits is not None and endpoint.layout == "visits"
 
 
-def fates(endpoints: Mapping[str, AbstractEndpoint], course: Treatment) -> dict[str, str]:
+def fates(endpoints: Mapping[str, AbstractEndpoint], course: Treatment, world: World | None = None) -> dict[str, str]:
     """Return what is told of what happens to a patient under an arm, by name, in words.
 
     Endpoints themselves are as things happen: what an estimand of treatment policy is about.
@@ -33,7 +43,40 @@ def fates(endpoints: Mapping[str, AbstractEndpoint], course: Treatment) -> dict[
         found[f"on_treatment_{name}"] = f"{name} from the course up to the first event, its last value carried on"
         if course.deadly:
             found[f"alive_{name}"] = f"{name} from the course up to death, its last value carried on"
-    return found
+    return found if world is None else found | _asked_fates(endpoints, course, world)
+
+
+def _asked_fates(endpoints: Mapping[str, AbstractEndpoint], course: Treatment, world: World) -> dict[str, str]:
+    """Return what is told of the world of an estimand, by name, in words."""
+    said = "as the estimand asks" + (f", if {' and '.join(world.without)} did not happen" if world.without else "")
+    events = {n: f"Time since entry of {n}, {said}; infinity: does not happen" for n in course.events}
+    return {f"estimand_event_{n}": what for n, what in events.items() if n not in world.without} | {
+        f"estimand_{n}": f"{n} {said}" for n in endpoints
+    }
+
+
+def asked(
+    world: World,
+    events: Mapping[str, Event],
+    story: Story,
+    measure: Callable[[Path, Float[Array, ""], Float[Array, ""]], dict[str, Array]],
+    time: Float[Array, " time"],
+) -> dict[str, Array]:
+    """Return endpoints and times of events in the world of an estimand, by the names of `fates`.
+
+    Args:
+        world: of the estimand.
+        events: those that may happen there.
+        story: what happened there.
+        measure: returns the endpoints of a path, given its patient's death, and from when on endpoints do not exist.
+        time: times of the paths.
+    """
+    death, ends = story.first(events, _dies), earliest([story.times[name] for name in world.until])
+    never = jnp.asarray(jnp.inf)
+    fatal, gone = (jnp.where(so, death, never) for so in (death <= ends, death < ends))
+    values = measure(carried(time, story.true, ends), fatal, gone)
+    times = {f"estimand_event_{name}": when for name, when in story.times.items()}
+    return times | {f"estimand_{name}": value for name, value in values.items()}
 
 
 def told(

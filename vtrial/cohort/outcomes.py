@@ -1,6 +1,7 @@
 """Potential outcomes: every virtual patient under every arm."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,8 +14,8 @@ from jaxtyping import Array, Float, Int, Key
 from vtrial import keys
 from vtrial.cohort.adaptive import HYPOTHETICAL, follow, ledger_names, padded, prescription
 from vtrial.cohort.consequence import Therapy
-from vtrial.cohort.course import Treatment
-from vtrial.cohort.fate import existing, off_time, told
+from vtrial.cohort.course import Treatment, Visits
+from vtrial.cohort.fate import World, asked, existing, off_time, told
 from vtrial.cohort.levels import Levels
 from vtrial.cohort.plan import Plan, planned
 from vtrial.cohort.recruit import Cohort
@@ -84,6 +85,7 @@ def simulator(
     ledger: Mapping[str, np.ndarray] | None = None,
     *,
     alike: bool = False,
+    world: World | None = None,
 ) -> Simulator:
     """Return what simulates patients once under every arm, block by block of replicates.
 
@@ -102,12 +104,15 @@ def simulator(
         names: the arms' names, by which patients switch to them.
         ledger: that of earlier outcomes, whose doses are then repeated as they were, and nothing is decided.
         alike: whether all replicates have the keys of the first: the same people, but for their parameters.
+        world: another one in which patients are simulated too, for an estimand; with a ledger, whose doses are not of
+            that world, there is none.
     """
     course, levels = course or Treatment(), levels or Levels()
     known = levels.posterior(posterior, statistical)
     named = dict(zip(names or map(str, range(len(arms))), arms, strict=True))
     plan = planned(named, endpoints, statistical.model, course)
-    rule = _Rule(named, plan, endpoints, statistical, course, levels.residual)
+    other = world if course.events and not ledger else None
+    rule = _Rule(named, plan, endpoints, statistical, course, levels.residual, other)
     block = jax.jit(jax.vmap(partial(_replicate, rule)))
 
     def simulates(start: int, cohort: Cohort) -> Outcomes:
@@ -139,9 +144,11 @@ def simulate(
     levels: Levels | None = None,
     course: Treatment | None = None,
     names: tuple[str, ...] = (),
+    world: World | None = None,
 ) -> Outcomes:
     """Simulate every patient once under every arm, all at once; arguments are those of `simulator`."""
-    return simulator(key, len(cohort.draw), arms, endpoints, posterior, statistical, levels, course, names)(0, cohort)
+    count, rest = len(cohort.draw), (levels, course, names)
+    return simulator(key, count, arms, endpoints, posterior, statistical, *rest, world=world)(0, cohort)
 
 
 def replay(
@@ -175,6 +182,8 @@ class _Rule(eqx.Module):
     course: Treatment
     residual: bool = eqx.field(static=True)
     """Whether measurements have their error."""
+    world: World | None = None
+    """In which patients are simulated too."""
 
 
 def _replicate(
@@ -282,16 +291,21 @@ def _patient(
         return measure(key, unhindered, never), again, code, unhindered, fate, filled(decided)
 
     plain = partial(_unsampled, model, covariates)
-    setting = Setting(course, model, rule.arms, name, time, plan.hazard, covariates, plain, followed)
+    visits = partial(_visited, rule, time, partial(measure, key))
+    setting = Setting(course, model, rule.arms, name, time, plan.hazard, covariates, plain, followed, visits)
     kept = {n.removeprefix(HYPOTHETICAL): value for n, value in decided.items()}
     story = tell(key, setting, events, unhindered, code, kept)
     death, happened = told(course, story, partial(measure, key), unhindered, time)
     known = {n: time[plan.index[n]] if e.layout == "visits" else plan.end[n] for n, e in rule.endpoints.items()}
-    actual, again = (
-        existing(rule.endpoints, measure(k, story.true, death), known, death) for k in (key, keys.named(key, "again"))
-    )
+    there, failed = partial(_existing, rule, measure, known), story.code
+    actual, again = (there(k, story.true, death, death) for k in (key, keys.named(key, "again")))
+    if (world := rule.world) is not None:
+        less = replace(setting, course=course.without(world.without))
+        other = tell(key, less, events, unhindered, code, kept) if world.without else story
+        happened |= asked(world, less.course.events, other, partial(there, key), time)
+        failed = jnp.maximum(failed, other.code)
     true = {o: jnp.where(time <= death, y, jnp.nan) for o, y in story.true.items()}
-    return actual, again, story.code, true, fate | happened, filled(decided | dict(story.ledger))
+    return actual, again, failed, true, fate | happened, filled(decided | dict(story.ledger))
 
 
 def _times(rule: _Rule, key: Key[Array, ""]) -> Float[Array, " time"]:
@@ -337,6 +351,27 @@ def _endpoints(
     return found
 
 
+def _visited(
+    rule: _Rule, time: Float[Array, " time"], measure: Callable[[Path, Float[Array, ""]], dict[str, Array]], true: Path
+) -> Visits:
+    """Return when the patient came to visits, and what was measured: what a trial sees of the path."""
+    found = measure(true, jnp.asarray(jnp.inf))
+    return {n: (time[rule.plan.index[n]], found[n]) for n, e in rule.endpoints.items() if e.layout == "visits"}
+
+
+def _existing(
+    rule: _Rule,
+    measure: Callable[[Key[Array, ""], Path, Float[Array, ""]], dict[str, Array]],
+    known: Mapping[str, Float[Array, " visit"] | float],
+    key: Key[Array, ""],
+    true: Path,
+    death: Float[Array, ""],
+    gone: Float[Array, ""],
+) -> dict[str, Array]:
+    """Return the endpoints of a path, given its patient's death, and from when on endpoints do not exist."""
+    return existing(rule.endpoints, measure(key, true, death), known, gone)
+
+
 def _moments(
     value: Float[Array, "subject arm *rest"], again: Float[Array, "subject arm *rest"]
 ) -> Float[Array, "arm *rest moment"]:
@@ -366,5 +401,7 @@ def _measured(
             there = {o: y[at] for o, y in true.items()}
             # By the time they are due: a visit off time has the error that it would have had on time.
             found = rule.statistical.measure(key, output, rule.plan.time[at], there, noise)
+        if (assay := rule.course.assays.get(output)) is not None:
+            found = assay.reported(found, output, rule.statistical.model)
         result[output] = result.get(output, nothing).at[at].set(found)
     return result

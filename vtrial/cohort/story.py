@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from vtrial import keys
 from vtrial.cohort.consequence import Change, Therapy
-from vtrial.cohort.course import Event, Treatment
+from vtrial.cohort.course import Event, Treatment, Visits
 from vtrial.design import Arm
 from vtrial.dosing import AbstractRegimen, EventTable
 from vtrial.model import AbstractModel
@@ -34,6 +34,8 @@ class Setting(eqx.Module):
     """Returns the doses of a regimen, without samples."""
     solve: Callable[[Therapy, Float[Array, ""], Float[Array, ""]], tuple[Array, Path, Mapping[str, Array]]]
     """Returns result code, path and ledger under a treatment, given when it changes and when own doses end."""
+    seen: Callable[[Path], Visits] = lambda _: {}
+    """Returns what is seen at visits on a path."""
 
 
 class Story(eqx.Module):
@@ -106,8 +108,9 @@ def _times(
 ) -> dict[str, Float[Array, ""]]:
     """Return when each event would happen on a path, did no other come before it."""
     grid, path = jnp.asarray(setting.time)[setting.hazard], {o: y[setting.hazard] for o, y in true.items()}
+    seen = setting.seen(true) if any(event.endpoint is not None for event in events.values()) else {}
     return {
-        name: event.time(keys.named(key, f"event {name}"), grid, path, setting.covariates, setting.model)
+        name: event.time(keys.named(key, f"event {name}"), grid, path, setting.covariates, setting.model, seen)
         if event.applies(setting.arm)
         else jnp.asarray(jnp.inf)
         for name, event in events.items()

@@ -18,6 +18,7 @@ from vtrial.report.tables import Table
 _SHOWN = {
     "power_any": "Power",
     "type_one_error_any": "Type I error",
+    "family_wise_error": "FWER",
     "probability_correct": "P(right arm selected)",
     "enrolled": "Patients",
     "duration": "Duration",
@@ -26,7 +27,7 @@ _SHOWN = {
     "value_of_trial": "Value of the trial",
 }
 """What tables and figures show of a cell, where it is known: numbers of a whole trial."""
-_SHARES = ("power_any", "type_one_error_any", "probability_correct", "overdosed")
+_SHARES = ("power_any", "type_one_error_any", "family_wise_error", "probability_correct", "overdosed")
 _ERRORS = 2.0
 """Length of the bars, in Monte-Carlo errors."""
 

@@ -277,7 +277,14 @@ def course_of_trials(tree: xr.DataTree) -> str:
     null = f"{percent(float(oc['type_one_error_any']), float(oc['type_one_error_any_mcse']))}"
     if len(oc[schema.ARM]) > 2:
         said += f" It claims any arm with probability {any_}; with {null} at the edge of the null hypothesis."
-    return said
+    if "family_wise_error" in oc:
+        worst, error = float(oc["family_wise_error"]), float(oc["family_wise_error_mcse"])
+        where = str(oc[schema.CONFIGURATION].to_numpy()[int(oc["type_one_error_partial"].argmax())])
+        said += (
+            " The family-wise error rate, the greatest probability of a false claim whichever null hypotheses are "
+            f"true, is {percent(worst, error)} (where it is true of {where})."
+        )
+    return " ".join([said, *oc.attrs.get("caveats", ())])
 
 
 def information(tree: xr.DataTree) -> str:

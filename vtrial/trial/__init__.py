@@ -33,7 +33,16 @@ from vtrial.trial.analyses import (
     RestrictedMean,
     SigmoidEmaxShape,
 )
-from vtrial.trial.conduct import Rules, Trials, check_enrolment, conduct, conductor, without_effect
+from vtrial.trial.conduct import (
+    Rules,
+    Trials,
+    check_enrolment,
+    conduct,
+    conductor,
+    configurations,
+    truth_note,
+    without_effect,
+)
 from vtrial.trial.consistency import (
     check_course,
     check_endpoints,
@@ -42,7 +51,7 @@ from vtrial.trial.consistency import (
     check_trial,
     known_before,
 )
-from vtrial.trial.contribution import Contribution, Judged, contributions, information, judge
+from vtrial.trial.contribution import Contribution, Judged, contributions, false_claims, information, judge
 from vtrial.trial.decision import AbstractDecision, PickBest
 from vtrial.trial.enrolment import AbstractEnrolment, AtOnce, Sites
 from vtrial.trial.estimand import (
@@ -67,6 +76,7 @@ from vtrial.trial.operating import (
     operating_characteristics,
     share,
 )
+from vtrial.trial.per_event import PerEvent, world_of
 from vtrial.trial.potential import Clock, Potential
 from vtrial.trial.prognosis import SCORE, Prognosis, prognostic_score
 from vtrial.trial.variance import Variance, decompose
@@ -113,6 +123,7 @@ __all__ = [
     "Mmrm",
     "MultipleImputation",
     "NarrowIndex",
+    "PerEvent",
     "PickBest",
     "Potential",
     "PrincipalStratum",
@@ -143,9 +154,11 @@ __all__ = [
     "check_trial",
     "conduct",
     "conductor",
+    "configurations",
     "contributions",
     "decompose",
     "estimand_truths",
+    "false_claims",
     "information",
     "judge",
     "known_before",
@@ -153,5 +166,7 @@ __all__ = [
     "operating_characteristics",
     "prognostic_score",
     "share",
+    "truth_note",
     "without_effect",
+    "world_of",
 ]

@@ -1,6 +1,6 @@
 """Conduct of the trials: a design reveals entries of the table of potential outcomes, look by look."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -71,6 +71,9 @@ class Rules(eqx.Module):
         return sum(self.design.sizes)
 
 
+_ENOUGH = 4
+"""Patients of a replicate for each one a trial enrols, from which on truth is known well beside what a trial sees."""
+
 type Conductor = Callable[..., Trials]
 """Runs one trial on each replicate of a block, given key, patients, and the number of the first replicate."""
 
@@ -96,13 +99,29 @@ def check_enrolment(design: AbstractDesign, analysis: AbstractAnalysis, subjects
     if needed >= subjects:
         raise UserError(
             f"The design enrols {needed} patients, but cohort.subjects is {subjects} in each trial; raise it "
-            f"above that, to {4 * needed} say: the patients who are not enrolled tell what is true."
+            f"above that, to {_ENOUGH * needed} say: the patients who are not enrolled tell what is true."
         )
     if analysis.reference not in design.names:
         raise UserError(
             f"analysis.reference is '{analysis.reference}', which is no arm of the design. "
             f"{nearest(analysis.reference, design.names)}"
         )
+
+
+def truth_note(design: AbstractDesign, subjects: int) -> str:
+    """Say in one sentence that few patients tell what is true, beside those a trial enrols; "" if enough do.
+
+    Their sampling error is part of the errors of bias and coverage, which are judged against it replicate by replicate;
+    it widens them, and moves the probability of being best towards chance.
+    """
+    needed = sum(design.sizes)
+    if subjects >= _ENOUGH * needed:
+        return ""
+    return (
+        f"Of the {subjects} patients of a replicate a trial enrols up to {needed}, so that only {subjects - needed} "
+        "tell what is true, and truth, bias, coverage and the probability of being best are blurred by their number; "
+        f"make cohort.subjects {_ENOUGH * needed} or more."
+    )
 
 
 def conductor(rules: Rules) -> Conductor:
@@ -141,14 +160,33 @@ def conduct(key: Key[Array, ""], rules: Rules, potential: Potential) -> Trials:
     return conductor(rules)(key, potential)
 
 
-def without_effect(potential: Potential, reference: int, null: AbstractNull | None = None) -> Potential:
+def configurations(arms: int, reference: int) -> tuple[tuple[int, ...], ...]:
+    """Return sets of arms whose null hypotheses may be true while the other arms have an effect, the whole set first.
+
+    All sets of two or three arms beside the reference; of more the whole, single arms, and all but one. Nothing of one
+    arm, which is no family.
+    """
+    others = [arm for arm in range(arms) if arm != reference]
+    kinds = {tuple(a for a in others if a != arm) for arm in others} | {(arm,) for arm in others}
+    return (tuple(others), *sorted(kinds, key=lambda kind: (len(kind), kind))) if len(others) > 1 else ()
+
+
+def without_effect(
+    potential: Potential, reference: int, null: AbstractNull | None = None, among: Sequence[int] | None = None
+) -> Potential:
     """Return the patients in a world at the edge of the null hypothesis.
 
     Args:
         potential: the patients as they are.
         reference: number of the reference arm.
         null: the hypothesis; left out, every arm does what the reference arm does.
+        among: arms of which it is true; the others are as they are. Left out, all.
     """
+    arms = np.arange(potential.value.shape[2])
+    chosen = np.isin(arms, arms if among is None else among)
+
+    def mixed(edge: np.ndarray, table: Array | np.ndarray) -> np.ndarray:
+        return np.where(chosen.reshape(-1, *[1] * (edge.ndim - 3)), edge, np.asarray(table))
 
     def same(table: Array | np.ndarray) -> np.ndarray:
         return np.broadcast_to(np.asarray(table)[:, :, reference][:, :, None], table.shape)
@@ -158,8 +196,10 @@ def without_effect(potential: Potential, reference: int, null: AbstractNull | No
     else:
         edge = jax.jit(jax.vmap(lambda table: null.edge(table, reference)))
         value, target = (np.asarray(edge(jnp.asarray(table))) for table in (potential.value, potential.target))
-    time = None if potential.time is None else same(potential.time)
-    return Potential(value, same(potential.until), target, potential.covariates, time)
+    value, target = mixed(value, potential.value), mixed(target, potential.target)
+    until = mixed(same(potential.until), potential.until)
+    time = None if potential.time is None else mixed(same(potential.time), potential.time)
+    return Potential(value, until, target, potential.covariates, time)
 
 
 def _one(key: Key[Array, ""], rules: Rules, given: Potential) -> dict[str, Any]:

@@ -22,6 +22,7 @@ _TAKEN = (
     "hypothetical_",
     "on_treatment_",
     "alive_",
+    "estimand_",
     "visited_",
     "decision_",
 )
@@ -121,6 +122,13 @@ def check_course(
             "course.events may happen in one period of a patient and then last for the others, which is not simulated; "
             "leave them out of a design with periods."
         )
+    for name, event in course.events.items():
+        seen = [n for n, endpoint in endpoints.items() if endpoint.layout == "visits"]
+        if event.endpoint is not None and event.endpoint not in seen:
+            raise UserError(
+                f"course.events.{name}.endpoint is '{event.endpoint}', which is no endpoint with visits. "
+                f"{nearest(event.endpoint, seen)}"
+            )
     if course.visits is not None:
         for name, endpoint in endpoints.items():
             if endpoint.layout == "visits":

@@ -1,6 +1,7 @@
 """What each trial adds to the operating characteristics: their mean over trials is the characteristic."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import equinox as eqx
@@ -11,6 +12,14 @@ from jaxtyping import Bool, Float
 
 from vtrial.statistics.information_value import chosen_after, gain_of_all, gain_of_choice
 from vtrial.trial.conduct import Rules, Trials
+
+_NONE: Mapping[tuple[int, ...], np.ndarray] = MappingProxyType({})
+
+
+_NAIVE = (
+    "Estimates and intervals are the analysis's own at the last look, not adjusted for the looks before it: bias and "
+    "coverage show what stopping early costs them."
+)
 
 
 class Judged(eqx.Module):
@@ -37,6 +46,10 @@ class Judged(eqx.Module):
     """Of the level ("level"), the effect ("effect"), time ("time") and the worth of a choice ("worth")."""
     errs: Bool[np.ndarray, "replicate arm"]
     """Whether a claim of the arm is an error in the trials under the null."""
+    caveats: tuple[str, ...]
+    """What must be known to read bias and coverage."""
+    partial: Mapping[tuple[int, ...], Bool[np.ndarray, " replicate"]]
+    """By the arms whose null hypothesis is true, the others having their effects: whether one of them is claimed."""
     counted: str
     """What the worth of a choice is, in words."""
 
@@ -53,7 +66,21 @@ class Contribution(NamedTuple):
     unit: str = ""
 
 
-def judge(trials: Trials, null: Trials, rules: Rules, *, primary: str, unit: str) -> Judged:
+def false_claims(trials: Trials, rules: Rules, among: Sequence[int]) -> Bool[np.ndarray, " replicate"]:
+    """Return whether each trial claims one of the arms `among` which the null hypothesis is true."""
+    errs = np.asarray(rules.analysis.null.errs(np.asarray(trials.effect)))
+    return (np.asarray(trials.rejected) & errs)[:, list(among)].any(1)
+
+
+def judge(
+    trials: Trials,
+    null: Trials,
+    rules: Rules,
+    *,
+    primary: str,
+    unit: str,
+    partial: Mapping[tuple[int, ...], Bool[np.ndarray, " replicate"]] = _NONE,
+) -> Judged:
     """Return what operating characteristics are worked out from.
 
     Args:
@@ -62,6 +89,7 @@ def judge(trials: Trials, null: Trials, rules: Rules, *, primary: str, unit: str
         rules: what they followed.
         primary: name of the primary endpoint.
         unit: its unit.
+        partial: false claims where some null hypotheses are true, by the arms they are of; see `false_claims`.
     """
     truth, effect = jnp.asarray(trials.truth), jnp.asarray(trials.effect)
     arms = len(rules.design.names)
@@ -80,6 +108,8 @@ def judge(trials: Trials, null: Trials, rules: Rules, *, primary: str, unit: str
         primary=primary,
         reference=rules.analysis.reference,
         alpha=rules.analysis.alpha,
+        caveats=tuple(said for said in (rules.analysis.caveat, _NAIVE if len(rules.design.sizes) > 1 else "") if said),
+        partial=partial,
         units=units | {"worth": rules.objective.unit(unit)},
         counted=rules.objective.counted,
     )
@@ -87,7 +117,14 @@ def judge(trials: Trials, null: Trials, rules: Rules, *, primary: str, unit: str
 
 def contributions(judged: Judged) -> dict[str, Contribution]:
     """Return what each trial adds to each characteristic that is a mean over trials, by its name."""
-    return _selection(judged) | _comparison(judged) | _claims(judged) | _sizes(judged) | _toxicities(judged)
+    return (
+        _selection(judged)
+        | _comparison(judged)
+        | _claims(judged)
+        | _family(judged)
+        | _sizes(judged)
+        | _toxicities(judged)
+    )
 
 
 def best(merit: Float[np.ndarray, "replicate arm"]) -> Float[np.ndarray, "replicate arm"]:
@@ -134,6 +171,7 @@ def _claims(judged: Judged) -> dict[str, Contribution]:
     """Return which nulls are rejected: with the effects there are (power, assurance), and without (type I error)."""
     other = np.array(judged.names) != judged.reference
     against, found = f"against {judged.reference}", {}
+    # A trial that could not be analysed claims nothing, and counts as one.
     for prefix, trials, counts, said in (
         ("power", judged.trials, other, "that the trial claims the arm, with the effects there are"),
         (
@@ -150,6 +188,24 @@ def _claims(judged: Judged) -> dict[str, Contribution]:
         any_ = f"Probability {said.replace('the arm', 'any arm')} ({against})"
         found[f"{prefix}_any"] = Contribution(claimed, True, any_)
     return found
+
+
+def worst(judged: Judged) -> tuple[int, ...]:
+    """Return the arms whose nulls are true in the configuration of the most false claims; of equals the first."""
+    found = judged.partial
+    return max(found, key=lambda among: (float(np.mean(found[among])), -list(found).index(among)))
+
+
+def _family(judged: Judged) -> dict[str, Contribution]:
+    """Return the family-wise error in the strong sense; {} of trials with one hypothesis, or of toxicities."""
+    if not judged.partial:
+        return {}
+    among = worst(judged)
+    what = (
+        f"Family-wise error rate: probability of a false claim, at the true nulls where it is greatest "
+        f"({', '.join(judged.names[arm] for arm in among)}; the other arms have their effects)"
+    )
+    return {"family_wise_error": Contribution(judged.partial[among].astype(float), True, what)}
 
 
 def _sizes(judged: Judged) -> dict[str, Contribution]:

@@ -38,6 +38,10 @@ class Lived(eqx.Module):
     """Names of the arms."""
     timed: bool = eqx.field(static=True, default=False)
     """Whether the endpoint is the time to an event."""
+    asked: Float[np.ndarray, "..."] | None = None
+    """In the world of an estimand that takes some events one way and some another; None where there is none."""
+    asked_events: Mapping[str, Float[np.ndarray, "replicate subject arm"]] = eqx.field(default_factory=dict)
+    """Time of each intercurrent event in that world."""
 
     def first(self, only: Sequence[str] = ()) -> Float[np.ndarray, "replicate subject arm"]:
         """Return when the first of some events happens, of all unless told which; infinity for none."""
@@ -48,7 +52,7 @@ class Lived(eqx.Module):
         """Return what is seen of it before the first event: death, even if it counts as one, is set aside."""
         if not self.timed:
             return self.actual
-        return np.where(self.actual < _like(self.first(), self.actual), self.actual, np.inf)
+        return np.where(self.actual < like(self.first(), self.actual), self.actual, np.inf)
 
 
 class AbstractEstimand(eqx.Module):
@@ -148,8 +152,8 @@ class Composite(AbstractEstimand):
         """Return the failure where something happened."""
         failed = lived.first(self.only)
         if lived.timed:
-            return np.minimum(lived.actual, _like(failed, lived.actual))
-        return np.where(_like(np.isfinite(failed), lived.actual), self.failure, lived.actual)
+            return np.minimum(lived.actual, like(failed, lived.actual))
+        return np.where(like(np.isfinite(failed), lived.actual), self.failure, lived.actual)
 
     def until(self, lived: Lived) -> Float[np.ndarray, "replicate subject arm"]:
         """Return when observation ends, but for those of whom the failure is known by then."""
@@ -259,7 +263,7 @@ class PrincipalStratum(AbstractEstimand):
         if self.arm is not None:
             spared = spared[:, :, [lived.arms.index(self.arm)]]
         never = np.broadcast_to(spared.all(2, keepdims=True), lived.until.shape)
-        return np.where(_like(never, lived.actual), lived.actual, np.nan)
+        return np.where(like(never, lived.actual), lived.actual, np.nan)
 
     def beyond(self, deadly: Collection[str]) -> tuple[str, ...]:
         """Return none if nobody of the stratum dies, all if they may under other arms."""
@@ -310,6 +314,6 @@ def check_estimand(
         )
 
 
-def _like(value: np.ndarray, table: np.ndarray) -> np.ndarray:
+def like(value: np.ndarray, table: np.ndarray) -> np.ndarray:
     """Return values of patients with axes for what each has several of."""
     return value.reshape(value.shape + (1,) * (table.ndim - value.ndim))

@@ -12,6 +12,7 @@ from vtrial import schema
 from vtrial.trial.conduct import Rules, Trials
 from vtrial.trial.contribution import Judged, contributions, information
 from vtrial.trial.estimand import STRATEGIES, AbstractEstimand, Lived
+from vtrial.trial.per_event import PerEvent
 from vtrial.trial.potential import EVENT
 
 type WithError = tuple[np.ndarray | np.floating, np.ndarray | np.floating]
@@ -67,9 +68,11 @@ def operating_characteristics(
     oc = xr.Dataset(coords=coords | {schema.LOOK: looks, "reason": reasons})
     oc.attrs |= {"primary": judged.primary, "reference": judged.reference, "alpha": judged.alpha}
     oc.attrs["replicates"] = len(judged.patients)
+    oc.attrs["caveats"] = list(judged.caveats)
     for name, one in contributions(judged).items():
         _add(oc, name, (share if one.counted else average)(one.value), one.what, one.unit)
     _spread(oc, judged)
+    _configurations(oc, judged)
     _course(oc, judged)
     _information(oc, judged)
     for name, value in endpoints.items():
@@ -83,7 +86,9 @@ def _endpoint(oc: xr.Dataset, name: str, value: np.ndarray | xr.DataArray, unit:
     for arm in range(value.shape[2]):
         mine = np.array(value[:, :, arm], float).reshape(value.shape[0], -1)
         mine[~np.isfinite(mine)] = np.nan  # of those who have one: after death there is none
-        means.append(np.nanmean(mine, 1))
+        there = np.isfinite(mine)
+        count = there.sum(1)
+        means.append(np.where(there, mine, 0.0).sum(1) / np.where(count > 0, count, np.nan))
         quantiles.append(np.nanquantile(mine, SPREAD, overwrite_input=True))
     _add(oc, f"{name}_mean", average(np.stack(means, 1)), f"Mean {name} of virtual patients", unit)
     what = f"Quantiles of {name} over all virtual patients and posterior draws"
@@ -117,6 +122,16 @@ def _information(oc: xr.Dataset, judged: Judged) -> None:
         value, error = average(one.value)
         _add(oc, name, (np.maximum(value, 0.0) if name == "value_of_trial" else value, error), one.what, one.unit)
         oc[name].attrs["worth"] = judged.counted
+
+
+def _configurations(oc: xr.Dataset, judged: Judged) -> None:
+    """Add the probability of a false claim by which null hypotheses are true."""
+    if not judged.partial:
+        return
+    oc.coords[schema.CONFIGURATION] = [" and ".join(judged.names[arm] for arm in among) for among in judged.partial]
+    found = share(np.stack(list(judged.partial.values()), 1))
+    what = "Probability of a false claim, were these arms at the edge of the null hypothesis and the others as they are"
+    _add(oc, "type_one_error_partial", found, what, dim=schema.CONFIGURATION)
 
 
 def _course(oc: xr.Dataset, judged: Judged) -> None:
@@ -196,8 +211,9 @@ def add_prognosis(
 
 
 def _strategies(own: AbstractEstimand) -> list[AbstractEstimand]:
-    """Return one of each strategy, the study's own with its settings."""
-    return [own if type(own) is type(strategy) else strategy for strategy in STRATEGIES]
+    """Return one of each strategy, the study's own with its settings, and its own mixture of them."""
+    each = [own if type(own) is type(strategy) else strategy for strategy in STRATEGIES]
+    return [*each, own] if isinstance(own, PerEvent) else each
 
 
 def _known_average(value: Float[np.ndarray, "replicate arm"]) -> WithError:

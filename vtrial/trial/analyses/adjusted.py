@@ -53,6 +53,11 @@ class Adjusted(AbstractArmsAnalysis):
         """What it reads beside the primary endpoint."""
         return self.analysis.beside
 
+    @property
+    def caveat(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """That of the other analysis."""
+        return self.analysis.caveat
+
     def covariates(self) -> tuple[str, ...]:
         """Return those of the other analysis."""
         return self.analysis.covariates()

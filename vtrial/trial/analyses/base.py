@@ -34,6 +34,8 @@ class AbstractAnalysis(eqx.Module):
     beside: ClassVar[tuple[str, ...]] = ()
     """Names of the endpoints it reads beside the primary; outcomes and tables then have a last axis for all of them,
     the primary first."""
+    caveat: ClassVar[str] = ""
+    """What must be known to read bias and coverage, in a sentence; "" for nothing."""
 
     @abstractmethod
     def covariates(self) -> tuple[str, ...]:

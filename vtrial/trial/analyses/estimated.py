@@ -1,5 +1,7 @@
 """What analyses estimate: means, means at the last visit, hazard ratios, ratios of geometric means."""
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -41,6 +43,12 @@ class AbstractHazardAnalysis(AbstractAnalysis):
     Every patient is followed to the last event of any arm. Where hazards are not proportional the ratio is what Cox's
     regression tends to with this follow-up; it is that of the population, whatever covariates the analysis adjusts for.
     """
+
+    caveat: ClassVar[str] = (
+        "The true effect is the marginal log hazard ratio over the whole follow-up of the endpoint: what the analysis "
+        "differs from it by adjustment or strata (hazard ratios do not collapse), or because trials end earlier where "
+        "hazards are not proportional, counts as bias and against coverage."
+    )
 
     def target(self, table: Float[Array, "subject arm"], reference: int) -> Target:
         """Return true times at risk for each event, and true log hazard ratios."""
