@@ -185,7 +185,7 @@ VARYING = HEAD + "\nA,0,.,10,1,\nA,1,1,.,2,50\nA,3,2,.,2,.\nA,5,3,.,2,54\nB,0,.,
 
 @pytest.mark.parametrize(
     ("interpolation", "filled"),
-    [("locf", [50, 50, 50, 54]), ("nocb", [50, 50, 50, 54]), ("linear", [50, 50, 52, 54])],
+    [("locf", [50, 50, 50, 54]), ("nocb", [50, 50, 54, 54]), ("linear", [50, 50, 52, 54])],
 )
 def test_covariates_that_vary(tmp_path, caplog, interpolation, filled):
     with caplog.at_level(logging.INFO):
@@ -236,6 +236,8 @@ def test_replicates_are_kept_and_repeated_doses_refused(tmp_path, caplog):
     assert "1 observation(s) at the time of another" in caplog.text
     with pytest.raises(UserError, match="row 3, ID 1, column TIME repeats the record of row 2"):
         read(tmp_path, text.replace("1,0,.,10\n", "1,0,.,10\n1,0.0,.,10\n"))
+    both = read(tmp_path, text.replace("1,0,.,10\n", "1,0,.,10\n1,0.0,.,10\n"), repeats="keep")
+    assert both.doses.amount[both.doses.amount > 0].tolist() == [10.0, 10.0]
 
 
 def test_equal_values_at_one_time_count_twice_and_are_told(tmp_path, caplog):

@@ -1,5 +1,7 @@
 """Dose records that contradict themselves: each is refused by file, row, ID, column and value."""
 
+import jax
+import numpy as np
 import pytest
 from vtrial.models.oral_1cpt import OneCompartmentOral
 
@@ -55,11 +57,19 @@ def test_refused(tmp_path, columns, cells, where, reason):
 
 
 def test_a_time_that_starts_anew_at_a_reset(tmp_path):
-    file = tmp_path / "d.csv"
-    file.write_text("ID,TIME,DV,EVID,AMT\n1,0,.,1,10\n1,9,2,0,.\n1,0,.,4,10\n1,5,3,0,.\n")
-    said = r"d\.csv, row 4, ID 1, column TIME: '0': the time starts anew at a reset.*adding the last time"
-    with pytest.raises(UserError, match=said):
-        table(file, covariates=(), compartments={1: "depot"}).read(OneCompartmentOral())
+    """It goes on from the row above: the same data as with times written so; a dose alone may not go back."""
+    file, model = tmp_path / "d.csv", OneCompartmentOral()
+    reader = table(file, covariates=(), compartments={1: "depot"})
+    text = "ID,TIME,DV,EVID,AMT\n1,0,.,1,10\n1,9,2,0,.\n1,0,.,{},10\n1,5,3,0,.\n1,2,.,3,.\n1,4,0,0,.\n"
+    file.write_text(text.format(4))
+    anew = reader.read(model)
+    assert anew.observations["concentration"].time.tolist() == [9.0, 14.0, 16.0]
+    file.write_text("ID,TIME,DV,EVID,AMT\n1,0,.,1,10\n1,9,2,0,.\n1,9,.,4,10\n1,14,3,0,.\n1,14,.,3,.\n1,16,0,0,.\n")
+    pairs = zip(jax.tree.leaves(anew.events), jax.tree.leaves(reader.read(model).events), strict=True)
+    assert all(np.array_equal(one, other) for one, other in pairs)
+    file.write_text(text.format(1))
+    with pytest.raises(UserError, match=r"d\.csv, row 4, ID 1, column TIME: '0': the time is before that"):
+        reader.read(model)
 
 
 def test_units_of_infusions(tmp_path):

@@ -1,11 +1,15 @@
 """Times of events: densities that integrate with survival to one, and replicates with the law of the process."""
 
+import csv
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import integrate, stats
 
+from tests.helpers import SHARED
 from tests.noise.cases import EVENTS, alone, likelihood, observations, replicate, visits
 from vtrial.noise import Visits
 
@@ -39,6 +43,27 @@ def test_one_row_is_density_or_survival(noise):
 def test_density_and_survival_add_up_to_one():
     density = integrate.quad(lambda t: np.exp(of(ONCE, [1], [t])[0]), 0.0, 6.0)[0]
     assert density + np.exp(of(ONCE, [0], [6.0])[0]) == pytest.approx(1.0, abs=1e-9)
+
+
+@pytest.mark.external
+def test_weibull_regression_of_lung_cancer_is_rs():
+    """R's survreg(Surv(time, status) ~ sex): its log-likelihood, and no gradient, at its estimates."""
+    folder = SHARED / "reference" / "trials"
+    gold = json.loads((folder / "gold_misc.json").read_text())["surv"]["weibull_aft"]
+    rows = list(csv.DictReader((folder / "lung.csv").read_text().splitlines()))
+    time, status, sex = (np.array([float(r[n]) for r in rows]) for n in ("time", "status", "sex"))
+    unknown = np.full(len(rows), np.nan)
+    seen = observations(status - 1, lower=unknown, upper=unknown, time=time, subject=np.arange(len(rows)))
+
+    def total(p):
+        integral = (time / jnp.exp(p[0] + p[1] * sex)) ** (1 / p[2])
+        return jnp.sum(likelihood(ONCE, integral, seen, integral / (p[2] * time)))
+
+    p = jnp.asarray([*gold["coef"].values(), gold["scale"]])
+    value, slope = jax.value_and_grad(total)(p)
+    assert value == pytest.approx(gold["loglik"][1], rel=1e-11)
+    step = np.linalg.solve(jax.hessian(total)(p), slope)
+    np.testing.assert_allclose(step, 0.0, atol=1e-6)
 
 
 def test_rows_count_from_the_one_before():

@@ -61,6 +61,17 @@ ORTHODONT = {
     ),
 }
 """R's nlme::gls: distance ~ sex * age, coefficients, errors (square roots of vcov), restricted log likelihood."""
+SIGMA = [
+    [5.4154568835, 2.7168224352, 3.9102215662, 2.7102305603],
+    [2.7168224352, 4.1847757976, 2.9271559961, 3.3171610174],
+    [3.9102215662, 2.9271559961, 6.4557329387, 4.1307388706],
+    [2.7102305603, 3.3171610174, 4.1307388706, 4.9857390794],
+]
+"""Its covariance of the complete data."""
+MEANS = [22.875, 21.1818181818, 23.8125, 22.2272727273, 25.71875, 23.0909090909, 27.46875, 24.0909090909]
+MEAN_ERRORS = [0.58177835575, 0.70165109715, 0.51141811402, 0.6167934528]
+MEAN_ERRORS += [0.63520336009, 0.76608407672, 0.55821921542, 0.67323770484]
+"""R's emmeans of it: boys and girls at 8, 10, 12 and 14 years."""
 
 
 @pytest.mark.external
@@ -76,6 +87,11 @@ def test_orthodont_against_nlme(name):
     np.testing.assert_allclose((change @ fit.coefficient)[order], expected, atol=1e-4)
     np.testing.assert_allclose(np.sqrt(np.diag(change @ fit.covariance @ change.T))[order], error, rtol=2e-5)
     assert float(fit.deviance) == pytest.approx(-2 * likelihood, abs=1e-6)
+    if name == "orthodont.csv":
+        np.testing.assert_allclose(mmrm.unpack(fit.theta, 4), SIGMA, atol=1e-4)
+        at = np.kron(np.eye(4), [[1, 0], [1, 1]])
+        np.testing.assert_allclose(at @ fit.coefficient, MEANS, atol=1e-6)
+        np.testing.assert_allclose(np.sqrt(np.diag(at @ fit.covariance @ at.T)), MEAN_ERRORS, rtol=2e-5)
 
 
 def small(key: int = 0) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:

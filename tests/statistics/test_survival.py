@@ -19,7 +19,7 @@ from vtrial.statistics.kaplan_meier import log_limits, log_log_limits, restricte
 from vtrial.statistics.ordered import nth, ordered
 
 # One compilation of each instead of one of each of their steps.
-cox = jax.jit(regression.cox)
+cox = jax.jit(regression.cox, static_argnames="breslow")
 andersen_gill = jax.jit(regression.andersen_gill)
 log_rank = jax.jit(tests.log_rank, static_argnames=("reference", "rho", "gamma"))
 kaplan_meier = jax.jit(curve.kaplan_meier)
@@ -209,6 +209,17 @@ def test_lung_cancer_is_rs_survival():
     np.testing.assert_allclose(fit.coefficient, list(efron["coef"].values()), rtol=1e-8)
     np.testing.assert_allclose(jnp.diagonal(fit.covariance) ** 0.5, efron["se"], rtol=1e-8)
     np.testing.assert_allclose([fit.null, fit.log_likelihood], efron["loglik"], rtol=1e-11)
+    fit = cox(time, event, x, jnp.ones(len(time), bool), breslow=True)
+    np.testing.assert_allclose(fit.coefficient, list(gold["cox_breslow"].values()), rtol=1e-8)
+    # survRM2's rows: difference, ratio and ratio of the time lost, each with limits and p.
+    (men, women), spread = area.mean, area.error
+    rows = [(women - men, spread, 1.0), (women / men, spread / area.mean, 0.0)]
+    rows += [((365 - women) / (365 - men), spread / (365 - area.mean), 0.0)]
+    for (effect, errors, plain), expected in zip(rows, shared("gold_designs.json")["rmst2"]["res"], strict=True):
+        centre, half = effect if plain else np.log(effect), Z * np.hypot(*errors)
+        limits = [centre - half, centre + half] if plain else np.exp([centre - half, centre + half])
+        p = 2 * stats.norm.sf(Z * abs(centre) / half)
+        np.testing.assert_allclose([effect, *limits, p], expected, atol=1.01e-8, rtol=1e-7)
 
 
 @pytest.mark.external

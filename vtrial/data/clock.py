@@ -1,5 +1,6 @@
 """TIME and DATE: numbers, clock times and calendar dates become one time of each row."""
 
+import logging
 import re
 from collections.abc import Mapping
 from datetime import date
@@ -12,6 +13,8 @@ from vtrial.errors import UserError
 
 DATES = ("", "ymd", "mdy", "dmy", "days")
 """How `data.dates` may say DATE is written: not said, in an order of year, month and day, or as a number of days."""
+
+log = logging.getLogger(__name__)
 
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}(?:\.\d+)?))?")
 
@@ -46,7 +49,27 @@ def read_times(
     return time + day * units.factor("day", wanted, where="Column DATE"), dated
 
 
-def check_ascending(table: Table, time: np.ndarray, order: Mapping[str, np.ndarray], event: np.ndarray) -> None:
+def run_on(table: Table, time: np.ndarray, order: Mapping[str, np.ndarray], event: np.ndarray) -> np.ndarray:
+    """Return the times, made to go on from the row above where they start anew at a reset, as NONMEM lets them.
+
+    What comes after a reset does not know of what was before it, so that only the difference of times matters.
+    """
+    time = time.copy()
+    restarts = 0
+    for rows in order.values():
+        back = np.minimum(np.diff(time[rows]), 0.0) * np.isin(event[rows[1:]], (3, 4))
+        restarts += int(np.count_nonzero(back))
+        time[rows[1:]] -= np.cumsum(back)
+    if restarts:
+        log.info(
+            "%s: TIME starts anew at %d reset(s); there it goes on from the time of the row above, also in results",
+            table.name,
+            restarts,
+        )
+    return time
+
+
+def check_ascending(table: Table, time: np.ndarray, order: Mapping[str, np.ndarray]) -> None:
     """Refuse rows whose time is before that of the row above.
 
     Raises:
@@ -58,12 +81,7 @@ def check_ascending(table: Table, time: np.ndarray, order: Mapping[str, np.ndarr
     if not back.any():
         return
     reason = "the time is before that of the row above; sort each subject by time"
-    if event[int(np.flatnonzero(back)[0])] in (3, 4):
-        reason = (
-            "the time starts anew at a reset, which this version does not read; let it go on, by adding the last time "
-            "before the reset to the rows from here on"
-        )
-    elif "DATE" in table.columns or any(":" in cell for cell in table.text("TIME")):
+    if "DATE" in table.columns or any(":" in cell for cell in table.text("TIME")):
         reason += ", or have a column DATE read with it (data.dates says how it is written)"
     table.refuse(back, "TIME", reason)
 

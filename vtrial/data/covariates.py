@@ -50,7 +50,7 @@ def read_covariates(
 def _filled(
     table: Table, name: str, order: Mapping[str, np.ndarray], time: np.ndarray, interpolation: str, *, may_miss: bool
 ) -> np.ndarray:
-    """Return a covariate at each row, gaps filled."""
+    """Return a covariate at each row, gaps filled by the rule of `interpolation`; an occasion goes on."""
     value = table.numbers(name, missing=np.nan)
     missing = np.isnan(value)
     for rows in order.values():
@@ -65,6 +65,8 @@ def _filled(
             continue
         if interpolation == "linear" and name.upper() != _OCCASION:
             value[gaps] = np.interp(time[gaps], time[known], value[known])
+        elif interpolation == "nocb" and name.upper() != _OCCASION:
+            value[gaps] = value[known[np.minimum(np.searchsorted(known, gaps), len(known) - 1)]]
         else:
             value[gaps] = value[known[np.maximum(np.searchsorted(known, gaps) - 1, 0)]]
     if filled := int((missing & ~np.isnan(value)).sum()):

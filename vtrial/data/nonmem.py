@@ -9,14 +9,14 @@ import numpy as np
 
 from vtrial.data.base import AbstractData
 from vtrial.data.censoring import CENSORED
-from vtrial.data.clock import check_ascending, check_dates, read_times
+from vtrial.data.clock import check_ascending, check_dates, read_times, run_on
 from vtrial.data.columns import UNDERSTOOD, named, report_unused
 from vtrial.data.conversion import Conversion
 from vtrial.data.covariates import INTERPOLATIONS, read_covariates
 from vtrial.data.dataset import Dataset, Doses
 from vtrial.data.doses import read_doses, states_dosed
 from vtrial.data.observations import Seen, long_form, read_observations
-from vtrial.data.rows import check_repeats, event_codes
+from vtrial.data.rows import REPEATS, check_repeats, event_codes
 from vtrial.data.table import Table, key
 from vtrial.dosing import Dose, Mark, Reset, event_table
 from vtrial.dosing.batch import Batch, batch
@@ -37,8 +37,8 @@ class NonmemTable(AbstractData):
     - ID: a number or a word.
     - TIME: a number (negative ones too), or a clock time HH:MM[:SS], which counts from the subject's first record.
     - DATE: with clock times: yyyy-mm-dd, or a number of days; see `dates`.
-    - EVID: 0 observation, 1 dose, 2 other (a time at which covariates may change), 3 reset, 4 reset and dose. Missing,
-      it is 1 where there is a dose (AMT, or RATE with SS), else 0.
+    - EVID: 0 observation, 1 dose, 2 other (a time at which covariates may change), 3 reset, 4 reset and dose; TIME may
+      start anew at a reset. Missing, it is 1 where there is a dose (AMT, or RATE with SS), else 0.
     - AMT: amount of a dose.
     - RATE: 0 bolus, above 0 an infusion of that rate, -1 of the rate that parameter R_<state> says, -2 of the duration
       that D_<state> says. Bioavailability changes the duration of an infusion given by rate, else its rate.
@@ -72,6 +72,8 @@ class NonmemTable(AbstractData):
             then counts from the midnight of DATE.
         censored: "refuse" censored observations; "drop" them (method M1: their rows then only carry covariates); or
             "use" the probability of their interval in the likelihood (method M3, or M4 with noise `Positive`).
+        repeats: "refuse" a dose or a reset that is there twice, which is often a row copied by mistake, or "keep" both,
+            as NONMEM does.
         molar_mass: for example "180.2 g/mol", or one for each output and state, where data and model have amounts of
             substance on one side and masses on the other.
     """
@@ -86,12 +88,13 @@ class NonmemTable(AbstractData):
     columns: Mapping[str, str] = eqx.field(static=True, default_factory=dict)
     dates: str = eqx.field(static=True, default="")
     censored: str = eqx.field(static=True, default="refuse")
+    repeats: str = eqx.field(static=True, default="refuse")
     molar_mass: str | Mapping[str, str] = eqx.field(static=True, default="")
 
     def __check_init__(self):
         """Check what needs neither model nor file."""
         check_dates(self.dates)
-        choices = {"covariate_interpolation": INTERPOLATIONS, "censored": CENSORED}
+        choices = {"covariate_interpolation": INTERPOLATIONS, "censored": CENSORED, "repeats": REPEATS}
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise UserError(f"data.{name} is '{getattr(self, name)}'; it may be {' or '.join(known)}.")
@@ -117,14 +120,15 @@ class NonmemTable(AbstractData):
         order, event = table.subjects(), event_codes(table)
         time, dated = read_times(table, order, conversion.unit("TIME"), model.time, self.dates)
         report_unused(table, self._kept(), dated=dated)
-        check_ascending(table, time, order, event)
+        time = run_on(table, time, order, event)
+        check_ascending(table, time, order)
         states = tuple(model.states)
         into = states_dosed(table, event, self.compartments, states)
         doses = read_doses(table, event, time, into, states, lambda c, s: conversion.dose(c, s, model))
         seen = read_observations(
             table, event, self.outputs, lambda o: conversion.output(o, model), censored=self.censored
         )
-        check_repeats(table, time, event)
+        check_repeats(table, time, event, keep=self.repeats == "keep")
         baseline, varying = read_covariates(
             table, self.covariates, order, time, self.covariate_interpolation, self.missing
         )

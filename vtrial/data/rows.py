@@ -12,6 +12,9 @@ log = logging.getLogger(__name__)
 DOSES = (1, 4)
 """Event codes with a dose."""
 
+REPEATS = ("refuse", "keep")
+"""What `data.repeats` may say of a dose that is there twice."""
+
 _IDENTITY = ("EVID", "CMT", "DVID", "AMT", "RATE", "DUR", "SS", "II", "ADDL", "MDV")
 """Columns that, with ID, TIME and DV, say what a record is."""
 
@@ -47,8 +50,8 @@ def event_codes(table: Table) -> np.ndarray:
     return np.where(missing, dosed, value).astype(int)
 
 
-def check_repeats(table: Table, time: np.ndarray, event: np.ndarray) -> None:
-    """Refuse a dose or reset that repeats another exactly; measurements at one time are replicates.
+def check_repeats(table: Table, time: np.ndarray, event: np.ndarray, *, keep: bool) -> None:
+    """Refuse a dose or reset that repeats another exactly unless told to `keep` it; measurements are replicates.
 
     Two equal values may be two measurements, as of tumours on one day, or a row copied twice: they are kept and told.
 
@@ -62,11 +65,11 @@ def check_repeats(table: Table, time: np.ndarray, event: np.ndarray) -> None:
     measured, replicates, equal = set(), 0, []
     for position, this in enumerate(zip(table.text("ID"), *columns, time.tolist(), value, strict=True)):
         first = seen.setdefault(this, position)
-        if first != position and event[position] not in (0, 2):
+        if first != position and event[position] not in (0, 2) and not keep:
             raise UserError(
                 f"{table.where(position, 'TIME')} repeats the record of row {table.row[first]} "
-                f"(same ID, {', '.join(names)} and TIME); remove one of them, or give two doses at one time as one "
-                "amount."
+                f"(same ID, {', '.join(names)} and TIME); remove one of them, or set data.repeats to keep "
+                "if both are meant."
             )
         if event[position] == 0 and value[position]:
             equal += [(position, first)] if first != position else []

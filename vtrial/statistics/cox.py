@@ -15,7 +15,7 @@ _FLAT = 1e-10
 
 
 class Cox(NamedTuple):
-    """A fit of Cox's regression by partial likelihood, ties by Efron's approximation."""
+    """A fit of Cox's regression by partial likelihood."""
 
     coefficient: Float[Array, " covariate"]
     """Log hazard ratio for one unit of each covariate."""
@@ -70,6 +70,8 @@ def cox(
     event: Bool[Array, " row"],
     covariates: Float[Array, "row covariate"],
     known: Bool[Array, " row"],
+    *,
+    breslow: bool = False,
 ) -> Cox:
     """Return the fit of Cox's regression, by Newton's method.
 
@@ -78,11 +80,14 @@ def cox(
         event: whether it is the time of an event.
         covariates: of each patient; not a number counts as not known.
         known: who counts.
+        breslow: take ties by Breslow's approximation instead of Efron's: all tied events are at risk at each.
 
-    Source: Cox 1972, doi:10.1111/j.2517-6161.1972.tb00899.x; Efron 1977, doi:10.1080/01621459.1977.10480613.
+    Source: Cox 1972, doi:10.1111/j.2517-6161.1972.tb00899.x; Efron 1977, doi:10.1080/01621459.1977.10480613; Breslow
+    1974, doi:10.2307/2529620.
     """
     known = known & jnp.isfinite(covariates).all(1)
-    return _fit(_risk(ordered(time, event, known), covariates, None))
+    risk = _risk(ordered(time, event, known), covariates, None)
+    return _fit(risk._replace(tied=jnp.zeros_like(risk.tied)) if breslow else risk)
 
 
 def andersen_gill(

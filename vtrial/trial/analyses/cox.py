@@ -17,7 +17,7 @@ from vtrial.trial.analyses.log_rank import time_per_event
 class Cox(AbstractHazardAnalysis):
     """Log hazard ratio of each arm against the reference by Cox's regression, Wald's test, adjusted for covariates.
 
-    Each arm is compared with the reference in a regression of its own, ties by Efron's approximation. An arm without an
+    Each arm is compared with the reference in a regression of its own. An arm without an
     event, or a reference without, has no estimate (code 3). The level of an arm is the mean time at risk for each
     event.
 
@@ -25,6 +25,7 @@ class Cox(AbstractHazardAnalysis):
         reference: name of the reference arm.
         alpha: two-sided significance level.
         adjust: names of covariates, known before allocation; patients who lack one are left out.
+        breslow: take ties by Breslow's approximation, SAS's default, instead of Efron's, R's.
 
     Source: Cox 1972, doi:10.1111/j.2517-6161.1972.tb00899.x.
     """
@@ -32,6 +33,7 @@ class Cox(AbstractHazardAnalysis):
     reference: str = eqx.field(static=True)
     alpha: float = eqx.field(static=True, default=0.05)
     adjust: tuple[str, ...] = eqx.field(static=True, converter=texts, default=())
+    breslow: bool = eqx.field(static=True, default=False)
     layouts: ClassVar[tuple[str, ...]] = ("event",)
     binary: ClassVar[bool] = False
 
@@ -51,7 +53,7 @@ class Cox(AbstractHazardAnalysis):
         def against(mine):
             x = mine.astype(float)[:, None]
             x = x if others is None else jnp.concatenate([x, others], 1)
-            fit = cox(seen.outcome, seen.event, x, mine | member[:, reference])
+            fit = cox(seen.outcome, seen.event, x, mine | member[:, reference], breslow=self.breslow)
             return fit.coefficient[0], jnp.sqrt(fit.covariance[0, 0]), fit.converged
 
         effect, spread, converged = jax.vmap(against, in_axes=1)(member)
@@ -74,8 +76,9 @@ class Cox(AbstractHazardAnalysis):
 
     def describe(self) -> str:
         """Say it."""
+        ties = "Breslow's approximation" if self.breslow else "Efron's"
         adjusted = f", adjusted for {', '.join(self.adjust)}" if self.adjust else ""
         return (
-            f"log hazard ratio against {self.reference}, Cox's regression{adjusted}, Wald's test, two-sided alpha "
-            f"{self.alpha:g}"
+            f"log hazard ratio against {self.reference}, Cox's regression{adjusted}, ties by {ties}, Wald's test, "
+            f"two-sided alpha {self.alpha:g}"
         )
