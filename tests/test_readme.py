@@ -8,6 +8,7 @@ import pytest
 
 from tests.helpers import ROOT, run_cli
 from vtrial import schema
+from vtrial._resources import directory
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -35,6 +36,15 @@ def test_commands_compose(command, tmp_path, monkeypatch):
     code, out, err = run_cli(*arguments, "--cfg", "job")
     assert code == 0, err
     assert "question:" in out
+
+
+def test_choices_named_exist():
+    found = set(re.findall(r"[` ](\+?)([a-z_]+)=([a-z_0-9]+)[` ]", TEXT))
+    named = [n for n in found if (directory("conf") / n[1]).is_dir()]
+    assert {"cohort", "course", "inference", "prognosis", "solver"} <= {group for _, group, _ in named}
+    for plus, group, choice in named:
+        assert (directory("conf") / group / f"{choice}.yaml").exists(), f"{group}={choice}"
+        assert not plus, f"+{group}={choice}: every study makes this choice"
 
 
 def test_scripts_named_exist():

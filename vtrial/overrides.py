@@ -172,8 +172,6 @@ def conduct_variants(command: str, given: Variants, settings: Callable[..., Any]
     if command == "calibrate":
         from vtrial.search import Search, calibrate
 
-        if axes:
-            raise UserError(f"{next(iter(axes))} has several values; calibrate varies one key by itself.")
         return calibrate(settings(Search), given.cell, place, given.name)
     from vtrial.sweep import sweep
 

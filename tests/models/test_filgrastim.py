@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from scipy.integrate import solve_ivp
 from vtrial.models.filgrastim import FilgrastimNeutrophils
 
 from tests.models.cards import repeated, solve, subject
+from vtrial.dosing import Dose
 
 MODEL = FilgrastimNeutrophils()
 VOLUNTEER = subject("filgrastim", MODEL)
@@ -32,3 +34,45 @@ def test_a_week_of_doses():
     counts = found["neutrophils"][[0, 1, 2, -2, -1]]
     np.testing.assert_allclose(counts, [16.540684, 20.484996, 20.896100, 20.916473, 1.786064], rtol=1e-4)
     assert found["concentration"].max() == pytest.approx(40.992917, rel=1e-4)
+
+
+@pytest.mark.slow
+def test_a_part_absorbed_at_zero_order():
+    """Krzyzanski's other route: 40 % of the dose enters at zero order over half an hour, against SciPy's LSODA."""
+    v, dose, part = VOLUNTEER, 350.0, 0.4
+    slow, quick = dose * v["F_depot"] * (1 - part), dose * v["F_depot"] * part  # what reaches the blood by each
+    times = [0.25, 0.5, 2.0, 8.0, 24.0, 72.0]
+    rows = [Dose(0.0, dose * (1 - part), 0), Dose(0.0, dose * part, 1, duration=0.5), *times]
+    found = solve(MODEL, v | {"F_drug": v["F_depot"]}, rows)
+
+    def stimulus(c, most):
+        return 1 + most * c / (v["SC1"] + c)
+
+    def free(y):
+        receptor = v["KSI"] * y[2:].sum()
+        b = v["KD"] + receptor - y[1] / v["VD"]
+        return 0.5 * (-b + np.sqrt(b**2 + 4 * v["KD"] * y[1] / v["VD"])), receptor
+
+    def turnover(c, receptor):
+        return v["VD"] * (v["KEL"] * c + v["KINT"] * c * receptor / (c + v["KD"]))
+
+    made, matured = stimulus(v["BAS"], v["SM1"]), stimulus(v["BAS"], v["SM2"])
+    stage = v["KMT"] * v["NB0"] / (matured * v["KTT"])
+    start = np.array([slow, 0.0, *9 * [stage], v["NB0"]])
+    receptor = v["KSI"] * start[2:].sum()
+    start[1] = v["BAS"] * v["VD"] * (1 + receptor / (v["BAS"] + v["KD"]))
+    own = turnover(v["BAS"], receptor)
+
+    def rates(t, y, rate):
+        c, receptor = free(y)
+        moved = v["KTT"] * stimulus(c, v["SM2"]) * y[2:11]
+        into = np.array([v["KMT"] * v["NB0"] / made * stimulus(c, v["SM1"]), *moved[:-1]])
+        drug = v["KA"] * y[0] + rate + own - turnover(c, receptor)
+        return np.array([-v["KA"] * y[0], drug, *(into - moved), moved[-1] - v["KMT"] * y[11]])
+
+    options = {"method": "LSODA", "rtol": 1e-9, "atol": 1e-11}
+    early = solve_ivp(rates, (0, 0.5), start, t_eval=times[:2], args=(quick / 0.5,), **options)
+    later = solve_ivp(rates, (0.5, 72), early.y[:, -1], t_eval=times[2:], args=(0.0,), **options)
+    states = [*early.y.T, *later.y.T]
+    np.testing.assert_allclose(found["concentration"], [free(y)[0] for y in states], rtol=1e-4)
+    np.testing.assert_allclose(found["neutrophils"], [y[11] for y in states], rtol=1e-4)

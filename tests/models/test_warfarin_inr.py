@@ -1,10 +1,14 @@
 """S-warfarin and INR (Hamberg 2007) against the dose table of the paper and an independent solver."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from vtrial.models.oral_1cpt import OneCompartmentOral
 from vtrial.models.warfarin_inr import WarfarinINR
 
-from tests.models.cards import repeated, solve, subject
+from tests.models.cards import AUTO, repeated, solve, subject
+from vtrial.dosing import event_table
 
 MODEL = WarfarinINR()
 CYP2C9 = {"*1/*1": 0, "*1/*2": 1, "*1/*3": 10, "*2/*2": 2, "*2/*3": 11, "*3/*3": 20}
@@ -64,10 +68,30 @@ def test_course_of_the_inr(genotype, alleles, expected):
     np.testing.assert_allclose(solve(MODEL, patient(71, genotype, alleles), rows)["inr"], expected, rtol=1e-4)
 
 
+@pytest.mark.slow
+def test_inr_at_day_90_under_the_published_doses():
+    """All 54: one program, for the dose is a factor of F_depot. The table has three digits, or two below 1 mg."""
+    cells = [(g, a, i, TABLE[g][a][i]) for g in CYP2C9 for a in range(3) for i in range(3)]
+    people = [patient((50, 70, 90)[i], g, a) | {"F_depot": 0.5 * dose} for g, a, i, dose in cells]
+    events = event_table([repeated(1.0, 24.0, 90), 2160.0])
+    p = {n: jnp.asarray([one[n] for one in people], float) for n in people[0]}
+    found = jax.jit(jax.vmap(lambda p: AUTO(MODEL, p, events)))(p)
+    assert (np.asarray(found.code) == 0).all()
+    inr = dict(zip((cell[:3] for cell in cells), np.asarray(found.outputs["inr"])[:, 0], strict=True))
+    assert inr["*1/*1", 0, 1] == pytest.approx(2.4413, rel=1e-4)
+    np.testing.assert_allclose(list(inr.values()), 2.5, rtol=0.03)
+
+
 def test_inr_at_day_90_under_the_published_dose():
     inr = solve(MODEL, patient(70, "*1/*1", 0), [repeated(7.72, 24.0, 90), 2160.0])["inr"][0]
     assert inr == pytest.approx(2.4413, rel=1e-4)
-    assert inr == pytest.approx(2.5, rel=0.03)
+
+
+def test_r_warfarin_has_its_published_half_life():
+    """64 h, of two digits: 63.5 to 64.5, so that in 64 h a half is left within 0.5 %."""
+    p = subject("warfarin_r", OneCompartmentOral())
+    late = solve(OneCompartmentOral(), p, [repeated(10.0, 24.0, 1), 100.0, 164.0])["concentration"]
+    assert late[1] / late[0] == pytest.approx(0.5, rel=0.0055)
 
 
 def test_without_drug_the_inr_stays():

@@ -123,6 +123,8 @@ def test_log_priors_differ_as_the_densities_do(block):
         (lambda: KnownCorrelation(PAIRS, 4), "at least 5 subjects, not 4"),
         (lambda: population(FixedCorrelation({"CL": {"VCC": 0.2}})), "'VCC', which has no iiv. Did you mean 'VC'"),
         (lambda: population(FixedCorrelation({"CL": {"VC": 0.2}}), KnownCorrelation(PAIRS, 9)), "'CL' twice"),
+        (lambda: population(["CL", "CL"], correlation=2.0), "'CL' twice"),
+        (lambda: population(FixedCorrelation(PAIRS), correlation=2.0), "has no block to act on"),
         (lambda: population(["CL", "VC"]), "list CL, VC, which needs population.correlation"),
     ],
 )

@@ -109,7 +109,7 @@ def test_dose_ranging_selects_the_first_dose_with_the_effect():
         (lambda: McpMod("x", DOSES, LINE), "not in analysis.doses"),
         (lambda: McpMod("placebo", DOSES, {}), "candidates is empty"),
         (lambda: EmaxShape(0.0), "positive share"),
-        (lambda: ANALYSIS.compare(revealed(ARM, jnp.zeros(100)), 4, 0), "5 doses, but the design 4"),
+        (lambda: ANALYSIS.check_arms(["placebo", "low"]), "but the arms of the design are placebo, low"),
     ],
 )
 def test_mistakes(mistake, words):

@@ -14,9 +14,11 @@ from vtrial.dosing.body import BodyMassIndex, FatFreeMass, IdealBodyWeight, Post
 from vtrial.dosing.changed import divided, given_only, joined, moved, sampled
 from vtrial.dosing.kidney import AbsoluteFiltrationRate, CreatinineClearance, FiltrationRate, FiltrationRateChild
 from vtrial.dosing.measure import (
+    AbstractLimitedMeasure,
     AbstractMeasure,
     Calvert,
     DuBois,
+    Limit,
     Mosteller,
     PerCategory,
     PerCovariate,
@@ -46,6 +48,7 @@ __all__ = [
     "Above",
     "AbsoluteFiltrationRate",
     "AbstractAmount",
+    "AbstractLimitedMeasure",
     "AbstractMeasure",
     "AbstractPolicy",
     "AbstractRegimen",
@@ -72,6 +75,7 @@ __all__ = [
     "Fixed",
     "IdealBodyWeight",
     "Kind",
+    "Limit",
     "Mark",
     "Monitor",
     "Mosteller",

@@ -74,7 +74,6 @@ class Population(eqx.Module):
         self.missing = dict(missing or {})
         self.occasion, self.study, self.mixture = occasion, study, mixture
         self.blocks = self._correlations(blocks)
-        self._check_blocks()
         self._check_classes()
 
     def _check_classes(self) -> None:
@@ -109,15 +108,20 @@ class Population(eqx.Module):
                 )
             else:
                 given.append(LKJCorrelation(block, self.correlation))
-        for name in (name for block in given for name in block.names):
-            if name not in self.effects:
-                raise UserError(f"population.blocks has '{name}', which has no iiv. {nearest(name, self.effects)}")
+        if given and self.correlation is not None and not any(isinstance(b, LKJCorrelation) for b in given):
+            raise UserError(
+                "population.correlation, the concentration of an LKJ prior, has no block to act on: population.blocks "
+                "says all correlations itself; leave one of the two out."
+            )
+        self._check_blocks(given)
         return tuple(block.ordered(self.effects) for block in given if len(block.names) > 1)
 
-    def _check_blocks(self) -> None:
-        """Refuse an eta in two blocks, and correlated t etas."""
-        seen = [name for block in self.blocks for name in block.names]
+    def _check_blocks(self, blocks: Sequence[AbstractCorrelation]) -> None:
+        """Refuse blocks of what does not vary, an eta in two blocks, and correlated t etas."""
+        seen = [name for block in blocks if len(block.names) > 1 for name in block.names]
         for name in seen:
+            if name not in self.effects:
+                raise UserError(f"population.blocks has '{name}', which has no iiv. {nearest(name, self.effects)}")
             if seen.count(name) > 1:
                 raise UserError(f"population.blocks has '{name}' twice; an eta belongs to one block.")
             if self[name].degrees is not None:
