@@ -12,10 +12,10 @@ from jaxtyping import Array, Float, Int, Key
 
 from vtrial import keys
 from vtrial._types import Values
-from vtrial.data import Dataset
+from vtrial.data import Dataset, Observations
 from vtrial.errors import UserError
 from vtrial.model import AbstractModel, AbstractStochasticModel
-from vtrial.noise import AbstractNoise, Visits
+from vtrial.noise import AbstractNoise, Visits, adding
 from vtrial.population import AbstractPrior, Fixed, Population, sampled
 from vtrial.population import effects as random_effects
 from vtrial.population.mixture import CLASS, PROBABILITY
@@ -25,6 +25,8 @@ LIKELIHOOD = "log_likelihood"
 """Site of the log-likelihood of all data."""
 MISSING = "_missing"
 """Suffix of the site of a covariate's missing values."""
+TOGETHER = "together"
+"""A site's hint for samplers: the site whose part of the same error it adds to, and by what that one is multiplied."""
 
 
 class StatisticalModel(eqx.Module):
@@ -69,7 +71,7 @@ class StatisticalModel(eqx.Module):
 
         It also has the missing covariates, each of which is one subject's, but outside its random effects.
         """
-        levels = self.levels(data)
+        levels, hints = self.levels(data), self._hints(data)
 
         def numpyro_model() -> tuple[dict[str, Array], Float[Array, "effect effect"]]:
             draw, factor = self.population.sample()
@@ -78,10 +80,18 @@ class StatisticalModel(eqx.Module):
                 if count := int(np.isnan(data.covariates[covariate]).sum()):
                     law = prior.distribution().expand((count,)).to_event(1)
                     draw[covariate + MISSING] = jnp.asarray(numpyro.sample(covariate + MISSING, law))
-            draw |= {site: sampled(site, prior) for site, prior in self.noise_priors().items()}
+            draw |= {site: sampled(site, prior, hints.get(site)) for site, prior in self.noise_priors().items()}
             return draw, factor
 
         return numpyro_model
+
+    def _hints(self, data: Dataset) -> dict[str, dict[str, Any]]:
+        """Return what samplers are told: which two standard deviations are of one error, and at what prediction."""
+        both = {o: names for o, noise in self.noise.items() if (names := adding(noise)) and not data.empty}
+        return {
+            f"{o}_{one}": {TOGETHER: (f"{o}_{other}", _middle(data.observations[o]))}
+            for o, (one, other) in both.items()
+        }
 
     @property
     def varying(self) -> tuple[str, ...]:
@@ -357,6 +367,13 @@ def _sum_of_classes(each: Float[Array, "class subject"]) -> Float[Array, " subje
     """Return log of the sum over classes; -inf, with finite derivatives, where no class has any."""
     dead = ~jnp.isfinite(each).any(axis=0)
     return jnp.where(dead, -jnp.inf, jax.scipy.special.logsumexp(jnp.where(dead, 0.0, each), axis=0))
+
+
+def _middle(seen: Observations) -> Float[Array, ""]:
+    """Return the median size of measured values, without those that are 0; 1 if there are none."""
+    size = jnp.abs(jnp.asarray(seen.value))
+    found = jnp.nanmedian(jnp.where((size > 0) & ~seen.censored, size, jnp.nan))
+    return jnp.where(jnp.isfinite(found), found, 1.0)
 
 
 def _beside(output: str, other: str) -> str:

@@ -38,12 +38,24 @@ def test_every_start_is_on_the_side_of_the_flip_flop_the_priors_mean(density, me
 def test_potential_is_numpyros(density, medians, statistical, data):
     """NumPyro samples every positive number by its logarithm; ours that may be 0 need another Jacobian."""
     point = density.near(jax.random.key(3), medians, 0.3)
-    kinds = {n: t for n, (t, _) in density.sites.items() if isinstance(t, FromZero)}
-    assert set(kinds) == {"CL_iiv", "VC_iiv", "KA_iiv", "concentration_sigma_add", "concentration_sigma_prop"}
+    both = ("concentration_sigma_add", "concentration_sigma_prop")
+    assert set(density.together) == {both}
+    kinds = {n: t for n, (t, _) in density.sites.items() if isinstance(t, FromZero) and n not in both}
+    assert set(kinds) == {"CL_iiv", "VC_iiv", "KA_iiv"}
+    polar, x = density.together[both], jnp.stack([point[n] for n in both])
     theirs = point | {n: jnp.log(t(point[n])) for n, t in kinds.items()}
+    theirs |= dict(zip(both, jnp.log(jnp.stack(polar(*x))), strict=True))
     slopes = [jnp.log(jax.grad(lambda x, t=t: jnp.log(t(x)))(point[n])) for n, t in kinds.items()]
+    slopes.append(jnp.linalg.slogdet(jax.jacobian(lambda x: jnp.log(jnp.stack(polar(*x))))(x))[1])
     expected = potential_energy(statistical.joint(data), (), {}, theirs) - sum(slopes)
     assert float(density.potential(point)) == pytest.approx(float(expected), rel=1e-10)
+
+
+def test_a_point_is_that_of_its_values(density, medians):
+    point = density.near(jax.random.key(4), medians, 0.5)
+    found = density.unconstrain(density.constrain(point))
+    for name, value in point.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-9, atol=1e-9)
 
 
 def test_priors_between_limits_leave_no_trace():

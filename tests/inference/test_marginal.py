@@ -65,7 +65,7 @@ def test_importance_sampling_gives_the_exact_likelihood(interaction, data):
     """Each subject within four standard errors of the quadrature's value, Laplace's own error taken away."""
     density = interaction.density
     named = {n: jnp.asarray(v) for n, v in DRAW.items()}
-    point = {n: transform.inv(named[n]) for n, (transform, _) in density.sites.items()}
+    point = density.unconstrain(named)
     start = jnp.asarray([np.array(s["eta"]) / np.sqrt(P["omega_var"]) for s in REFERENCE["per_subject"]])
     weights, _ = jax.jit(lambda k: interaction.importance(k, density.vector(point), start, 4000))(jax.random.key(1))
     found = np.asarray(logsumexp(weights, axis=1)) - np.log(4000)

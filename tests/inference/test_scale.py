@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.stats import norm
 
-from vtrial.inference.scale import FromZero, transform_of
+from vtrial.inference.scale import FromZero, Polar, transform_of
 from vtrial.population import GammaPrior, HalfNormalPrior, HalfStudentTPrior
 
 X = jnp.linspace(-12.0, 12.0, 49)
@@ -29,3 +30,20 @@ def test_far_below_it_is_square_and_far_above_exponential():
 def test_only_priors_that_allow_zero_take_it(prior, scale):
     found = transform_of(prior.distribution())
     assert (found.scale if isinstance(found, FromZero) else None) == scale
+
+
+def test_two_parts_of_one_error():
+    """The size is that of both together, whatever the angle; area by the determinant of the derivatives."""
+    found, x = Polar(jnp.asarray(5.0)), jnp.asarray([-0.4, 0.9])
+    a, b = found(*x)
+    assert float(a**2 + (5.0 * b) ** 2) == pytest.approx(np.exp(-0.8))
+    np.testing.assert_allclose(jnp.stack(found.inv(a, b)), x, rtol=1e-12)
+    area = jnp.linalg.det(jax.jacobian(lambda x: jnp.stack(found(*x)))(x))
+    assert float(found.log_abs_det_jacobian(*x)) == pytest.approx(float(jnp.log(jnp.abs(area))))
+
+
+@pytest.mark.parametrize("y", [-6.0, 6.0])
+def test_neither_part_is_lost_beside_the_other(y):
+    found = Polar(jnp.asarray(5.0))
+    small = min(float(part) * at for part, at in zip(found(jnp.asarray(0.0), jnp.asarray(y)), (1.0, 5.0), strict=True))
+    assert small == pytest.approx(np.pi / 2 * norm.cdf(-6.0), rel=1e-6)

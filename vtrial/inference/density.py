@@ -12,7 +12,8 @@ from numpyro.distributions.transforms import Transform
 from numpyro.infer.util import log_density
 
 from vtrial import keys
-from vtrial.inference.scale import FromZero, transform_of
+from vtrial.inference.scale import FromZero, Polar, transform_of
+from vtrial.likelihood import TOGETHER
 
 type Point = dict[str, Array]
 """Values of the sampled sites on the unconstrained scale."""
@@ -42,6 +43,8 @@ class UnconstrainedDensity:
         self._model = model
         self.sites: dict[str, tuple[Transform, tuple[int, ...]]] = {}
         self.population: tuple[str, ...] = ()
+        self.together: dict[tuple[str, str], Polar] = {}
+        """Pairs of sites that have their coordinates together, not each its own by its transform."""
 
         def visit(key: Key[Array, ""]) -> None:
             sites = handlers.trace(handlers.seed(model, key)).get_trace()
@@ -52,8 +55,13 @@ class UnconstrainedDensity:
                     self.sites[name] = (transform, transform.inverse_shape(jnp.shape(site["value"])))
                     if not site["cond_indep_stack"]:
                         self.population = (*self.population, name)
+                    if TOGETHER in site["infer"]:
+                        other, at = site["infer"][TOGETHER]
+                        self.together[name, other] = Polar(at)
 
         jax.eval_shape(visit, jax.random.key(0))
+        may_be_0 = {name for name, (transform, _) in self.sites.items() if isinstance(transform, FromZero)}
+        self.together = {pair: polar for pair, polar in self.together.items() if may_be_0.issuperset(pair)}
         self.potential = jax.jit(self._potential)
         self.slope = jax.jit(jax.value_and_grad(lambda vector: self.potential(self.point(vector))))
         """Potential and gradient of a vector."""
@@ -66,17 +74,28 @@ class UnconstrainedDensity:
 
     def _transformed(self, point: Point) -> tuple[Point, Float[Array, ""]]:
         """Return the sites in their own scale, and the log Jacobian; numbers of one kind all at once."""
-        alike = {name: t for name, (t, shape) in self.sites.items() if isinstance(t, FromZero) and not shape}
         values, size = {}, jnp.zeros(())
+        for (one, other), polar in self.together.items():
+            values[one], values[other] = polar(point[one], point[other])
+            size = size + polar.log_abs_det_jacobian(point[one], point[other])
+        left = {name: site for name, site in self.sites.items() if name not in values}
+        alike = {name: t for name, (t, shape) in left.items() if isinstance(t, FromZero) and not shape}
         if alike:
             whole, x = FromZero(jnp.array([t.scale for t in alike.values()])), jnp.stack([point[n] for n in alike])
             y = whole(x)
-            values, size = dict(zip(alike, y, strict=True)), whole.log_abs_det_jacobian(x, y).sum()
-        for name, (transform, _) in self.sites.items():
+            values, size = values | dict(zip(alike, y, strict=True)), size + whole.log_abs_det_jacobian(x, y).sum()
+        for name, (transform, _) in left.items():
             if name not in alike:
                 values[name] = jnp.asarray(transform(point[name]))
                 size = size + jnp.sum(transform.log_abs_det_jacobian(point[name], values[name]))
         return values, size
+
+    def unconstrain(self, values: Mapping[str, Array]) -> Point:
+        """Return the point at which the sampled sites have values in their own scale."""
+        point = {name: jnp.asarray(transform.inv(values[name])) for name, (transform, _) in self.sites.items()}
+        for (one, other), polar in self.together.items():
+            point[one], point[other] = polar.inv(values[one], values[other])
+        return point
 
     def constrain(self, point: Point) -> dict[str, Array]:
         """Return every site in its own scale, deterministic ones included."""
@@ -145,9 +164,7 @@ class UnconstrainedDensity:
         def found() -> Point:
             model = handlers.substitute(handlers.seed(self._model, 0), substitute_fn=typical)
             sites = handlers.trace(model).get_trace()
-            return {
-                name: jnp.asarray(transform.inv(sites[name]["value"])) for name, (transform, _) in self.sites.items()
-            }
+            return self.unconstrain({name: sites[name]["value"] for name in self.sites})
 
         return found()
 

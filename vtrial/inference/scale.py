@@ -1,8 +1,12 @@
 """How positive numbers that may be 0 are sampled: on a scale where 0 is far, but not too far."""
 
+import math
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
+from jax.scipy.special import ndtr, ndtri
 from jaxtyping import Array, Float
 from numpyro.distributions import biject_to, constraints
 from numpyro.distributions.transforms import Transform
@@ -51,6 +55,33 @@ class FromZero(Transform):
     def __eq__(self, other: object) -> bool:
         """Compare scales."""
         return isinstance(other, FromZero) and bool(jnp.all(jnp.asarray(self.scale == other.scale)))
+
+
+class Polar(NamedTuple):
+    """Two positive numbers a and b by x and y: a = exp(x) cos(t), b at = exp(x) sin(t), t = pi/2 Phi(y).
+
+    Of two standard deviations whose variances add, data say well how large they are together, and hardly how much is
+    whose: one by one, they lie on a bent ridge that is the narrower the nearer either is to 0. A density that is not 0
+    where one of them is falls off there like that of a normal.
+    """
+
+    at: Float[Array, ""]
+    """By how much b is multiplied where both are of one error."""
+
+    def __call__(self, x: Float[Array, ""], y: Float[Array, ""]) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        """Return a and b."""
+        # The cosine of an angle near pi/2 as the sine of what is left.
+        a, b = (jnp.exp(x) * jnp.sin(0.5 * jnp.pi * ndtr(side)) for side in (-y, y))
+        return a, b / self.at
+
+    def inv(self, a: Float[Array, ""], b: Float[Array, ""]) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        """Return x and y."""
+        b = b * self.at
+        return jnp.log(jnp.hypot(a, b)), ndtri(jnp.arctan2(b, a) / (0.5 * jnp.pi))
+
+    def log_abs_det_jacobian(self, x: Float[Array, ""], y: Float[Array, ""]) -> Float[Array, ""]:
+        """Return the logarithm of the area of a and b to that of x and y."""
+        return 2.0 * x - 0.5 * y**2 + 0.5 * math.log(math.pi / 8.0) - jnp.log(self.at)
 
 
 def _soft(x: Float[Array, "..."]) -> Float[Array, "..."]:

@@ -4,7 +4,7 @@ from vtrial.noise.additive import Additive
 from vtrial.noise.autoregressive import Autoregressive
 from vtrial.noise.base import AbstractNoise, AbstractWithoutError, Visits, check_outputs
 from vtrial.noise.bernoulli import Bernoulli
-from vtrial.noise.combined import Combined
+from vtrial.noise.combined import Combined, adding
 from vtrial.noise.combined1 import Combined1
 from vtrial.noise.continuous import AbstractContinuous, AbstractGaussian
 from vtrial.noise.discrete import AbstractDiscrete
@@ -45,6 +45,7 @@ __all__ = [
     "TransformBothSides",
     "Visits",
     "ZeroInflatedPoisson",
+    "adding",
     "check_outputs",
     "with_floor",
 ]

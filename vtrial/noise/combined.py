@@ -1,11 +1,13 @@
 """Combined additive and proportional residual error."""
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from vtrial._types import Values
+from vtrial.noise.base import AbstractNoise
 from vtrial.noise.continuous import AbstractNormal
-from vtrial.population import AbstractPrior
+from vtrial.population import AbstractPrior, Fixed
 
 
 class Combined(AbstractNormal):
@@ -33,3 +35,15 @@ class Combined(AbstractNormal):
     def describe(self) -> str:
         """Write the formula."""
         return "sqrt(sigma_add² + (sigma_prop · f)²)"
+
+
+def adding(noise: AbstractNoise) -> tuple[str, str] | None:
+    """Return the short names of the two standard deviations whose variances add, if a noise estimates such ones.
+
+    It may wrap the noise that does.
+    """
+    parts = jax.tree.leaves(noise, is_leaf=lambda part: isinstance(part, Combined))
+    names = ("sigma_add", "sigma_prop")
+    if not any(isinstance(part, Combined) for part in parts):
+        return None
+    return None if any(isinstance(noise.priors()[name], Fixed) for name in names) else names

@@ -1,6 +1,7 @@
 """The population: all parameters together, and how their random effects correlate."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -342,8 +343,8 @@ class Population(eqx.Module):
         return each[0] if occasions == 1 else {name: jnp.stack([own[name] for own in each]) for name in each[0]}
 
 
-def sampled(site: str, prior: AbstractPrior) -> Array:
-    """Sample a number inside a NumPyro model; a fixed one is recorded as it is."""
+def sampled(site: str, prior: AbstractPrior, hint: Mapping[str, Any] | None = None) -> Array:
+    """Sample a number inside a NumPyro model, with a hint for samplers; a fixed one is recorded as it is."""
     if isinstance(prior, Fixed):
         return jnp.asarray(numpyro.deterministic(site, jnp.asarray(prior.value)))
-    return jnp.asarray(numpyro.sample(site, prior.distribution()))
+    return jnp.asarray(numpyro.sample(site, prior.distribution(), infer=dict(hint or {})))
