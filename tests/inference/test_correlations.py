@@ -27,14 +27,22 @@ def with_blocks(*blocks):
     [Prior(draws=50), Laplace(draws=50, samples=8), Nuts(chains=2, warmup=150, draws=100)],
     ids=lambda one: type(one).__name__,
 )
-@pytest.mark.parametrize("block", [FixedCorrelation(PAIRS), KnownCorrelation(PAIRS, 1e6)], ids=["fixed", "known"])
+@pytest.mark.parametrize("block", [FixedCorrelation(PAIRS), KnownCorrelation(PAIRS, 403)], ids=["fixed", "known"])
 def test_what_is_known_stays(inference, block, data):
-    """Twelve subjects say nothing against a million: it stays at 0.5, within 4 SDs of Fisher's z."""
+    """Twelve subjects say little against 400: a fixed correlation stays at 0.5, a known one near it.
+
+    Fisher's z has the SD 0.05 of its prior, and that of its mean over 50 effective draws is 0.007; the data's share
+    of what is known is at most 12 / 412, which moves z by 0.03 for every unit that the data's own z is away: at most 2.
+    """
     statistical = with_blocks(block)
     found = inference(jax.random.key(0), statistical, data)
     posterior = found[schema.POSTERIOR]
-    correlation = population_columns(posterior, statistical)["corr_CL_VC"]
-    np.testing.assert_allclose(correlation, 0.5, atol=0.0 if isinstance(block, FixedCorrelation) else 4e-3)
+    z = np.arctanh(population_columns(posterior, statistical)["corr_CL_VC"])
+    if isinstance(block, FixedCorrelation):
+        np.testing.assert_allclose(z, np.arctanh(0.5), rtol=1e-12)
+    else:
+        assert abs(z.mean() - np.arctanh(0.5)) < 2 * 12 / 412 + 4 * 0.007
+        assert 0.03 < z.std() < 0.07
     etas = np.stack([posterior[f"{n}_eta"].to_numpy() for n in ("CL", "VC", "KA")])
     assert np.isfinite(etas).all()
     prior = groups.prior(jax.random.key(2), statistical)
