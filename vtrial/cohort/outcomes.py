@@ -289,7 +289,6 @@ def _patient(
     if not course.events:
         again = measure(keys.named(key, "again"), unhindered, never)
         return measure(key, unhindered, never), again, code, unhindered, fate, filled(decided)
-
     plain = partial(_unsampled, model, covariates)
     visits = partial(_visited, rule, time, partial(measure, key))
     setting = Setting(course, model, rule.arms, name, time, plan.hazard, covariates, plain, followed, visits)
@@ -297,7 +296,7 @@ def _patient(
     story = tell(key, setting, events, unhindered, code, kept)
     death, happened = told(course, story, partial(measure, key), unhindered, time)
     known = {n: time[plan.index[n]] if e.layout == "visits" else plan.end[n] for n, e in rule.endpoints.items()}
-    there, failed = partial(_existing, rule, measure, known), story.code
+    there, failed = lambda k, y, dies, gone: existing(rule.endpoints, measure(k, y, dies), known, gone), story.code
     actual, again = (there(k, story.true, death, death) for k in (key, keys.named(key, "again")))
     if (world := rule.world) is not None:
         less = replace(setting, course=course.without(world.without))
@@ -357,19 +356,6 @@ def _visited(
     """Return when the patient came to visits, and what was measured: what a trial sees of the path."""
     found = measure(true, jnp.asarray(jnp.inf))
     return {n: (time[rule.plan.index[n]], found[n]) for n, e in rule.endpoints.items() if e.layout == "visits"}
-
-
-def _existing(
-    rule: _Rule,
-    measure: Callable[[Key[Array, ""], Path, Float[Array, ""]], dict[str, Array]],
-    known: Mapping[str, Float[Array, " visit"] | float],
-    key: Key[Array, ""],
-    true: Path,
-    death: Float[Array, ""],
-    gone: Float[Array, ""],
-) -> dict[str, Array]:
-    """Return the endpoints of a path, given its patient's death, and from when on endpoints do not exist."""
-    return existing(rule.endpoints, measure(key, true, death), known, gone)
 
 
 def _moments(

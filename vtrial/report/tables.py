@@ -279,7 +279,7 @@ def course_of_trials(tree: xr.DataTree) -> str:
         said += f" It claims any arm with probability {any_}; with {null} at the edge of the null hypothesis."
     if "family_wise_error" in oc:
         worst, error = float(oc["family_wise_error"]), float(oc["family_wise_error_mcse"])
-        where = str(oc[schema.CONFIGURATION].to_numpy()[int(oc["type_one_error_partial"].argmax())])
+        where = str(oc[schema.CONFIGURATION].to_numpy()[oc["type_one_error_partial"].to_numpy().argmax()])
         said += (
             " The family-wise error rate, the greatest probability of a false claim whichever null hypotheses are "
             f"true, is {percent(worst, error)} (where it is true of {where})."

@@ -212,7 +212,7 @@ def add_prognosis(
 
 def _strategies(own: AbstractEstimand) -> list[AbstractEstimand]:
     """Return one of each strategy, the study's own with its settings, and its own mixture of them."""
-    each = [own if type(own) is type(strategy) else strategy for strategy in STRATEGIES]
+    each: list[AbstractEstimand] = [own if type(own) is type(strategy) else strategy for strategy in STRATEGIES]
     return [*each, own] if isinstance(own, PerEvent) else each
 
 
