@@ -79,7 +79,7 @@ def test_stated_numbers_are_recovered(tmp_path, quick):
         (("sbc", *STUDY, "sbc.replicates=3"), "sbc needs replicates >= 20"),
         (("sbc", *STUDY, "sbc.replicates=many"), "sbc.replicates must be an integer"),
         (("sbc", *STUDY, "sbc.subjects=13"), "There are 12 subjects, not 13"),
-        (("sbc", "theophylline"), "Which study?"),
+        (("sbc", "theophylline"), "run it with: vtrial sbc -cn theophylline"),
         (("recover", *STUDY, "recover.at={CLX: 3}"), "recover.at has 'CLX', which is not estimated."),
         (("recover", *STUDY, "recover.at={corr_CL_VC: 1.5}"), "recover.at: these correlations cannot be"),
         (("recover", *STUDY, "recover.at=nowhere"), "'nowhere' is no run"),
