@@ -75,15 +75,19 @@ def indometh():
 
 OUTSIDE = pytest.mark.external
 CASES = [
-    pytest.param("warfarin", "warfarin_pkpd/warfarin_pkpd.csv", warfarin, marks=OUTSIDE),
-    pytest.param("neutrophils", "neutrophil_friberg_sim/neutrophil_friberg_sim.csv", neutrophils, marks=OUTSIDE),
-    pytest.param("tumour", "", tumour, marks=OUTSIDE),
-    pytest.param("remifentanil", None, remifentanil),
-    pytest.param("indometh", None, indometh, marks=OUTSIDE),
+    pytest.param(("warfarin", "warfarin_pkpd/warfarin_pkpd.csv", warfarin), marks=OUTSIDE, id="warfarin"),
+    pytest.param(
+        ("neutrophils", "neutrophil_friberg_sim/neutrophil_friberg_sim.csv", neutrophils),
+        marks=OUTSIDE,
+        id="neutrophils",
+    ),
+    pytest.param(("tumour", "", tumour), marks=OUTSIDE, id="tumour"),
+    pytest.param(("remifentanil", None, remifentanil), id="remifentanil"),
+    pytest.param(("indometh", None, indometh), marks=OUTSIDE, id="indometh"),
 ]
 
 
-@pytest.fixture(scope="module", params=CASES, ids=lambda case: case[0] if isinstance(case, tuple) else None)
+@pytest.fixture(scope="module", params=CASES)
 def case(request, tmp_path_factory):
     """Fit a study by its own settings and seed, as a run does."""
     name, path, expected = request.param
