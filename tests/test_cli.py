@@ -149,6 +149,7 @@ def test_cfg_job_shows_the_configuration():
     assert "per_arm: 77" in out
 
 
+@pytest.mark.slow
 def test_a_study_and_a_model_of_the_users_own(tmp_path, monkeypatch):
     """A folder with a study file, a model file and a data file beside it is all a user needs."""
     folder = tmp_path / "mine"

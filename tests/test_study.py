@@ -113,7 +113,7 @@ def test_kill_9_in_every_stage_resumes_to_the_same_numbers(quick, tmp_path):
 
 @pytest.mark.parametrize(
     "stage",
-    [stage if stage in ("gate", "simulate") else pytest.param(stage, marks=pytest.mark.slow) for stage in STAGES],
+    [stage if stage == "simulate" else pytest.param(stage, marks=pytest.mark.slow) for stage in STAGES],
 )
 def test_control_c_in_every_stage(stage, quick, tmp_path, monkeypatch):
     """Interrupted in a stage, a run says how to go on, keeps the stages before, and then gives the same numbers."""
@@ -140,7 +140,8 @@ def test_control_c_in_every_stage(stage, quick, tmp_path, monkeypatch):
     same_numbers(quick, run)
 
 
-@pytest.mark.parametrize("saves", [1, pytest.param(6, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("saves", [1, 6])
 def test_control_c_amid_the_sampler(saves, quick, tmp_path, monkeypatch):
     """Interrupted in warm-up or among the draws: the saved state goes on to the same numbers, and is gone then."""
     run, done = tmp_path / "run", []

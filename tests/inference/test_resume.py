@@ -36,7 +36,7 @@ def whole(statistical, data):
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-@pytest.mark.parametrize("saves", [1, 4])
+@pytest.mark.parametrize("saves", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_an_interrupted_run_goes_on_to_the_same_draws(name, saves, whole, statistical, data, tmp_path):
     """After 1 save it is in the middle of the warm-up, after 4 among the draws."""
     with pytest.raises(KeyboardInterrupt):
