@@ -33,6 +33,9 @@ class CrossChain(AbstractMarkovChain):
     """SD of the starting points around the prior medians, on the unconstrained scale."""
     centring: str = eqx.field(static=True, default="auto")
     """Random effects to sample centred: `auto` (those that the data say much of, by a Laplace fit), `none`, `all`."""
+    whitening: bool = eqx.field(static=True, default=False)
+    """Walk in coordinates that the Laplace fit makes nearly standard normal: for posteriors with strong correlations;
+    elsewhere trajectories of one length for all chains are better off without."""
     dense_mass: bool = eqx.field(static=True, default=True)
     """Mass matrix dense over the population level; false is diagonal throughout."""
 

@@ -45,6 +45,8 @@ class AbstractMarkovChain(AbstractInference):
     """SD of the starting points around the prior medians, on the unconstrained scale."""
     centring: eqx.AbstractVar[str]
     """Random effects to sample centred: `auto` (those that the data say much of, by a Laplace fit), `none`, `all`."""
+    whitening: eqx.AbstractVar[bool]
+    """Walk in coordinates that the Laplace fit makes nearly standard normal."""
 
     @abstractmethod
     def kernel(self, density: Density) -> Kernel:
@@ -104,19 +106,19 @@ def sample(
         for name, (_, shape) in density.sites.items()
     }
 
-    target, from_fit = whitened(density, statistical, data, fit), method.start == "fit"
+    white, from_fit = whitened(density, statistical, data, fit), method.start == "fit"
 
     def begin() -> Point:
         begins = keys.named(key, "start")
-        if from_fit and isinstance(target, Whitened):
-            found = fitted_starts(begins, density, target, chains=method.chains)
+        if from_fit and isinstance(white, Whitened):
+            found = fitted_starts(begins, density, white, chains=method.chains)
             if found is not None:
                 return found
         kind = "medians" if from_fit else method.start
         return starts(begins, density, statistical, data, chains=method.chains, kind=kind, jitter=method.jitter)
 
     points, fields = walk(
-        method.kernel(target),
+        method.kernel(white if method.whitening else density),
         Plan(method.warmup, method.draws, density.population),
         keys.numbered(keys.named(key, "chains"), method.chains),
         begin,
