@@ -37,23 +37,27 @@ class AbstractNull(eqx.Module):
         """
 
 
-class Alike(AbstractNull):
+class AbstractEdgeNull(AbstractNull):
+    """A null hypothesis at whose edge every arm is."""
+
+    def errs(self, effect: Float[np.ndarray, "replicate arm"]) -> Bool[np.ndarray, "replicate arm"]:
+        """Return true: every arm is at the edge."""
+        return np.ones(effect.shape, bool)
+
+
+class Alike(AbstractEdgeNull):
     """An arm does what the reference does."""
 
     def edge(self, table: Float[Array, "subject arm *rest"], reference: int) -> Float[Array, "subject arm *rest"]:
         """Return the reference's outcomes under every arm."""
         return jnp.broadcast_to(table[:, reference][:, None], table.shape)
 
-    def errs(self, effect: Float[np.ndarray, "replicate arm"]) -> Bool[np.ndarray, "replicate arm"]:
-        """Return true: every arm is at the edge."""
-        return np.ones(effect.shape, bool)
-
     def benefit(self, statistic: Float[Array, " arm"], sign: float) -> Float[Array, " arm"]:
         """Return it in the direction that is better."""
         return sign * statistic
 
 
-class Inequivalent(AbstractNull):
+class Inequivalent(AbstractEdgeNull):
     """The ratio to the reference is at a limit of equivalence.
 
     Args:
@@ -66,16 +70,12 @@ class Inequivalent(AbstractNull):
         """Return the reference's outcomes times the limit."""
         return _times(table, reference, jnp.asarray(self.limit))
 
-    def errs(self, effect: Float[np.ndarray, "replicate arm"]) -> Bool[np.ndarray, "replicate arm"]:
-        """Return true: every arm is at the edge."""
-        return np.ones(effect.shape, bool)
-
     def benefit(self, statistic: Float[Array, " arm"], sign: float) -> Float[Array, " arm"]:
         """Return it as it is: equivalence is wanted whichever way outcomes should go."""
         return jnp.asarray(statistic)
 
 
-class FirstInequivalent(AbstractNull):
+class FirstInequivalent(AbstractEdgeNull):
     """Of several endpoints the first has a ratio at a limit of equivalence, the others do what the reference does.
 
     Where to claim needs all of them, the error is greatest if all but one are sure to pass.
@@ -91,19 +91,14 @@ class FirstInequivalent(AbstractNull):
     ) -> Float[Array, "subject arm *period endpoint"]:
         """Return the reference's outcomes, of the first endpoint times the limit."""
         first = jnp.where(jnp.arange(table.shape[-1]) == 0, self.limit, 1.0)
-        other = (jnp.arange(table.shape[1]) != reference).reshape(1, -1, *[1] * (table.ndim - 2))
-        return table[:, reference][:, None] * jnp.where(other, first, 1.0)
-
-    def errs(self, effect: Float[np.ndarray, "replicate arm"]) -> Bool[np.ndarray, "replicate arm"]:
-        """Return true: every arm is at the edge."""
-        return np.ones(effect.shape, bool)
+        return _times(table, reference, first)
 
     def benefit(self, statistic: Float[Array, " arm"], sign: float) -> Float[Array, " arm"]:
         """Return it as it is."""
         return jnp.asarray(statistic)
 
 
-class ScaledInequivalent(AbstractNull):
+class ScaledInequivalent(AbstractEdgeNull):
     """The ratio is at a limit that goes by the true SD within subjects under the reference.
 
     Args:
@@ -125,17 +120,13 @@ class ScaledInequivalent(AbstractNull):
         limit = jnp.minimum(widened(sd, self.scaling, self.limit), math.log(self.most))
         return _times(table, reference, jnp.exp(limit))
 
-    def errs(self, effect: Float[np.ndarray, "replicate arm"]) -> Bool[np.ndarray, "replicate arm"]:
-        """Return true: every arm is at the edge."""
-        return np.ones(effect.shape, bool)
-
     def benefit(self, statistic: Float[Array, " arm"], sign: float) -> Float[Array, " arm"]:
         """Return it as it is."""
         return jnp.asarray(statistic)
 
 
 def _times(
-    table: Float[Array, "subject arm *rest"], reference: int, factor: Float[Array, ""]
+    table: Float[Array, "subject arm *rest"], reference: int, factor: Float[Array, "..."]
 ) -> Float[Array, "subject arm *rest"]:
     """Return the reference's outcomes under every arm, times a factor under the others."""
     other = (jnp.arange(table.shape[1]) != reference).reshape(1, -1, *[1] * (table.ndim - 2))
