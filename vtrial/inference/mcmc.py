@@ -106,7 +106,9 @@ def sample(
         for name, (_, shape) in density.sites.items()
     }
 
-    white, from_fit = whitened(density, statistical, data, fit), method.start == "fit"
+    from_fit = method.start == "fit"
+    # The fit's width takes derivatives of every subject, which are compiled: only where something asks for it.
+    white = whitened(density, statistical, data, fit if method.whitening or from_fit else None)
 
     def begin() -> Point:
         begins = keys.named(key, "start")
