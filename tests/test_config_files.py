@@ -10,7 +10,7 @@ from hydra.core.plugins import Plugins
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from tests.helpers import classes
+from tests.helpers import classes, written
 from vtrial import cli
 from vtrial._resources import directory
 from vtrial.config import check
@@ -80,7 +80,7 @@ def filled(node, path="result.zarr"):
 
 @pytest.mark.parametrize("file", CHOICES, ids=lambda f: f"{f.parent.name}/{f.stem}")
 def test_every_choice_instantiates_as_its_group(file):
-    node = load(file)
+    node = written(file)
     filled(node)
     if node.get("arms") == {}:
         node["arms"] = {"test": ARM, "reference": ARM} if node.get("sequences") else {"low": ARM, "high": ARM}
