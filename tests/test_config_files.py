@@ -42,6 +42,8 @@ FILL = {
     "factors": [1.1, 1, 0.9],
     "levels": [[2, 1, 0]],
     "never_above": "15 mg/L",
+    "risk": 0.05,
+    "endpoint": "ldl",
     "doses": {"low": 0.0, "middle": 1.0, "high": 2.0},
 }
 FILL["parts"] = [
@@ -59,6 +61,7 @@ GROUPS = {
     "population": "Population",
     "cohort": "Recruitment",
     "course": "Treatment",
+    "link": "OutcomeLink",
     "prognosis": "Prognosis",
     "optimise": "AbstractSearch",
 }
