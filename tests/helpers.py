@@ -11,6 +11,8 @@ from unittest import mock
 
 import equinox as eqx
 import numpy as np
+import yaml
+from omegaconf import OmegaConf
 from vtrial.models.oral_1cpt import OneCompartmentOral
 
 import vtrial
@@ -26,6 +28,16 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 
 MODEL_PARAMETERS = {
+    "ExposureLowersLdl": {
+        "CL": 0.105,
+        "VC": 5.18,
+        "VMAX": 1.397,
+        "KM": 3.871,
+        "KA": 0.319,
+        "LDL0": 150.0,
+        "EMAX": 99.7,
+        "EC50": 51.5,
+    },
     "FilgrastimNeutrophils": {
         "KA": 0.651,
         "KEL": 0.152,
@@ -160,6 +172,15 @@ MODEL_PARAMETERS = {
     "TwoCompartmentMacro": {"A": 0.113, "ALPHA": 2.17, "B": 0.0185, "BETA": 0.26},
     "TwoCompartmentOral": {"CL": 4.5, "VC": 28.0, "Q": 6.0, "VP": 55.0, "KA": 0.7},
     "TwoCompartmentOralMichaelisMenten": {"VMAX": 15.0, "KM": 2.0, "VC": 30.0, "Q": 6.0, "VP": 60.0, "KA": 0.8},
+    "TwoCompartmentOralParallelElimination": {
+        "CL": 0.298,
+        "VC": 3.19,
+        "Q": 0.444,
+        "VP": 2.79,
+        "VMAX": 4.39,
+        "KM": 7.19,
+        "KA": 0.184,
+    },
     "TwoCompartmentTransitParallelElimination": {
         "VC": 2.48,
         "KE": 0.0534,
@@ -219,6 +240,13 @@ MODEL_PARAMETERS = {
     "XenograftDoseResponse": {"V0": 0.12, "LAMBDA0": 0.1, "LAMBDA1": 0.11, "KAPPA": 0.005, "KDE": 3.3},
 }
 """Typical parameters of each model in models/; a new model adds its line here."""
+
+
+def written(file: Path) -> dict:
+    """Return a choice of conf/ as it stands in a configuration: what it starts from in its own group, then its own."""
+    own = yaml.safe_load(file.read_text(encoding="utf-8"))
+    bases = [written(file.with_name(f"{name}.yaml")) for name in own.pop("defaults", []) if name != "_self_"]
+    return OmegaConf.to_container(OmegaConf.merge(*bases, own)) if bases else own
 
 
 def half(scale: float) -> HalfNormalPrior:

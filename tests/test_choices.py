@@ -13,6 +13,7 @@ from vtrial.study import Study
 WRITTEN = {
     "noise": "noise@noise.concentration",
     "endpoint": "endpoint@endpoints.sample",
+    "link": "+link@links.outcome",
     "policy": "+policy@design.arms.low.policy",
 }
 """How a group is written where it is not by its name alone."""

@@ -86,6 +86,7 @@ MISTAKES = [
     ((*T, "data.units.WT=lb"), "Covariate WT is in 'lb' in the data, but its effect on CL takes 'kg'"),
     ((*T, "data.covariates=[{_target_: os.mkdir, path: gone}]"), "data.covariates[0]._target_: 'os.mkdir' is neither"),
     ((*T, "+endpoints.code=${endpoints.peak}"), "endpoints.code: this name is taken"),
+    ((*T, "+endpoints.level=${endpoints.peak}"), "endpoints.level: this name is taken"),
     ((*T, "~endpoints.time_inside.window.end"), "endpoints.time_inside: TimeInside needs a window with an end"),
     ((*T, "cohort.replicates=5000"), "cohort.replicates=5000, but the posterior has 4000 draws"),
     ((*T, "noise=additive"), "There is one 'noise' for each name; choose it for one of them"),

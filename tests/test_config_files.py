@@ -10,7 +10,7 @@ from hydra.core.plugins import Plugins
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from tests.helpers import classes
+from tests.helpers import classes, written
 from vtrial import cli
 from vtrial._resources import directory
 from vtrial.config import check
@@ -42,6 +42,8 @@ FILL = {
     "factors": [1.1, 1, 0.9],
     "levels": [[2, 1, 0]],
     "never_above": "15 mg/L",
+    "risk": 0.05,
+    "endpoint": "ldl",
     "doses": {"low": 0.0, "middle": 1.0, "high": 2.0},
 }
 FILL["parts"] = [
@@ -59,6 +61,7 @@ GROUPS = {
     "population": "Population",
     "cohort": "Recruitment",
     "course": "Treatment",
+    "link": "OutcomeLink",
     "prognosis": "Prognosis",
     "optimise": "AbstractSearch",
 }
@@ -80,7 +83,7 @@ def filled(node, path="result.zarr"):
 
 @pytest.mark.parametrize("file", CHOICES, ids=lambda f: f"{f.parent.name}/{f.stem}")
 def test_every_choice_instantiates_as_its_group(file):
-    node = load(file)
+    node = written(file)
     filled(node)
     if node.get("arms") == {}:
         node["arms"] = {"test": ARM, "reference": ARM} if node.get("sequences") else {"low": ARM, "high": ARM}

@@ -27,7 +27,8 @@ from vtrial.trial import Judged, contributions, information, world_of
 
 log = logging.getLogger(__name__)
 
-_TRIAL = ("question", "context_of_use", "primary", "analysis", "objective", "decision", "enrolment", "estimand")
+_SAID = ("question", "context_of_use")
+_TRIAL = (*_SAID, "primary", "analysis", "objective", "decision", "enrolment", "estimand", "links")
 UNREAD: Mapping[str, tuple[str, ...]] = {
     "fit": ("vpc", *_TRIAL, "design", "endpoints", "course", "cohort", "prognosis"),
     "patients": ("vpc", *_TRIAL, "design", "endpoints", "prognosis"),

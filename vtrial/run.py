@@ -32,12 +32,14 @@ from vtrial.trial import (
     Judged,
     add_estimands,
     add_events,
+    add_links,
     add_prognosis,
     conductor,
     configurations,
     estimand_truths,
     false_claims,
     judge,
+    log_risk_ratios,
     operating_characteristics,
     truth_note,
     without_effect,
@@ -272,8 +274,9 @@ def _scorer(
 def conducted(key: Key[Array, ""], study: Study, table: xr.Dataset) -> dict[str, xr.Dataset]:
     """Conduct the trials on a table of potential outcomes, and decide; return what they and their sum are."""
     judged, characteristics = trials_judged(key, study, table)
+    trials = tree.trial(judged.trials, study.design, (study.primary, *study.analysis.beside), judged.units)
     return {
-        schema.TRIAL: tree.trial(judged.trials, study.design, (study.primary, *study.analysis.beside), judged.units),
+        schema.TRIAL: trials.assign(log_risk_ratios(key, study.links, table, study.rules().reference).data_vars),
         schema.OPERATING_CHARACTERISTICS: characteristics,
     }
 
@@ -314,6 +317,7 @@ def trials_judged(key: Key[Array, ""], study: Study, table: xr.Dataset) -> tuple
     if score is not None:
         add_prognosis(characteristics, trials, score, rules)
     add_events(characteristics, table)
+    add_links(characteristics, study.links, log_risk_ratios(key, study.links, table, rules.reference))
     recommended = study.decision.decide(characteristics) or ""
     characteristics.attrs["recommended"] = recommended
     log.info("           decision: %s", f"recommend {recommended}" if recommended else "recommend no arm")

@@ -37,6 +37,7 @@ from vtrial.trial import (
     AtOnce,
     Clock,
     Greatest,
+    OutcomeLink,
     Prognosis,
     Rules,
     TreatmentPolicy,
@@ -83,6 +84,8 @@ class Study(eqx.Module):
     """How the estimand takes it."""
     prognosis: Prognosis | None = None
     """The twin's prognostic score, which trials know of each patient as covariate `prognosis`; left out, none."""
+    links: Mapping[str, OutcomeLink] = eqx.field(default_factory=dict)
+    """Outcomes of larger trials whose risk follows from the effect on an endpoint, by name."""
     loo: diagnose.LeaveOneOut = eqx.field(default_factory=diagnose.LeaveOneOut)
     """Leave-one-out, by subject and by observation."""
     vpc: diagnose.VisualCheck = eqx.field(default_factory=diagnose.VisualCheck)
@@ -117,6 +120,9 @@ class Study(eqx.Module):
         elif SCORE in self.analysis.covariates():
             raise UserError(f"The analysis reads '{SCORE}', the twin's score, but there is none; add prognosis=twin.")
         check_course(self.course, self.estimand, self.design, self.endpoints, self.primary, self.model, names)
+        for name, link in self.links.items():
+            with within(f"links.{name}"):
+                link.check(self.endpoints, self.design, self.model)
         if (draws := self.inference.count()) is not None:
             self.cohort.refuse_beyond(draws)
 
@@ -205,5 +211,6 @@ class Study(eqx.Module):
             "enrolment": self.enrolment.describe(),
             "course": self.course.describe(),
             "estimand": self.estimand.describe(),
+            "links": {n: link.describe() for n, link in self.links.items()},
             "prognosis": "none" if self.prognosis is None else self.prognosis.describe(),
         }

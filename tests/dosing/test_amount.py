@@ -132,6 +132,7 @@ REGIMENS = {
     "maintenance after a fixed loading dose": lambda dose: Consecutive(
         [FIXED_RATE, Cycles(dose, [1], "1 d", 2, "depot")]
     ),
+    "timed by a parameter": lambda dose: Regimen(dose, "12 h", 4, "central", timed=True),
     "weekly": lambda dose: Weekly(dose, "mon", ["8 h", "20 h"], 1, "depot"),
 }
 SAMPLES = [0.0, After(0.0), 5.0, 12.0, 30.0, 60.0]

@@ -81,6 +81,10 @@ RECORDS = {
         Cycles("80 mg", [1, 2], "1 week", 2, "depot", at=["9 h", "21 h"], start="7 d"),
         [Dose(168 + t, 80.0, DEPOT, 1, 168.0) for t in (9.0, 21.0, 33.0, 45.0)],
     ),
+    "timed": (
+        Regimen("300 mg", "12 h", 2, "central", timed=True),
+        [Dose(0.0, 300.0, CENTRAL, 1, 12.0, rate=-2.0)],
+    ),
     "cycles, then every day": (
         Consecutive([Cycles("80 mg", [1], "21 d", 2, "depot"), Weekly("1 mg", "tue", "0 h", 1, "depot", first="mon")]),
         [Dose(0.0, 80.0, DEPOT, 1, 504.0), Dose(42 * 24.0 + 24.0, 1.0, DEPOT, 0, 168.0)],
@@ -125,11 +129,11 @@ def infused(time, rate, length, p=IV_P):
     return rate / p["CL"] * (1 - np.exp(-k * on)) * np.exp(-k * np.clip(time - length, 0.0, None))
 
 
-@pytest.mark.parametrize("keyword", [{"over": "2 h"}, {"rate": "50 mg/h"}])
+@pytest.mark.parametrize("keyword", [{"over": "2 h"}, {"rate": "50 mg/h"}, {"timed": True}])
 def test_infusions_equal_the_closed_form(keyword):
     time = np.array([0.5, 2.0, 5.0, 12.0, 13.0, 30.0])
     regimen = Regimen("100 mg", "12 h", 2, "central", **keyword)
-    found = jax.jit(lambda p: General()(IV, p, regimen.records(IV, time.tolist())))(IV_P)
+    found = jax.jit(lambda p: General()(IV, p, regimen.records(IV, time.tolist())))(IV_P | {"D_central": 2.0})
     wanted = infused(time, 50.0, 2.0) + infused(time - 12, 50.0, 2.0)
     np.testing.assert_allclose(found.outputs["concentration"], wanted, rtol=1e-6)
 
@@ -163,6 +167,7 @@ WORDS = [
         Regimen("1 g", "12 h", 2, "central", over="1 h", start="24 h"),
         "1 g over 1 h every 12 h, 2 doses into central, from 24 h",
     ),
+    (Regimen("1 g", "12 h", 1, "central", timed=True), "1 g over D_central once into central"),
     (Regimen("1 g", "12 h", 2, "central", rate="1 g/h"), "1 g at 1 g/h every 12 h, 2 doses into central"),
     (
         Regimen("1 g", "12 h", 2, "depot", steady_state=True),
@@ -212,6 +217,7 @@ MISTAKES = [
     (lambda: regimen(rate="50 mg"), "rate is given in 'mg'"),
     (lambda: regimen(rate="-50 mg/h"), "rate is -50 mg/h; it must be positive"),
     (lambda: regimen(rate="50 mg/h", over="1 h"), "over 1 h and at 50 mg/h"),
+    (lambda: regimen(timed=True, over="1 h"), "timed, by parameter D_depot, and says 1 h"),
     (lambda: regimen(rate="50 mg/h", dose=PER_KG), "give `over`, the time that it takes, instead of `rate`"),
     (lambda: regimen(start="-1 h"), "start is -1 h; it must not be negative"),
     (lambda: regimen(start="1 h", steady_state=True), "leave `start` out"),

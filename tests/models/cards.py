@@ -1,13 +1,15 @@
 """A typical subject of a population of conf/, and the outputs of a model for it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import yaml
 from hydra.utils import instantiate
+from scipy.integrate import solve_ivp
 
+from tests.helpers import written
 from vtrial._resources import directory
 from vtrial.dosing import Dose, event_table
 from vtrial.model import AbstractModel, entry_parameters
@@ -19,8 +21,7 @@ AUTO, STIFF = Auto(1e-8, 1e-10), Lanes(True, 1e-8, 1e-10)
 
 def population(name: str) -> Population:
     """Return a population of conf/population."""
-    text = (directory("conf") / "population" / f"{name}.yaml").read_text(encoding="utf-8")
-    return instantiate(yaml.safe_load(text), _convert_="all")
+    return instantiate(written(directory("conf") / "population" / f"{name}.yaml"), _convert_="all")
 
 
 def subject(name: str, model: AbstractModel, covariates: Mapping[str, float] | None = None, **change) -> dict:
@@ -30,9 +31,8 @@ def subject(name: str, model: AbstractModel, covariates: Mapping[str, float] | N
     values = {n: jnp.asarray(v, float) for n, v in (covariates or {}).items()}
     for n, one in zip(given.names, given.parameters, strict=True):
         one = one.converted(n, units[n])
-        effects = {k: e for k, e in one.covariates.items() if e.covariate in values}
-        factor = np.prod([float(e.factor(values[e.covariate], {})) for e in effects.values()])
-        found[n] = one.prior.centre() * factor
+        one = replace(one, covariates={k: e for k, e in one.covariates.items() if e.covariate in values})
+        found[n] = float(one.individual(n, {n: jnp.asarray(one.prior.centre(), float)}, jnp.zeros(()), values))
     assert set(model.parameters) <= set(found)
     return found | change
 
@@ -43,6 +43,23 @@ def solve(model: AbstractModel, p: Mapping, rows: Sequence, solver: AbstractSolv
     profile = jax.jit(lambda p: solver(model, p, events))({n: jnp.asarray(v, float) for n, v in p.items()})
     assert profile.code == 0
     return {name: np.asarray(values) for name, values in profile.outputs.items()}
+
+
+def integrated(
+    rates: Callable, start: Sequence[float], doses: Sequence[tuple[float, float, int]], times: Sequence[float], *breaks
+) -> np.ndarray:
+    """Return states [time, state] by SciPy's LSODA, doses (time, amount, state) and breaks being exact ends of pieces.
+
+    A time at the hour of a dose is before it.
+    """
+    y, now, found = np.array(start, float), 0.0, {}
+    for end in sorted({*times, *breaks, *(dose[0] for dose in doses)}):
+        if end > now:
+            y = solve_ivp(rates, (now, end), y, method="LSODA", rtol=1e-10, atol=1e-12).y[:, -1]
+        found[end], now = y.copy(), end
+        for time, amount, state in doses:
+            y[state] += amount * (time == end)
+    return np.stack([found[time] for time in times])
 
 
 def repeated(amount: float, every: float, doses: int, state: int = 0, **change) -> Dose:

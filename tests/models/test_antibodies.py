@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from vtrial.models.oral_1cpt_linear_mm import OneCompartmentOralParallelElimination
 from vtrial.models.oral_2cpt import TwoCompartmentOral
 from vtrial.models.sc_2cpt_transit_mm import TwoCompartmentTransitParallelElimination
 from vtrial.models.tmdd_pcsk9_ldl import PCSK9Inhibition
@@ -75,13 +74,3 @@ def test_evolocumab_ceiling():
     """Without any unbound PCSK9 the reduction is base / (base + IC50)."""
     found = evolocumab(1e6, 14.0, [80.0])["ldl"][0]
     assert 100 * (1 - found / 116.0) == pytest.approx(78.306, rel=1e-4)
-
-
-def test_evolocumab_in_the_clinic():
-    """Far above KM the elimination tends to CL, and the saturable rate is that of the source in nmol."""
-    model = OneCompartmentOralParallelElimination()
-    p = subject("evolocumab_clinical", model, {"WT": 84.0, "SEX": 1.0, "STATIN": 1.0, "EZETIMIBE": 0.0, "PCSK9": 425.0})
-    assert p["VC"] == pytest.approx(5.18 * 1.11)
-    assert p["VMAX"] * NMOL == pytest.approx(9.85 * 1.13, rel=1e-4)
-    y = {"depot": 0.0, "central": p["VC"] * p["KM"]}
-    assert model.rates(0.0, y, p)["central"] == pytest.approx(-p["CL"] * p["KM"] - p["VC"] * p["VMAX"] / 2)

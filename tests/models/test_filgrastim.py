@@ -1,12 +1,15 @@
 """Filgrastim and neutrophils (Krzyzanski 2010) against an independent solver."""
 
+from functools import partial
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.integrate import solve_ivp
 from vtrial.models.filgrastim import FilgrastimNeutrophils
 
-from tests.models.cards import repeated, solve, subject
-from vtrial.dosing import Dose
+from tests.models.cards import AUTO, integrated, repeated, solve, subject
+from vtrial.dosing import Combined, Regimen
 
 MODEL = FilgrastimNeutrophils()
 VOLUNTEER = subject("filgrastim", MODEL)
@@ -38,12 +41,17 @@ def test_a_week_of_doses():
 
 @pytest.mark.slow
 def test_a_part_absorbed_at_zero_order():
-    """Krzyzanski's other route: 40 % of the dose enters at zero order over half an hour, against SciPy's LSODA."""
-    v, dose, part = VOLUNTEER, 350.0, 0.4
-    slow, quick = dose * v["F_depot"] * (1 - part), dose * v["F_depot"] * part  # what reaches the blood by each
+    """Krzyzanski's other route: a part of the dose enters at zero order over half an hour, against SciPy's LSODA."""
+    v, share = subject("filgrastim_two_ways", MODEL), 0.7
+    slow, quick = 350 * v["F_depot"], 350 * v["F_drug"]  # what reaches the blood by each
+    assert (slow, quick) == pytest.approx((350 * 0.602 * share, 350 * 0.602 * (1 - share)), rel=1e-9)
     times = [0.25, 0.5, 2.0, 8.0, 24.0, 72.0]
-    rows = [Dose(0.0, dose * (1 - part), 0), Dose(0.0, dose * part, 1, duration=0.5), *times]
-    found = solve(MODEL, v | {"F_drug": v["F_depot"]}, rows)
+    once = {"dose": "350 ug", "every": "24 h", "doses": 1}
+    regimen = Combined([Regimen(**once, into="depot"), Regimen(**once, into="drug", timed=True)])
+    events = regimen.records(MODEL, times)
+    profile = jax.jit(lambda p: AUTO(MODEL, p, events))({n: jnp.asarray(value) for n, value in v.items()})
+    assert profile.code == 0
+    found = {name: np.asarray(values) for name, values in profile.outputs.items()}
 
     def stimulus(c, most):
         return 1 + most * c / (v["SC1"] + c)
@@ -70,9 +78,9 @@ def test_a_part_absorbed_at_zero_order():
         drug = v["KA"] * y[0] + rate + own - turnover(c, receptor)
         return np.array([-v["KA"] * y[0], drug, *(into - moved), moved[-1] - v["KMT"] * y[11]])
 
-    options = {"method": "LSODA", "rtol": 1e-9, "atol": 1e-11}
-    early = solve_ivp(rates, (0, 0.5), start, t_eval=times[:2], args=(quick / 0.5,), **options)
-    later = solve_ivp(rates, (0.5, 72), early.y[:, -1], t_eval=times[2:], args=(0.0,), **options)
-    states = [*early.y.T, *later.y.T]
+    # Half an hour of input, then none; both ends of it are times of samples.
+    first = integrated(partial(rates, rate=quick / 0.5), start, [], times[:2])
+    later = integrated(lambda t, y: rates(t + 0.5, y, 0.0), first[-1], [], [t - 0.5 for t in times[2:]])
+    states = [*first, *later]
     np.testing.assert_allclose(found["concentration"], [free(y)[0] for y in states], rtol=1e-4)
     np.testing.assert_allclose(found["neutrophils"], [y[11] for y in states], rtol=1e-4)

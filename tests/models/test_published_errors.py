@@ -17,10 +17,15 @@ PUBLISHED = {
     "antibody": (25.0, 0.144, 0.0),
     "dupilumab": (0.2, 0.15, 0.03),
     "evolocumab_drug": (90.0, 0.24, 0.0),
+    "evolocumab_clinical_drug": (10.0, 0.282, 5.41 * 0.1418),
+    "evolocumab_clinical_ldl": (60.0, 0.0, 19.3),
+    "alirocumab": (5.0, 0.259, 0.0465),
     "evolocumab_pcsk9": (5.27, 0.3069, 0.0),
     "evolocumab_ldl": (116.0, 0.114, 7.75),
     "paclitaxel_leukocytes": (7.21, 0.286, 0.0),
+    "paclitaxel_xenograft": (2.0, 0.2, 0.03),
     "warfarin_s": (0.5, 0.301, 0.0),
+    "warfarin_s_once": (0.5, 0.0908, 0.0),
     "warfarin_inr": (2.5, 0.0325, 0.0),
 }
 

@@ -1,11 +1,15 @@
 """Vancomycin: Goti 2018, Colin 2019, Thomson 2009 and Buelga 2005 against their formulas and an independent solver."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from hydra.utils import instantiate
 from vtrial.models.iv_1cpt import OneCompartmentBolus
 from vtrial.models.iv_2cpt import TwoCompartmentIntravenous
 
+from tests.helpers import written
 from tests.models.cards import repeated, solve, subject
+from vtrial._resources import directory
 
 MODEL = TwoCompartmentIntravenous()
 GOTI = {"CRCL": 120.0, "WT": 70.0, "DIAL": 0.0}
@@ -74,6 +78,33 @@ def test_colin():
     assert standard(weeks / 52) == pytest.approx(0.831448, rel=1e-5)
     assert colin(3.0, 40.0, 0.5)["CL"] == pytest.approx(0.252315, rel=1e-4)
     assert colin(70.0, 80 * 52 + 40, 1.0)["CL"] == pytest.approx(2.513604, rel=1e-4)
+
+
+@pytest.mark.parametrize(("exponent", "expected"), [(0.0, 38.4), (1.0, 38.4 * 2)])
+def test_scaling_of_the_peripheral_volume_is_a_choice(exponent, expected):
+    """Two ports of the model differ in it: not scaled is the default of the file, the other one a setting."""
+    node = written(directory("conf") / "population" / "vancomycin_goti.yaml")
+    setting = node["parameters"]["VP"]["covariates"]["WT"]
+    assert setting["exponent"] == 0.0
+    setting["exponent"] = exponent
+    vp = instantiate(node, _convert_="all")["VP"]
+    found = vp.individual(
+        "VP", {"VP": jnp.asarray(vp.prior.centre(), float)}, jnp.zeros(()), {"WT": jnp.asarray(140.0)}
+    )
+    assert float(found) == pytest.approx(expected, rel=1e-9)
+
+
+def test_colin_has_cancer_and_heel_pricks_where_asked_for():
+    covariates = {"WT": 70.0, "PMA": 1860.0, "SCRD": 0.0}
+    plain = subject("vancomycin_colin", MODEL, covariates)
+    for more, ratios in (
+        ({"CANCER": 0.0, "HEEL": 0.0}, {"CL": 1.0, "VC": 1.0, "Q": 1.0, "VP": 1.0}),
+        ({"CANCER": 1.0, "HEEL": 0.0}, {"CL": 1.294, "VC": 1.0, "Q": 1.0, "VP": 1.0}),
+        ({"CANCER": 0.0, "HEEL": 1.0}, {"CL": 1.0, "VC": 0.688, "Q": 0.403, "VP": 1.0}),
+    ):
+        found = subject("vancomycin_colin_more", MODEL, covariates | more)
+        for name, ratio in ratios.items():
+            assert found[name] / plain[name] == pytest.approx(ratio, rel=1e-9), (more, name)
 
 
 def test_thomson_and_buelga():

@@ -15,6 +15,8 @@ from vtrial.population import (
     CategoricalEffect,
     Fixed,
     HockeyStickEffect,
+    LinearEffect,
+    LinearShift,
     LogNormalPrior,
     Normal,
     NormalPrior,
@@ -198,6 +200,37 @@ def test_hockey_stick(effect, expected):
     assert effect.factor(jnp.asarray(effect.reference), {}) == 1.0
 
 
+def shifted(*slopes):
+    """CL in L/h that weight and a statin add to, and that age multiplies."""
+    weight, statin = slopes
+    effects = {
+        "AGE": LinearEffect("AGE", "yr", 60.0, 0.01),
+        "WT": LinearShift("WT", "kg", 70.0, weight),
+        "STATIN": LinearShift("STATIN", "", 0.0, statin),
+    }
+    return Parameter("L/h", LogNormalPrior(2.0, 0.3), half(0.5), effects)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_shifts_add_and_factors_multiply_the_sum(known):
+    slopes = (0.01, 0.5) if known else (NormalPrior(0.01, 0.1), NormalPrior(0.5, 0.1))
+    draw = {"CL": 2.0} | ({} if known else {"CL_WT_slope": 0.01, "CL_STATIN_slope": 0.5})
+    draw = {n: jnp.asarray(v) for n, v in draw.items()}
+    covariates = {"WT": WT, "STATIN": np.array([1.0, 0.0, 1.0]), "AGE": np.array([60.0, 50.0, 70.0])}
+    expected = np.array([2.0 + 0.5, 2.0 - 0.35, 2.0 + 0.7 + 0.5]) * np.array([1.0, 0.9, 1.1])
+    given = {n: jnp.asarray(v) for n, v in covariates.items()}
+    one = shifted(*slopes)
+    np.testing.assert_allclose(one.individual("CL", draw, jnp.zeros(3), given), expected, rtol=1e-12)
+    assert one.units("CL").get("CL_WT_slope") == (None if known else "(L/h)/(kg)")
+    # Weight that varies with time: the parameter has its axis.
+    given["WT"] = jnp.stack([given["WT"], given["WT"]], axis=-1)
+    again = one.individual("CL", draw, jnp.zeros(3), given)
+    np.testing.assert_allclose(again, np.stack([expected, expected], -1), rtol=1e-12)
+    daily = one.converted("CL", "L/d")
+    draw = {n: 24.0 * v for n, v in draw.items()}
+    np.testing.assert_allclose(daily.individual("CL", draw, jnp.zeros(3), given), 24.0 * again, rtol=1e-12)
+
+
 def test_estimated_coefficients_replace_numbers():
     known = PowerEffect("WT", "kg", 70.0, 0.6)
     estimated = PowerEffect("WT", "kg", 70.0, NormalPrior(0.75, 0.1))
@@ -233,6 +266,15 @@ def test_estimated_coefficients_replace_numbers():
                 population(), {"WT": "kg"}, COVARIATES | {"WT": np.array([70, np.nan, 80])}, tuple("ABC")
             ),
             "WT of ID B is missing; give its distribution",
+        ),
+        (
+            lambda: check_observed(
+                Population({"CL": shifted(0.05, 0.5)}),
+                {"WT": "kg", "STATIN": "", "AGE": "yr"},
+                {"WT": np.array([70.0, 20.0]), "STATIN": np.zeros(2), "AGE": np.full(2, 60.0)},
+                ("A", "B"),
+            ),
+            r"Covariates of ID B, AGE 60, WT 20, STATIN 0, make its typical CL -0\.5 L/h, which LogNormal does not",
         ),
     ],
 )

@@ -9,6 +9,7 @@ from vtrial.population.correlations import (
 )
 from vtrial.population.covariates import (
     AbstractCovariateEffect,
+    AbstractMultiplier,
     CappedPowerEffect,
     CategoricalEffect,
     ExponentialEffect,
@@ -35,13 +36,16 @@ from vtrial.population.priors import (
     UniformPrior,
 )
 from vtrial.population.scales import AbstractScale, BoxCox, LogitNormal, LogNormal, Normal, ProbitNormal
+from vtrial.population.shifts import AbstractShift, LinearShift
 
 __all__ = [
     "CHOLESKY",
     "AbstractCorrelation",
     "AbstractCovariateEffect",
+    "AbstractMultiplier",
     "AbstractPrior",
     "AbstractScale",
+    "AbstractShift",
     "BetaPrior",
     "BoxCox",
     "CappedPowerEffect",
@@ -57,6 +61,7 @@ __all__ = [
     "KnownCorrelation",
     "LKJCorrelation",
     "LinearEffect",
+    "LinearShift",
     "LogNormal",
     "LogNormalPrior",
     "LogitNormal",

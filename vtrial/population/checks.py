@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
+import jax.numpy as jnp
 import numpy as np
 
 from vtrial import units as units_of
+from vtrial._types import Values
 from vtrial.errors import UserError, nearest
+from vtrial.population.parameter import Parameter
 from vtrial.population.population import Population
 
 
@@ -63,8 +66,13 @@ def _check_effects(
                     f"'{effect.unit}'; bring the two to one unit."
                 )
             value = _filled(population, covariate, values[covariate], who)
-            factor = np.asarray(parameter.factor(name, key, centre, {covariate: value}))
-            _check_factor(name, covariate, value, factor, who)
+            if key in parameter.multipliers():
+                factor = np.asarray(parameter.factor(name, key, centre, {covariate: value}))
+                _check_factor(name, covariate, value, factor, who)
+        if parameter.shifts():
+            known = {e.covariate: values[e.covariate] for e in parameter.covariates.values()}
+            filled = {n: _filled(population, n, value, who) for n, value in known.items()}
+            _check_shifted(name, parameter, centre, filled, who)
 
 
 def _filled(population: Population, covariate: str, value: np.ndarray, who: Sequence[str]) -> np.ndarray:
@@ -89,3 +97,17 @@ def _check_factor(name: str, covariate: str, value: np.ndarray, factor: np.ndarr
             f"Covariate {covariate} of {who[first[0]]} is {value[first]:g}, which makes "
             f"its {name} {factor[first]:g} times the typical value; correct the covariate or the effect."
         )
+
+
+def _check_shifted(
+    name: str, parameter: Parameter, centre: Values, known: Mapping[str, np.ndarray], who: Sequence[str]
+) -> None:
+    """Refuse a typical value, shifted by covariates, that the parameter's scale does not allow."""
+    typical = np.asarray(parameter.individual(name, centre, jnp.zeros(len(who)), known))
+    for where in np.ndindex(typical.shape):
+        if not parameter.scale.allows(float(typical[where])):
+            said = ", ".join(f"{n} {value[where[: value.ndim]]:g}" for n, value in known.items())
+            raise UserError(
+                f"Covariates of {who[where[0]]}, {said}, make its typical {name} {typical[where]:g} {parameter.unit}, "
+                f"which {type(parameter.scale).__name__} does not allow; correct the covariates or the effects."
+            )

@@ -1,4 +1,4 @@
-"""Covariate effects: how a subject's covariate multiplies a typical parameter."""
+"""Covariate effects, and those that multiply a typical parameter; `vtrial.population.shifts` has those that add."""
 
 import dataclasses
 from abc import abstractmethod
@@ -16,22 +16,22 @@ type Coefficient = float | AbstractPrior
 """A number if the coefficient is known; its prior if it is to be estimated."""
 
 
-def _centre(coefficient: Coefficient) -> float:
-    return coefficient.centre() if isinstance(coefficient, AbstractPrior) else coefficient
+def _centre(value: Coefficient) -> float:
+    return value.centre() if isinstance(value, AbstractPrior) else value
 
 
-def _value(name: str, coefficient: Coefficient, estimated: Values) -> Array | float:
+def number(name: str, value: Coefficient, estimated: Values) -> Array | float:
     """Return a coefficient's number, known or estimated."""
-    return jnp.asarray(estimated[name]) if isinstance(coefficient, AbstractPrior) else coefficient
+    return jnp.asarray(estimated[name]) if isinstance(value, AbstractPrior) else value
 
 
-def _written(name: str, coefficient: Coefficient) -> str:
+def written(name: str, value: Coefficient) -> str:
     """Write a known coefficient as its number, one to be estimated by its name."""
-    return name if isinstance(coefficient, AbstractPrior) else f"{coefficient:g}"
+    return name if isinstance(value, AbstractPrior) else f"{value:g}"
 
 
 class AbstractCovariateEffect(eqx.Module):
-    """A factor on a parameter, 1 at the reference value of the covariate.
+    """What one covariate does to a typical parameter: nothing at the reference value.
 
     Coefficients are numbers, or priors of numbers to be estimated: then their sites are named after parameter, effect
     and coefficient, as `CL_WT_exponent`.
@@ -42,7 +42,7 @@ class AbstractCovariateEffect(eqx.Module):
     unit: eqx.AbstractVar[str]
     """Unit in which the effect takes the covariate; the dataset must have it in the same unit."""
     reference: eqx.AbstractVar[float]
-    """Value at which the factor is 1."""
+    """Value at which there is no effect."""
 
     def coefficients(self) -> dict[str, AbstractPrior]:
         """Return the priors of the coefficients to be estimated, by name."""
@@ -56,19 +56,23 @@ class AbstractCovariateEffect(eqx.Module):
         return found
 
     @abstractmethod
-    def factor(self, value: Float[Array, "..."], estimated: Values) -> Float[Array, "..."]:
-        """Return the factor at each covariate value, given the coefficients that are estimated."""
-
-    @abstractmethod
-    def coefficient_units(self) -> dict[str, str]:
-        """Return the unit of each coefficient that has one."""
+    def coefficient_units(self, parameter: str) -> dict[str, str]:
+        """Return the unit of each coefficient that has one, given the parameter's."""
 
     @abstractmethod
     def describe(self) -> str:
-        """Write the factor as a formula."""
+        """Write the effect as a formula."""
 
 
-class PowerEffect(AbstractCovariateEffect):
+class AbstractMultiplier(AbstractCovariateEffect):
+    """A factor on a parameter, 1 at the reference value of the covariate."""
+
+    @abstractmethod
+    def factor(self, value: Float[Array, "..."], estimated: Values) -> Float[Array, "..."]:
+        """Return the factor at each covariate value, given the coefficients that are estimated."""
+
+
+class PowerEffect(AbstractMultiplier):
     """(covariate / reference)^exponent: allometry, with 0.75 for clearances and 1 for volumes.
 
     Source: Anderson and Holford 2008, doi:10.1146/annurev.pharmtox.48.113006.094708.
@@ -86,18 +90,18 @@ class PowerEffect(AbstractCovariateEffect):
 
     def factor(self, value: Float[Array, "..."], estimated: Values) -> Float[Array, "..."]:
         """Return (value / reference)^exponent."""
-        return (value / self.reference) ** _value("exponent", self.exponent, estimated)
+        return (value / self.reference) ** number("exponent", self.exponent, estimated)
 
-    def coefficient_units(self) -> dict[str, str]:
+    def coefficient_units(self, parameter: str) -> dict[str, str]:
         """Return none."""
         return {}
 
     def describe(self) -> str:
         """Write the formula."""
-        return f"({self.covariate}/{self.reference:g})^{_written('exponent', self.exponent)}"
+        return f"({self.covariate}/{self.reference:g})^{written('exponent', self.exponent)}"
 
 
-class LinearEffect(AbstractCovariateEffect):
+class LinearEffect(AbstractMultiplier):
     """1 + slope (covariate - reference)."""
 
     covariate: str = eqx.field(static=True)
@@ -107,18 +111,18 @@ class LinearEffect(AbstractCovariateEffect):
 
     def factor(self, value: Float[Array, "..."], estimated: Values) -> Float[Array, "..."]:
         """Return 1 + slope (value - reference)."""
-        return 1.0 + _value("slope", self.slope, estimated) * (value - self.reference)
+        return 1.0 + number("slope", self.slope, estimated) * (value - self.reference)
 
-    def coefficient_units(self) -> dict[str, str]:
+    def coefficient_units(self, parameter: str) -> dict[str, str]:
         """Return one over the covariate's unit."""
         return {"slope": _inverse(self.unit)}
 
     def describe(self) -> str:
         """Write the formula."""
-        return f"(1 + {_written('slope', self.slope)} ({self.covariate} - {self.reference:g}))"
+        return f"(1 + {written('slope', self.slope)} ({self.covariate} - {self.reference:g}))"
 
 
-class HockeyStickEffect(AbstractCovariateEffect):
+class HockeyStickEffect(AbstractMultiplier):
     """1 + below (x - reference) up to the knot, and from there on with slope `above`: two lines that meet.
 
     For a covariate that matters on one side of a value, one of the slopes is 0.
@@ -134,27 +138,27 @@ class HockeyStickEffect(AbstractCovariateEffect):
 
     def factor(self, value: Float[Array, "..."], estimated: Values) -> Float[Array, "..."]:
         """Return 1 plus the height of the line at the value, minus that at the reference."""
-        below, above = _value("below", self.below, estimated), _value("above", self.above, estimated)
+        below, above = number("below", self.below, estimated), number("above", self.above, estimated)
 
         def height(x):
             return below * jnp.minimum(x - self.knot, 0.0) + above * jnp.maximum(x - self.knot, 0.0)
 
         return 1.0 + height(value) - height(jnp.asarray(self.reference))
 
-    def coefficient_units(self) -> dict[str, str]:
+    def coefficient_units(self, parameter: str) -> dict[str, str]:
         """Return one over the covariate's unit."""
         return dict.fromkeys(("below", "above"), _inverse(self.unit))
 
     def describe(self) -> str:
         """Write the formula."""
-        below, above = _written("below", self.below), _written("above", self.above)
+        below, above = written("below", self.below), written("above", self.above)
         name, knot = self.covariate, f"{self.knot:g}"
         return (
             f"(1 + h({name}) - h({self.reference:g})), h(x) = {below} min(x - {knot}, 0) + {above} max(x - {knot}, 0)"
         )
 
 
-class CappedPowerEffect(AbstractCovariateEffect):
+class CappedPowerEffect(AbstractMultiplier):
     """(min(covariate, cap) / reference)^exponent: a power effect that stops growing at the cap."""
 
     covariate: str = eqx.field(static=True)
@@ -173,19 +177,19 @@ class CappedPowerEffect(AbstractCovariateEffect):
 
     def factor(self, value: Float[Array, "..."], estimated: Values) -> Float[Array, "..."]:
         """Return (min(value, cap) / reference)^exponent."""
-        return (jnp.minimum(value, self.cap) / self.reference) ** _value("exponent", self.exponent, estimated)
+        return (jnp.minimum(value, self.cap) / self.reference) ** number("exponent", self.exponent, estimated)
 
-    def coefficient_units(self) -> dict[str, str]:
+    def coefficient_units(self, parameter: str) -> dict[str, str]:
         """Return none."""
         return {}
 
     def describe(self) -> str:
         """Write the formula."""
-        power = _written("exponent", self.exponent)
+        power = written("exponent", self.exponent)
         return f"(min({self.covariate}, {self.cap:g})/{self.reference:g})^{power}"
 
 
-class ExponentialEffect(AbstractCovariateEffect):
+class ExponentialEffect(AbstractMultiplier):
     """exp(slope (covariate - reference))."""
 
     covariate: str = eqx.field(static=True)
@@ -195,18 +199,18 @@ class ExponentialEffect(AbstractCovariateEffect):
 
     def factor(self, value: Float[Array, "..."], estimated: Values) -> Float[Array, "..."]:
         """Return exp(slope (value - reference))."""
-        return jnp.exp(_value("slope", self.slope, estimated) * (value - self.reference))
+        return jnp.exp(number("slope", self.slope, estimated) * (value - self.reference))
 
-    def coefficient_units(self) -> dict[str, str]:
+    def coefficient_units(self, parameter: str) -> dict[str, str]:
         """Return one over the covariate's unit."""
         return {"slope": _inverse(self.unit)}
 
     def describe(self) -> str:
         """Write the formula."""
-        return f"exp({_written('slope', self.slope)} ({self.covariate} - {self.reference:g}))"
+        return f"exp({written('slope', self.slope)} ({self.covariate} - {self.reference:g}))"
 
 
-class SigmoidEffect(AbstractCovariateEffect):
+class SigmoidEffect(AbstractMultiplier):
     """f(covariate) / f(reference) with f(x) = x^hill / (half^hill + x^hill): maturation, or decline if hill < 0.
 
     With the post-menstrual age as covariate it is the maturation of clearance, relative to that at the reference age.
@@ -232,20 +236,20 @@ class SigmoidEffect(AbstractCovariateEffect):
 
     def factor(self, value: Float[Array, "..."], estimated: Values) -> Float[Array, "..."]:
         """Return f(value) / f(reference)."""
-        half, hill = _value("half", self.half, estimated), _value("hill", self.hill, estimated)
+        half, hill = number("half", self.half, estimated), number("hill", self.hill, estimated)
         return (1.0 + (half / self.reference) ** hill) / (1.0 + (half / value) ** hill)
 
-    def coefficient_units(self) -> dict[str, str]:
+    def coefficient_units(self, parameter: str) -> dict[str, str]:
         """Return the covariate's unit for `half`."""
         return {"half": self.unit}
 
     def describe(self) -> str:
         """Write the formula."""
-        name, half, power = self.covariate, _written("half", self.half), f"^{_written('hill', self.hill)}"
+        name, half, power = self.covariate, written("half", self.half), f"^{written('hill', self.hill)}"
         return f"f({name})/f({self.reference:g}), f(x) = x{power}/({half}{power} + x{power})"
 
 
-class FactorEffect(AbstractCovariateEffect):
+class FactorEffect(AbstractMultiplier):
     """ratio^(covariate - reference): for a covariate 0 or 1, `ratio` where it is not the reference."""
 
     covariate: str = eqx.field(static=True)
@@ -261,19 +265,19 @@ class FactorEffect(AbstractCovariateEffect):
 
     def factor(self, value: Float[Array, "..."], estimated: Values) -> Float[Array, "..."]:
         """Return ratio^(value - reference)."""
-        return _value("ratio", self.ratio, estimated) ** (value - self.reference)
+        return number("ratio", self.ratio, estimated) ** (value - self.reference)
 
-    def coefficient_units(self) -> dict[str, str]:
+    def coefficient_units(self, parameter: str) -> dict[str, str]:
         """Return none."""
         return {}
 
     def describe(self) -> str:
         """Write the formula."""
         power = self.covariate if self.reference == 0 else f"({self.covariate} - {self.reference:g})"
-        return f"{_written('ratio', self.ratio)}^{power}"
+        return f"{written('ratio', self.ratio)}^{power}"
 
 
-class CategoricalEffect(AbstractCovariateEffect):
+class CategoricalEffect(AbstractMultiplier):
     """A factor for each value of a covariate, such as a genotype given as a number; other values are refused.
 
     Args:
@@ -303,16 +307,16 @@ class CategoricalEffect(AbstractCovariateEffect):
         """Return the factor of each value; not a number where the value has none."""
         found = jnp.full_like(value, jnp.nan)
         for known, ratio in self.ratios:
-            found = jnp.where(value == known, _value(f"{known:g}", ratio, estimated), found)
+            found = jnp.where(value == known, number(f"{known:g}", ratio, estimated), found)
         return found
 
-    def coefficient_units(self) -> dict[str, str]:
+    def coefficient_units(self, parameter: str) -> dict[str, str]:
         """Return none."""
         return {}
 
     def describe(self) -> str:
         """Write the factors."""
-        return f"{self.covariate} [{', '.join(f'{v:g}: {_written("ratio", ratio)}' for v, ratio in self.ratios)}]"
+        return f"{self.covariate} [{', '.join(f'{v:g}: {written("ratio", ratio)}' for v, ratio in self.ratios)}]"
 
 
 def _inverse(unit: str) -> str:

@@ -9,17 +9,18 @@ from jaxtyping import Array, Float
 from vtrial import units
 from vtrial._types import Values
 from vtrial.errors import UserError
-from vtrial.population.covariates import AbstractCovariateEffect
+from vtrial.population.covariates import AbstractCovariateEffect, AbstractMultiplier
 from vtrial.population.priors import AbstractPrior, Fixed
 from vtrial.population.scales import AbstractScale, LogNormal
+from vtrial.population.shifts import AbstractShift
 
 
 class Parameter(eqx.Module):
     """A typical value with its prior, the variability of subjects, occasions and studies, and covariate effects.
 
-    A subject's value follows from the typical value, times the covariate factors, and the sum of its random effects
-    (eta of the subject, kappa of the occasion, and that of its study), as the scale says: times exp(sum) for the
-    log-normal.
+    A subject's value follows from the typical value, plus the covariates' shifts, times their factors, and the sum of
+    its random effects (eta of the subject, kappa of the occasion, and that of its study), as the scale says: times
+    exp(sum) for the log-normal.
 
     Args:
         unit: unit of the typical value and its prior.
@@ -82,7 +83,7 @@ class Parameter(eqx.Module):
             unit,
             self.prior.scaled(by),
             level(self.iiv),
-            self.covariates,
+            {n: e.scaled(by) if isinstance(e, AbstractShift) else e for n, e in self.covariates.items()},
             self.scale.converted(by),
             level(self.iov),
             level(self.study),
@@ -105,15 +106,31 @@ class Parameter(eqx.Module):
             f"{name}_{level}": self.scale.omega_unit(self.unit) for level in ("iiv", "iov", "study")
         }
         for key, effect in self.covariates.items():
-            known = effect.coefficient_units()
+            known = effect.coefficient_units(self.unit)
             found |= {f"{name}_{key}_{c}": known.get(c, "") for c in effect.coefficients()}
         return {site: found[site] for site in self.priors(name)}
 
+    def multipliers(self) -> dict[str, AbstractMultiplier]:
+        """Return the covariate effects that multiply, by name."""
+        return {key: effect for key, effect in self.covariates.items() if isinstance(effect, AbstractMultiplier)}
+
+    def shifts(self) -> dict[str, AbstractShift]:
+        """Return those that add."""
+        return {key: effect for key, effect in self.covariates.items() if isinstance(effect, AbstractShift)}
+
     def factor(self, name: str, key: str, draw: Values, covariates: Values) -> Float[Array, "..."]:
         """Return the factor of one covariate effect."""
-        effect = self.covariates[key]
-        estimated = {c: draw[f"{name}_{key}_{c}"] for c in effect.coefficients()}
-        return jnp.asarray(effect.factor(jnp.asarray(covariates[effect.covariate]), estimated))
+        effect = self.multipliers()[key]
+        return jnp.asarray(effect.factor(jnp.asarray(covariates[effect.covariate]), self._estimated(name, key, draw)))
+
+    def shift(self, name: str, key: str, draw: Values, covariates: Values) -> Float[Array, "..."]:
+        """Return what one covariate effect adds."""
+        effect = self.shifts()[key]
+        return jnp.asarray(effect.shift(jnp.asarray(covariates[effect.covariate]), self._estimated(name, key, draw)))
+
+    def _estimated(self, name: str, key: str, draw: Values) -> dict[str, Array]:
+        """Return the coefficients of a covariate effect that are estimated."""
+        return {c: jnp.asarray(draw[f"{name}_{key}_{c}"]) for c in self.covariates[key].coefficients()}
 
     def individual(
         self, name: str, draw: Values, effect: Float[Array, "..."], covariates: Values
@@ -128,22 +145,28 @@ class Parameter(eqx.Module):
                 it varies by occasion; then the values have it too.
         """
         typical = jnp.asarray(draw[name])
-        factors = [self.factor(name, key, draw, covariates) for key in self.covariates]
-        rank = max((f.ndim for f in [effect, *factors]), default=0)
+        shifts = [self.shift(name, key, draw, covariates) for key in self.shifts()]
+        factors = [self.factor(name, key, draw, covariates) for key in self.multipliers()]
+        rank = max((f.ndim for f in [effect, *shifts, *factors]), default=0)
+
+        def wide(x: Array) -> Array:
+            return x[..., None] if 0 < x.ndim < rank else x
+
+        for one in shifts:
+            typical = wide(one) + wide(typical)
         for one in factors:
-            factor = one[..., None] if one.ndim < rank else one
-            typical = factor * (typical[..., None] if 0 < typical.ndim < rank else typical)
-        typical = typical[..., None] if 0 < typical.ndim < rank else typical
-        wide = effect[..., None] if effect.ndim < rank else effect
-        return jnp.asarray(
-            self.scale.value(jnp.broadcast_to(typical, jnp.broadcast_shapes(typical.shape, wide.shape)), wide)
-        )
+            typical = wide(one) * wide(typical)
+        typical, effect = wide(typical), wide(effect)
+        whole = jnp.broadcast_shapes(typical.shape, effect.shape)
+        return jnp.asarray(self.scale.value(jnp.broadcast_to(typical, whole), effect))
 
     def describe(self, name: str) -> str:
         """Write a subject's value as a formula."""
         levels = {"eta": self.iiv, "kappa": self.iov, "study": self.study}
         effects = [f"{level}_{name}" for level, prior in levels.items() if prior is not None]
-        typical = " · ".join([name, *(effect.describe() for effect in self.covariates.values())])
+        added = " + ".join([name, *(effect.describe() for effect in self.shifts().values())])
+        first = f"({added})" if self.shifts() else added
+        typical = " · ".join([first, *(effect.describe() for effect in self.multipliers().values())])
         tails = f", eta Student-t with {self.degrees:g} degrees of freedom" if self.degrees is not None else ""
         own = ", ".join(f"{name}_{one} of class {one}" for one in self.classes)
         other = f", {name} being {own}" if own else ""

@@ -6,7 +6,7 @@ import jinja2
 import xarray as xr
 
 from vtrial import schema
-from vtrial.report import checks, etas, figures, goodness, happenings, individual, ledger, tables
+from vtrial.report import checks, etas, figures, goodness, happenings, individual, ledger, links, tables
 from vtrial.report.numbers import interval, known, percent, significant, with_error
 
 
@@ -46,6 +46,7 @@ def render(tree: xr.DataTree) -> str:
         information=tables.information(tree),
         estimands=tables.estimands(tree),
         prognosis=tables.prognosis(tree),
+        links=links.links(tree),
         provenance=tables.provenance(tree),
         npde=tables.npde(tree) if observed else None,
         fits=[_fit(tree, output) for output in figures.outputs(tree)],
@@ -59,6 +60,7 @@ def render(tree: xr.DataTree) -> str:
             "decision": figures.decision(tree),
             "fates": happenings.fates(tree),
             "levels": ledger.levels(tree),
+            "ratios": links.ratios(tree),
         },
     )
 

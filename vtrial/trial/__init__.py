@@ -65,11 +65,13 @@ from vtrial.trial.estimand import (
     WhileAlive,
     WhileOnTreatment,
 )
+from vtrial.trial.link import OutcomeLink, Term, log_risk_ratios
 from vtrial.trial.mixture import mix
 from vtrial.trial.objective import AbstractObjective, Closest, Greatest, Least, SmallestEffective
 from vtrial.trial.operating import (
     add_estimands,
     add_events,
+    add_links,
     add_prognosis,
     average,
     estimand_truths,
@@ -123,6 +125,7 @@ __all__ = [
     "Mmrm",
     "MultipleImputation",
     "NarrowIndex",
+    "OutcomeLink",
     "PerEvent",
     "PickBest",
     "Potential",
@@ -137,6 +140,7 @@ __all__ = [
     "SigmoidEmaxShape",
     "Sites",
     "SmallestEffective",
+    "Term",
     "TreatmentPolicy",
     "Trials",
     "Variance",
@@ -144,6 +148,7 @@ __all__ = [
     "WhileOnTreatment",
     "add_estimands",
     "add_events",
+    "add_links",
     "add_prognosis",
     "average",
     "check_course",
@@ -162,6 +167,7 @@ __all__ = [
     "information",
     "judge",
     "known_before",
+    "log_risk_ratios",
     "mix",
     "operating_characteristics",
     "prognostic_score",

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 import jax
 import numpy as np
 
-from vtrial import units
+from vtrial import schema, units
 from vtrial.cohort import Treatment
 from vtrial.design import AbstractDesign, AbstractRandomisation
 from vtrial.endpoint import AbstractEndpoint
@@ -27,6 +27,11 @@ _TAKEN = (
     "decision_",
 )
 """How names of other variables of the outcomes begin."""
+_DIMENSIONS = (
+    *(schema.REPLICATE, schema.SUBJECT, schema.ARM, schema.VISIT, schema.PERIOD, schema.LEVEL),
+    *(schema.QUANTILE, schema.LOOK, "interval", "reason", "strategy"),
+)
+"""Names of axes of the outcomes and of what is said of them."""
 
 
 def check_endpoints(endpoints: Mapping[str, AbstractEndpoint], measured: Collection[str], model: AbstractModel) -> None:
@@ -37,7 +42,7 @@ def check_endpoints(endpoints: Mapping[str, AbstractEndpoint], measured: Collect
     """
     for name, endpoint in endpoints.items():
         with within(f"endpoints.{name}"):
-            if name in ("code", "label", "until") or name.startswith(_TAKEN):
+            if name in ("code", "label", "until", *_DIMENSIONS) or name.startswith(_TAKEN):
                 raise UserError("this name is taken in the result; choose another.")
             if endpoint.measured and endpoint.window.output not in measured:
                 raise UserError(

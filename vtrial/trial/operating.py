@@ -12,6 +12,7 @@ from vtrial import schema
 from vtrial.trial.conduct import Rules, Trials
 from vtrial.trial.contribution import Judged, contributions, information
 from vtrial.trial.estimand import STRATEGIES, AbstractEstimand, Lived
+from vtrial.trial.link import OutcomeLink
 from vtrial.trial.per_event import PerEvent
 from vtrial.trial.potential import EVENT
 
@@ -177,6 +178,33 @@ def add_estimands(oc: xr.Dataset, truths: Truths, rules: Rules, own: AbstractEst
         attrs = {"long_name": f"{what} by the strategy", "units": its}
         oc[name] = (("strategy", schema.ARM), mean, attrs)
         oc[f"{name}_mcse"] = (("strategy", schema.ARM), error, attrs | {"long_name": "Monte-Carlo error of the same"})
+
+
+def add_links(oc: xr.Dataset, links: Mapping[str, OutcomeLink], ratios: xr.Dataset) -> None:
+    """Add what the effect on an endpoint says of outcomes that a larger trial would count, by arm.
+
+    Args:
+        oc: the operating characteristics.
+        links: by name.
+        ratios: of `log_risk_ratios`.
+    """
+    for name, link in links.items():
+        value = ratios[f"{name}_log_ratio"].to_numpy()
+        ratio = np.exp(value)
+        what = f"Risk ratio of {link.outcome} against the reference"
+        _add(oc, f"{name}_ratio", average(ratio), what)
+        attrs = {"long_name": f"95 % interval of it over what is not known: {what}", "units": ""}
+        oc[f"{name}_ratio_interval"] = (("interval", schema.ARM), np.quantile(ratio, INTERVAL, axis=0), attrs)
+        _add(oc, f"{name}_risk", average(np.minimum(link.risk * ratio, 1.0)), f"Share of patients with {link.outcome}")
+        _add(oc, f"{name}_prevented", share(value < 0), f"Probability that {link.outcome} is prevented at all")
+        # Half of infinity has no middle: a quantile is one of the replicates.
+        size = np.quantile(link.size(value), SPREAD, axis=0, method="inverted_cdf")
+        attrs = {"long_name": f"Patients that a trial of {link.outcome} needs; infinity: none shows it", "units": ""}
+        oc[f"{name}_size_quantiles"] = ((schema.QUANTILE, schema.ARM), size, attrs)
+        if link.patients is not None:
+            what = f"Probability that a trial of {link.patients} patients shows that {link.outcome} is prevented"
+            _add(oc, f"{name}_success", average(link.success(value)), what)
+    oc.attrs["links"] = [f"{name}: {link.outcome}" for name, link in links.items()]
 
 
 def add_prognosis(

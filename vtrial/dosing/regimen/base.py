@@ -120,10 +120,11 @@ class AbstractRegimen(eqx.Module):
 def _numbered(orders: Sequence[Order]) -> list[Dose]:
     """Return the records with their numbers, from 1, for amounts: the table then says which entry is of which order.
 
-    An infusion of given rate keeps its time, so that the entries are those of the true table.
+    An infusion of given rate keeps its time, and one of modelled rate or duration its code, so that the entries are
+    those of the true table.
     """
     return [
-        d._replace(amount=i, rate=0.0, duration=d.amount / d.rate if d.rate > 0 else d.duration)
+        d._replace(amount=i, rate=min(d.rate, 0.0), duration=d.amount / d.rate if d.rate > 0 else d.duration)
         for i, d in enumerate((order.record for order in orders), 1)
     ]
 

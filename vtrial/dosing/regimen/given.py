@@ -18,6 +18,8 @@ class Given(NamedTuple):
     over: str | None
     rate: str | None
     molar_mass: str | None
+    timed: bool = False
+    """Whether parameter D of the state says how long the infusion lasts."""
 
     def order(self, model: AbstractModel, time: float, *, additional: int, interval: float, steady: int = 0) -> Order:
         """Return the order of this dose at a time and at equal intervals after it, in the model's unit.
@@ -32,13 +34,18 @@ class Given(NamedTuple):
             )
         unit, factor = self._unit(model.states[self.into])
         self.dose.check(unit)
+        if self.timed and (self.over is not None or self.rate is not None):
+            raise UserError(
+                f"Regimen is timed, by parameter D_{self.into}, and says {self.over or self.rate} of the infusion too; "
+                "leave one out."
+            )
         record = Dose(
             time,
             1.0 if self.dose.covariates else factor * float(self.dose.value(unit, {})),
             states.index(self.into),
             additional,
             interval,
-            rate=factor * self._rate(unit, model.time),
+            rate=-2.0 if self.timed else factor * self._rate(unit, model.time),
             duration=positive(self.over, model.time, "over") if self.over is not None else 0.0,
             steady=steady,
         )
@@ -46,7 +53,7 @@ class Given(NamedTuple):
 
     def describe(self) -> str:
         """Say amount and infusion."""
-        over = f" over {self.over}" if self.over is not None else ""
+        over = f" over {self.over}" if self.over is not None else f" over D_{self.into}" if self.timed else ""
         return self.dose.describe() + over + (f" at {self.rate}" if self.rate is not None else "")
 
     def _unit(self, state: str) -> tuple[str, float]:

@@ -24,6 +24,8 @@ class Regimen(AbstractRegimen):
         steady_state: whether the trial finds patients at steady state, after endlessly many such doses. A sample at
             time 0 is then the trough before the first of `doses`.
         molar_mass: for example "180.2 g/mol", where doses are masses and the model counts amounts of substance.
+        timed: whether the infusion lasts as long as the patient's parameter D of the state says, as `D_central`:
+            absorption at zero order, NONMEM's RATE -2.
     """
 
     dose: AbstractAmount = eqx.field(converter=amount)
@@ -35,6 +37,7 @@ class Regimen(AbstractRegimen):
     start: str | None = eqx.field(static=True, default=None)
     steady_state: bool = eqx.field(static=True, default=False)
     molar_mass: str | None = eqx.field(static=True, default=None)
+    timed: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self):
         """Refuse a regimen without doses, and a steady state out of nothing."""
@@ -49,7 +52,7 @@ class Regimen(AbstractRegimen):
     def orders(self, model: AbstractModel) -> list[Order]:
         """Return one record with its additional doses."""
         every, start = positive(self.every, model.time, "every"), delay(self.start, model)
-        given = Given(self.dose, self.into, self.over, self.rate, self.molar_mass)
+        given = self._given()
         if not self.steady_state:
             return [given.order(model, start, additional=self.doses - 1, interval=every)]
         # From one interval before the trial, so that a sample at time 0 is a trough; and added to what is there (SS 2),
@@ -62,7 +65,11 @@ class Regimen(AbstractRegimen):
 
     def describe(self) -> str:
         """Say dose, interval and number."""
-        dose = Given(self.dose, self.into, self.over, self.rate, self.molar_mass).describe()
+        dose = self._given().describe()
         often = "once" if self.doses == 1 else f"every {self.every}, {self.doses} doses"
         steady = f", after such doses every {self.every} to steady state" if self.steady_state else ""
         return f"{dose} {often} into {self.into}{later(self.start)}{steady}"
+
+    def _given(self) -> Given:
+        """Return how each dose is given."""
+        return Given(self.dose, self.into, self.over, self.rate, self.molar_mass, self.timed)
