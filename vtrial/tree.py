@@ -363,6 +363,13 @@ def trial(found: Trials, design: AbstractDesign, endpoints: tuple[str, ...], uni
             _attrs("True effect against the reference, in patients not enrolled", effect),
         ),
     }
+    if found.corrected is not None:
+        what = "corrected for looks and selection"
+        entries |= {
+            "difference_corrected": (arms, found.corrected.difference, _attrs(f"Estimated effect, {what}", effect)),
+            "lower_corrected": (arms, found.corrected.lower, _attrs(f"Lower confidence limit, {what}", effect)),
+            "upper_corrected": (arms, found.corrected.upper, _attrs(f"Upper confidence limit, {what}", effect)),
+        }
     variables = {name: (dims, np.asarray(value), attrs) for name, (dims, value, attrs) in entries.items()}
     coords = {schema.REPLICATE: np.arange(len(found.selected)), schema.ARM: list(design.names)}
     return xr.Dataset(variables, coords | ({schema.ENDPOINT: list(endpoints)} if several else {}))

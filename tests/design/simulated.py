@@ -13,7 +13,18 @@ from jax.scipy.special import ndtr
 
 from vtrial.design import AbstractDesign, Arm, Seen, judged
 from vtrial.dosing import Regimen
-from vtrial.trial import AbstractAnalysis, AtOnce, Clock, Greatest, Least, Potential, Rules, Trials, conduct
+from vtrial.trial import (
+    AbstractAnalysis,
+    AbstractEnrolment,
+    AtOnce,
+    Clock,
+    Greatest,
+    Least,
+    Potential,
+    Rules,
+    Trials,
+    conduct,
+)
 
 REGIMEN = Regimen("300 mg", "12 h", 4, "depot")
 
@@ -69,6 +80,7 @@ def simulate(
     replicates: int,
     seed: int = 1,
     least: bool = False,
+    enrolment: AbstractEnrolment | None = None,
 ) -> Trials:
     """Run trials in which arm a is better than the first by `effects[a]`: so many for each of several such effects."""
     needed = sum(design.sizes) + 1
@@ -76,7 +88,9 @@ def simulate(
     value = noise + np.repeat(np.asarray(effects), replicates, axis=0)[:, None, :]
     value = -value if least else value
     objective = Least() if least else Greatest()
-    rules = Rules(design, KnownVariance(design.names[0]), objective, AtOnce(), Clock(np.asarray(1.0), "value"), "h")
+    rules = Rules(
+        design, KnownVariance(design.names[0]), objective, enrolment or AtOnce(), Clock(np.asarray(1.0), "value"), "h"
+    )
     until = np.full(value.shape, np.inf)
     return conduct(jax.random.key(seed), rules, Potential(value, until, value, {}))
 

@@ -4,6 +4,7 @@ from vtrial.design.ascending import Ascending
 from vtrial.design.base import AbstractDesign, Arm, DesignState, Look, Seen, chosen, fresh, revealed
 from vtrial.design.boin import BOIN
 from vtrial.design.comparison import Comparison, judged
+from vtrial.design.correction import AbstractCorrectedDesign, Corrected
 from vtrial.design.crm import CRM
 from vtrial.design.crossover import Crossover, williams
 from vtrial.design.dose_ranging import DoseRanging
@@ -23,6 +24,7 @@ __all__ = [
     "BOIN",
     "CRM",
     "AbstractBelief",
+    "AbstractCorrectedDesign",
     "AbstractDesign",
     "AbstractRandomisation",
     "AbstractTiming",
@@ -33,6 +35,7 @@ __all__ = [
     "BetaBelief",
     "Blocks",
     "Comparison",
+    "Corrected",
     "Crossover",
     "DesignState",
     "DoseRanging",

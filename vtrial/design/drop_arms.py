@@ -5,18 +5,33 @@ from collections.abc import Mapping, Sequence
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int, Key
+from jax.scipy.special import ndtri
+from jaxtyping import Array, Bool, Float, Int, Key
 
-from vtrial.design.base import AbstractDesign, Arm, DesignState, Look, Seen, chosen, fresh
+from vtrial.design.base import Arm, DesignState, Look, Seen, chosen, fresh
 from vtrial.design.checks import against_control, check_looks
+from vtrial.design.correction import AbstractCorrectedDesign, Corrected, Own, nothing, own, placed
 from vtrial.design.parallel import relative
 from vtrial.design.randomisation import AbstractRandomisation, Shuffled
 from vtrial.design.timing import AbstractTiming, AfterEach
 from vtrial.errors import UserError
 from vtrial.statistics import dunnett
+from vtrial.statistics.stagewise import LEAST, root
+
+_WIDEST = 6.0
+"""Statistics beyond this are not looked for."""
 
 
-class DropArms(AbstractDesign):
+class DropMemory(eqx.Module):
+    """What the trial needs to go on."""
+
+    there: Bool[Array, " arm"]
+    """Arms that have not left."""
+    own: Own
+    """Estimates at the last look; of arms that left not a number."""
+
+
+class DropArms(AbstractCorrectedDesign):
     """At each look the best arms stay, as many as planned, and those below a futility bound leave.
 
     At the end the arms that stayed are tested against the control by the closed Dunnett test of all arms that started.
@@ -89,19 +104,20 @@ class DropArms(AbstractDesign):
 
     def init(self) -> DesignState:
         """Start with every arm in."""
-        return fresh(len(self.arms), jnp.ones(len(self.arms), bool))
+        arms = len(self.arms)
+        return fresh(arms, DropMemory(jnp.ones(arms, bool), nothing(arms)))
 
     def allocate(self, key: Key[Array, ""], state: DesignState, seen: Seen, n: int) -> Int[Array, " {n}"]:
         """Randomise in the ratio of the weights; places of arms that left stay empty."""
         arm = self.randomisation.assign(key, jnp.asarray(self.weights), seen, n)
-        return jnp.where(state.memory[arm], arm, -1)
+        return jnp.where(state.memory.there[arm], arm, -1)
 
     def decide(self, key: Key[Array, ""], state: DesignState, look: Look) -> DesignState:
         """Drop arms, and test at the end."""
         others = jnp.arange(len(self.arms)) != self.control
         last = look.number == len(self.sizes) - 1
         lots, choice = jax.random.split(key)
-        stay = jnp.where(last, state.memory, self._staying(lots, state.memory, look))
+        stay = jnp.where(last, state.memory.there, self._staying(lots, state.memory.there, look))
         rejected = last & self._tested(stay, look)
         over = ~(stay & others).any()
         return DesignState(
@@ -109,8 +125,29 @@ class DropArms(AbstractDesign):
             stopped=last | over,
             rejected=rejected,
             reason=jnp.where(over & ~last, 2, 0),
-            memory=stay,
+            memory=DropMemory(stay, jax.tree.map(lambda x: jnp.where(stay & last, x, jnp.nan), own(look))),
         )
+
+    def corrected(self, state: DesignState, alpha: float) -> Corrected:
+        """Return estimates of the arms that stayed, by Dunnett's distribution of the greatest of all that started.
+
+        What the greatest of several statistics exceeds by chance is taken off; that is right for the winner where all
+        arms are alike and none left, and too much elsewhere: lower limits (of benefit) hold in any case, for all arms
+        at once. Upper limits are the analysis's own, which selection can only make safer. Source: Dunnett 1955, as
+        above; for selected arms Posch et al. 2005, doi:10.1002/sim.2389.
+        """
+        others = jnp.arange(len(self.arms)) != self.control
+        weight = jnp.asarray(self.weights)
+        share = weight / (weight + weight[self.control])
+
+        def beyond(p: float) -> Float[Array, ""]:
+            def excess(z: Float[Array, ""]) -> Float[Array, ""]:
+                return ndtri(jnp.clip(dunnett.greatest(z, share, others), LEAST, 1 - LEAST)) - ndtri(p)
+
+            return root(excess, jnp.asarray(-_WIDEST), jnp.asarray(_WIDEST))
+
+        away = jnp.stack([-beyond(alpha / 2), -beyond(0.5), ndtri(1 - alpha / 2)])
+        return placed(state.memory.own, jnp.broadcast_to(away, (len(self.arms), 3)), alpha)
 
     def describe(self) -> str:
         """Say how many stay, and the critical value."""

@@ -9,8 +9,9 @@ import numpy as np
 from jax.scipy.special import ndtr
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from vtrial.design.base import AbstractDesign, Arm, DesignState, Look, Seen, chosen, fresh
+from vtrial.design.base import Arm, DesignState, Look, Seen, chosen, fresh
 from vtrial.design.checks import against_control, check_looks
+from vtrial.design.correction import AbstractCorrectedDesign, Corrected, Record, blank, by_stages, noted
 from vtrial.design.parallel import relative
 from vtrial.design.randomisation import AbstractRandomisation, Shuffled
 from vtrial.design.timing import AbstractTiming, AfterEach
@@ -18,6 +19,7 @@ from vtrial.errors import UserError
 from vtrial.statistics import interim
 from vtrial.statistics.boundaries import AbstractBoundary, Spending
 from vtrial.statistics.futility import AbstractFutility, FixedFutility, plan
+from vtrial.statistics.stagewise import Course
 
 
 class SequentialMemory(eqx.Module):
@@ -27,9 +29,11 @@ class SequentialMemory(eqx.Module):
     """Arms that still enrol: neither rejected nor dropped; the control always."""
     front: interim.Front
     """Of each level and arm, the trials that would go on; empty where bounds are those planned."""
+    record: Record
+    """What estimates are corrected by."""
 
 
-class GroupSequential(AbstractDesign):
+class GroupSequential(AbstractCorrectedDesign):
     """Each arm is compared with the control at every look, by bounds that keep the level over all looks.
 
     An arm whose statistic reaches the efficacy bound has its null hypothesis rejected; one below the futility or the
@@ -119,10 +123,9 @@ class GroupSequential(AbstractDesign):
     def init(self) -> DesignState:
         """Start with every arm open."""
         arms, levels = len(self.arms), len(self.arms) - 1
-        blank = interim.start()
         shape = (levels, arms) if self.recalculated else (0, 0)
-        front = jax.tree.map(lambda x: jnp.broadcast_to(x, (*shape, *x.shape)), blank)
-        return fresh(arms, SequentialMemory(jnp.ones(arms, bool), front))
+        front = jax.tree.map(lambda x: jnp.broadcast_to(x, (*shape, *x.shape)), interim.start())
+        return fresh(arms, SequentialMemory(jnp.ones(arms, bool), front, blank(arms, len(self.sizes))))
 
     def allocate(self, key: Key[Array, ""], state: DesignState, seen: Seen, n: int) -> Int[Array, " {n}"]:
         """Randomise in the ratio of the weights; places of closed arms stay empty."""
@@ -149,8 +152,15 @@ class GroupSequential(AbstractDesign):
             stopped=over | last,
             rejected=rejected,
             reason=jnp.where(over & ~last, reason, 0),
-            memory=SequentialMemory(left | ~others, front),
+            memory=SequentialMemory(left | ~others, front, self._noted(state.memory, look, open_, rejected, bounds)),
         )
+
+    def corrected(self, state: DesignState, alpha: float) -> Corrected:
+        """Return estimates by the stagewise ordering, of each arm at the look at which its test ended.
+
+        With several arms the bounds are taken as they were met, as if Holm's procedure had not moved them.
+        """
+        return by_stages(state.memory.record, alpha, self.control)
 
     def describe(self) -> str:
         """Say looks and bounds, as z and one-sided nominal p."""
@@ -185,6 +195,22 @@ class GroupSequential(AbstractDesign):
         spent = jax.vmap(lambda level: spending.spent(t, level))(levels)
         each = jax.vmap(jax.vmap(interim.spend), in_axes=(0, None, 0))
         return each(front, share, spent)
+
+    def _noted(
+        self,
+        memory: SequentialMemory,
+        look: Look,
+        open_: Bool[Array, " arm"],
+        rejected: Bool[Array, " arm"],
+        bounds: Float[Array, "hypothesis arm"],
+    ) -> Record:
+        """Return what is known of each test after a look."""
+        share = self._seen_share(look)
+        root = jnp.sqrt(share)
+        low = jnp.maximum(jnp.asarray(self.futility)[look.number], -jnp.inf if self.harm is None else -self.harm)
+        hypotheses = len(self.arms) - 1
+        upper = bounds[jnp.clip(hypotheses - rejected.sum(), 1, hypotheses) - 1]
+        return noted(memory.record, look, open_, Course(share, low, upper, root), statistic=look.benefit, reach=root)
 
     def _seen_share(self, look: Look) -> Float[Array, " arm"]:
         """Return the share of the planned patients, or events, of each arm and the control that are there."""

@@ -9,8 +9,9 @@ import numpy as np
 from jax.scipy.special import ndtr
 from jaxtyping import Array, Float, Int, Key
 
-from vtrial.design.base import AbstractDesign, Arm, DesignState, Look, Seen, chosen, fresh
+from vtrial.design.base import Arm, DesignState, Look, Seen, chosen, fresh
 from vtrial.design.checks import against_control, check_looks
+from vtrial.design.correction import AbstractCorrectedDesign, Corrected, Record, blank, by_stages, noted
 from vtrial.design.parallel import relative
 from vtrial.design.randomisation import AbstractRandomisation, Blocks
 from vtrial.design.timing import AbstractTiming, AfterEach
@@ -18,6 +19,7 @@ from vtrial.errors import UserError
 from vtrial.statistics.boundaries import AbstractBoundary, WangTsiatis
 from vtrial.statistics.combination import inverse_normal, stage_statistic
 from vtrial.statistics.conditional import needed_information, second_critical
+from vtrial.statistics.stagewise import Course
 
 
 class StageMemory(eqx.Module):
@@ -29,9 +31,11 @@ class StageMemory(eqx.Module):
     """Statistic of the first stage, positive where the arm is better than the control."""
     information: Float[Array, ""]
     """Its information."""
+    record: Record
+    """What estimates are corrected by."""
 
 
-class SampleSizeReestimation(AbstractDesign):
+class SampleSizeReestimation(AbstractCorrectedDesign):
     """Two stages; in the promising zone of conditional power the second one is enlarged to reach a target.
 
     The stages are combined with weights fixed in advance, so that the level holds whatever the second size. Source:
@@ -134,7 +138,7 @@ class SampleSizeReestimation(AbstractDesign):
     def init(self) -> DesignState:
         """Start with the second stage as planned."""
         zero = jnp.asarray(0.0)
-        return fresh(2, StageMemory(jnp.asarray(self.planned), zero, zero))
+        return fresh(2, StageMemory(jnp.asarray(self.planned), zero, zero, blank(2, 2)))
 
     def allocate(self, key: Key[Array, ""], state: DesignState, seen: Seen, n: int) -> Int[Array, " {n}"]:
         """Randomise the first stage, then as many as the second needs."""
@@ -159,14 +163,21 @@ class SampleSizeReestimation(AbstractDesign):
             second=jnp.where(known, self._second(z, information, used), self.planned),
             statistic=jnp.where(known, z, 0.0),
             information=jnp.where(known, information, 0.0),
+            record=memory.record,
         )
+        kept: StageMemory = jax.tree.map(lambda old, new: jnp.where(last, old, new), memory, seen)
+        record = self._noted(memory, look, jnp.where(last, combined, z))
         return DesignState(
             selected=chosen(key, jnp.where(rejected, look.merit, -jnp.inf)),
             stopped=last | reached | hopeless,
             rejected=rejected,
             reason=jnp.where(last, 0, jnp.where(reached, 1, jnp.where(hopeless, 2, 0))),
-            memory=jax.tree.map(lambda old, new: jnp.where(last, old, new), memory, seen),
+            memory=StageMemory(kept.second, kept.statistic, kept.information, record),
         )
+
+    def corrected(self, state: DesignState, alpha: float) -> Corrected:
+        """Return estimates by the stagewise ordering of the combination, whatever the size of the second stage."""
+        return by_stages(state.memory.record, alpha, self.control)
 
     def describe(self) -> str:
         """Say sizes, zone and critical values."""
@@ -180,6 +191,19 @@ class SampleSizeReestimation(AbstractDesign):
             f"with weights {weights}, {self.boundary.describe()} of one-sided {self.alpha:g}: z "
             f"{self.critical[0]:.3f}, {self.critical[1]:.3f}; {self.randomisation.describe()}"
         )
+
+    def _noted(self, memory: StageMemory, look: Look, statistic: Float[Array, ""]) -> Record:
+        """Return what is known of the test after a look."""
+        arm, last = jnp.arange(2) == 1 - self.control, look.number == 1
+        information = look.comparison.information[1 - self.control]
+        second = jnp.sqrt(jnp.maximum(information - memory.information, 0.0))
+        both = inverse_normal(jnp.sqrt(memory.information), second, self.weight)
+        share, upper = jnp.where(last, 1.0, self.weight), jnp.asarray(self.critical)[look.number]
+        lower = jnp.asarray(-jnp.inf if self.futility is None else self.futility)
+        reach = jnp.sqrt(information)
+        slope = jnp.where(last, both, jnp.where(jnp.isfinite(statistic), reach, 0.0))
+        now = Course(share, lower, upper, slope)
+        return noted(memory.record, look, arm, now, statistic=statistic, reach=reach)
 
     def _second(self, z: Float[Array, ""], information: Float[Array, ""], used: Int[Array, ""]) -> Int[Array, ""]:
         """Return the size of the second stage."""

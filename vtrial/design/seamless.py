@@ -10,28 +10,36 @@ import numpy as np
 from jax.scipy.special import ndtri
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from vtrial.design.base import AbstractDesign, Arm, DesignState, Look, Seen, chosen, fresh
+from vtrial.design.base import Arm, DesignState, Look, Seen, chosen, fresh
 from vtrial.design.checks import against_control, check_looks
+from vtrial.design.correction import AbstractCorrectedDesign, Corrected, Own, nothing, own, placed
 from vtrial.design.parallel import relative
 from vtrial.design.randomisation import AbstractRandomisation, Shuffled
 from vtrial.design.timing import AbstractTiming, AfterEach
 from vtrial.errors import UserError
 from vtrial.statistics.combination import inverse_normal, stage_statistic
 from vtrial.statistics.dunnett import greatest
+from vtrial.statistics.stagewise import BRACKET, LEAST, NEARLY_LINEAR, root
+
+_NO_EVIDENCE = -9.0
+"""Statistic of an arm that nothing is known of: none against the intersections that it is in."""
 
 
 class SelectionMemory(eqx.Module):
-    """What the second stage needs to know of the first."""
+    """What the second stage needs to know of the first, and estimates of both."""
 
-    first: Float[Array, ""]
-    """Least statistic of the intersection hypotheses that the selected arm is in."""
-    statistic: Float[Array, ""]
-    """Statistic of the selected arm, positive where it is better than the control."""
-    information: Float[Array, ""]
-    """Its information."""
+    statistic: Float[Array, " arm"]
+    """Statistics of the first stage, positive where an arm is better than the control."""
+    information: Float[Array, " arm"]
+    """Their information; 0 of arms that nothing is known of."""
+    second: Float[Array, ""]
+    """Statistic of the second stage alone, of the selected arm; 0 before it."""
+    added: Float[Array, ""]
+    """Its information; 0 before it."""
+    own: Own
 
 
-class Seamless(AbstractDesign):
+class Seamless(AbstractCorrectedDesign):
     """All arms first; then the best one and the control; then a closed combination test of both stages.
 
     The claim for the selected arm needs every intersection hypothesis it is in to be rejected by the inverse-normal
@@ -114,8 +122,8 @@ class Seamless(AbstractDesign):
 
     def init(self) -> DesignState:
         """Start with no arm selected."""
-        zero = jnp.asarray(0.0)
-        return fresh(len(self.arms), SelectionMemory(jnp.asarray(-jnp.inf), zero, zero))
+        arms, zero = len(self.arms), jnp.asarray(0.0)
+        return fresh(arms, SelectionMemory(jnp.full(arms, _NO_EVIDENCE), jnp.zeros(arms), zero, zero, nothing(arms)))
 
     def allocate(self, key: Key[Array, ""], state: DesignState, seen: Seen, n: int) -> Int[Array, " {n}"]:
         """Randomise to all arms, then to the selected one and the control."""
@@ -128,6 +136,34 @@ class Seamless(AbstractDesign):
         """Select the arm, or test it."""
         selected, confirmed = self._select(key, state, look), self._confirm(state, look)
         return jax.tree.map(lambda one, two: jnp.where(look.number == 0, one, two), selected, confirmed)
+
+    def corrected(self, state: DesignState, alpha: float) -> Corrected:
+        """Return the estimate of the selected arm, by the closed combination test of every effect it may have.
+
+        Lower limit and estimate (where the test has p 1/2) are right where all arms are alike, and low elsewhere: the
+        limit holds in any case. The upper limit is that of the combination without the first stage's multiplicity,
+        which selection can only make safer. Source: Posch et al. 2005, doi:10.1002/sim.2389.
+        """
+        arm, memory = state.selected, state.memory
+        confirmed = memory.added > 0
+        weight = jnp.where(confirmed, self.weight, 1.0)
+        one, two = jnp.sqrt(weight), jnp.sqrt(1 - weight)
+        z, slope = memory.statistic[arm], jnp.sqrt(jnp.stack([memory.information[arm], memory.added]))
+        scale, pooled = one * slope[0] + two * slope[1], one * z + two * memory.second
+        quantile = -ndtri(alpha / 2)
+
+        def effect(wanted: Float[Array, ""]) -> Float[Array, ""]:
+            def excess(x: Float[Array, ""]) -> Float[Array, ""]:
+                at = x / scale
+                return one * self._first(memory, arm, at) + two * (memory.second - at * slope[1]) - wanted
+
+            return root(excess, pooled - BRACKET, pooled + BRACKET, NEARLY_LINEAR) / scale
+
+        found = jnp.stack([effect(quantile), effect(jnp.asarray(0.0)), (pooled + quantile) / scale])
+        own_z = memory.own.z[arm]
+        away = found * jnp.sqrt((slope**2).sum()) - own_z
+        mine = (jnp.arange(len(self.arms)) == arm)[:, None]
+        return placed(memory.own, jnp.where(mine, away, jnp.nan), alpha)
 
     def describe(self) -> str:
         """Say stages, weights and critical value."""
@@ -144,47 +180,49 @@ class Seamless(AbstractDesign):
         arm = jnp.arange(len(self.arms))
         known = (arm != self.control) & jnp.isfinite(look.benefit)
         best = chosen(key, jnp.where(known, look.merit, -jnp.inf))
-        # An arm that nothing is known of is no evidence against its intersections.
-        z = jnp.where(known, look.benefit, -9.0)
-        weight = jnp.asarray(self.weights)
-        share = weight / (weight + weight[self.control])
-
-        def intersection(member: Bool[Array, " arm"]) -> Float[Array, ""]:
-            top = jnp.max(jnp.where(member, z, -jnp.inf))
-            return -ndtri(jnp.clip(greatest(top, share, member), 1e-16, 1.0 - 1e-16))
-
-        member = jnp.asarray(self.member)
-        each = jax.vmap(intersection)(member)
-        least = jnp.min(jnp.where(member[:, jnp.maximum(best, 0)], each, jnp.inf))
         there = best >= 0
-        statistic = jnp.where(there, z[best], 0.0)
-        hopeless = statistic < (-jnp.inf if self.futility is None else self.futility)
+        hopeless = jnp.where(there, look.benefit[best], 0.0) < (-jnp.inf if self.futility is None else self.futility)
+        zero = jnp.asarray(0.0)
         return DesignState(
             selected=best,
             stopped=~there | hopeless,
             rejected=state.rejected,
             reason=jnp.where(there & ~hopeless, 0, jnp.where(there, 2, 4)),
             memory=SelectionMemory(
-                jnp.where(there, least, -jnp.inf),
-                statistic,
-                jnp.where(there, look.comparison.information[best], 0.0),
+                jnp.where(known, look.benefit, _NO_EVIDENCE),
+                jnp.where(known, look.comparison.information, 0.0),
+                zero,
+                zero,
+                own(look),
             ),
         )
 
     def _confirm(self, state: DesignState, look: Look) -> DesignState:
         """Test the selected arm by both stages."""
         arm, memory = state.selected, state.memory
-        second = stage_statistic(
-            memory.statistic, memory.information, look.benefit[arm], look.comparison.information[arm]
-        )
-        reached = inverse_normal(memory.first, second, self.weight) >= self.critical
+        before, information = memory.information[arm], look.comparison.information[arm]
+        second = stage_statistic(memory.statistic[arm], before, look.benefit[arm], information)
+        reached = inverse_normal(self._first(memory, arm, jnp.asarray(0.0)), second, self.weight) >= self.critical
         return DesignState(
             selected=arm,
             stopped=jnp.asarray(True),
             rejected=reached & (jnp.arange(len(self.arms)) == arm),
             reason=jnp.asarray(0),
-            memory=memory,
+            memory=SelectionMemory(memory.statistic, memory.information, second, information - before, own(look)),
         )
+
+    def _first(self, memory: SelectionMemory, arm: Int[Array, ""], effect: Float[Array, ""]) -> Float[Array, ""]:
+        """Return the least statistic of the intersection hypotheses of an arm: that effects are `effect` or less."""
+        z = memory.statistic - effect * jnp.sqrt(memory.information)
+        weight = jnp.asarray(self.weights)
+        share = weight / (weight + weight[self.control])
+
+        def intersection(member: Bool[Array, " arm"]) -> Float[Array, ""]:
+            top = jnp.max(jnp.where(member, z, -jnp.inf))
+            return -ndtri(jnp.clip(greatest(top, share, member), LEAST, 1 - LEAST))
+
+        member = jnp.asarray(self.member)
+        return jnp.min(jnp.where(member[:, jnp.maximum(arm, 0)], jax.vmap(intersection)(member), jnp.inf))
 
 
 def _intersections(arms: int, control: int) -> Bool[np.ndarray, "intersection arm"]:

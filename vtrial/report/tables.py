@@ -216,13 +216,14 @@ def characteristics(tree: xr.DataTree) -> Table:
     oc, outcomes = tree[schema.OPERATING_CHARACTERISTICS].dataset, tree[schema.OUTCOMES].dataset
     reference, binary = oc.attrs["reference"], bool(outcomes[oc.attrs["primary"]].attrs["binary"])
     unit = oc["truth"].attrs["units"]
+    corrected = ("coverage_corrected", "bias_corrected") if "bias_corrected" in oc else ()
     rows = []
     for i, name in enumerate(str(a) for a in oc[schema.ARM].to_numpy()):
         low, high = oc["truth_interval"][:, i].to_numpy()
 
         def shown(variable: str, i: int = i) -> str:
             value, error = float(oc[variable][i]), float(oc[f"{variable}_mcse"][i])
-            if variable in ("truth", "bias", "patients"):
+            if variable in ("truth", "bias", "bias_corrected", "patients"):
                 where = oc[variable].attrs["units"]
                 if variable == "patients" or not binary:
                     return with_error(value, error, where)
@@ -240,6 +241,7 @@ def characteristics(tree: xr.DataTree) -> Table:
                 "–" if own else shown("type_one_error"),
                 "–" if own else shown("coverage"),
                 "–" if own else shown("bias"),
+                *("–" if own else shown(variable) for variable in corrected),
                 shown("patients"),
             ]
         )
@@ -253,6 +255,7 @@ def characteristics(tree: xr.DataTree) -> Table:
         "Type I error",
         "Coverage of the interval",
         "Bias",
+        *(("Coverage, corrected", "Bias, corrected") if corrected else ()),
         "Patients",
     ]
     return Table(header, rows)

@@ -18,7 +18,7 @@ NODES = 64
 """Nodes of the score."""
 _STEPS = 14
 """Newton steps: the bound is exact to rounding after ten."""
-_NEAREST = 1e-3
+NEAREST = 1e-3
 """A look that adds less of the information is no look: nothing is spent at it."""
 
 
@@ -83,7 +83,7 @@ def spend(
         spent: level that may be spent by now, those before included.
         lower: binding lower bound; none if left out.
     """
-    known = share - front.share > _NEAREST
+    known = share - front.share > NEAREST
     safe = jnp.where(known, share, front.share + 1.0)
     upper = bound_above(front, safe, jnp.maximum(spent - front.spent, 0.0))
     after = advance(front, safe, jnp.minimum(jnp.asarray(lower), upper), upper)

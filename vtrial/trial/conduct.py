@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from vtrial import keys
-from vtrial.design import AbstractDesign, Comparison, DesignState, Look
+from vtrial.design import AbstractCorrectedDesign, AbstractDesign, Comparison, Corrected, DesignState, Look
 from vtrial.errors import UserError, nearest
 from vtrial.trial.analyses import AbstractAnalysis, AbstractNull, Alike
 from vtrial.trial.enrolment import AbstractEnrolment
@@ -43,6 +43,8 @@ class Trials(eqx.Module):
     """Calendar time of the last look."""
     comparison: Comparison
     """The analysis at the last look, each entry [replicate arm]."""
+    corrected: Corrected | None
+    """Its estimates, corrected for looks and selection, likewise; nothing of designs or analyses that have none."""
     truth: Float[Array, "replicate arm"]
     """True level of each arm: what the analysis estimates, in the replicate's virtual patients not enrolled."""
     effect: Float[Array, "replicate arm"]
@@ -225,9 +227,17 @@ def _one(key: Key[Array, ""], rules: Rules, given: Potential) -> dict[str, Any]:
         look=end.look,
         duration=end.now,
         comparison=compared,
+        corrected=_corrected(rules, end.state),
         truth=truth,
         effect=effect,
     )
+
+
+def _corrected(rules: Rules, state: DesignState) -> Corrected | None:
+    """Return the estimates that allow for the looks, of effects whose absence is the null hypothesis."""
+    if isinstance(rules.design, AbstractCorrectedDesign) and isinstance(rules.analysis.null, Alike):
+        return rules.design.corrected(state, rules.analysis.alpha)
+    return None
 
 
 def _looks(key: Key[Array, ""], rules: Rules, mine: Potential) -> _Running:

@@ -20,6 +20,10 @@ _NAIVE = (
     "Estimates and intervals are the analysis's own at the last look, not adjusted for the looks before it: bias and "
     "coverage show what stopping early costs them."
 )
+_CORRECTED = (
+    "Estimates and intervals are the analysis's own at the last look; bias and coverage show what stopping early and "
+    "selection cost them. The corrected ones allow for it: their estimate is as often above the truth as below."
+)
 
 
 class Judged(eqx.Module):
@@ -108,11 +112,18 @@ def judge(
         primary=primary,
         reference=rules.analysis.reference,
         alpha=rules.analysis.alpha,
-        caveats=tuple(said for said in (rules.analysis.caveat, _NAIVE if len(rules.design.sizes) > 1 else "") if said),
+        caveats=tuple(said for said in (rules.analysis.caveat, _of_looks(trials, rules)) if said),
         partial=partial,
         units=units | {"worth": rules.objective.unit(unit)},
         counted=rules.objective.counted,
     )
+
+
+def _of_looks(trials: Trials, rules: Rules) -> str:
+    """Return what must be known of estimates after looks; "" without."""
+    if trials.corrected is not None:
+        return _CORRECTED
+    return _NAIVE if len(rules.design.sizes) > 1 else ""
 
 
 def contributions(judged: Judged) -> dict[str, Contribution]:
@@ -154,17 +165,36 @@ def _selection(judged: Judged) -> dict[str, Contribution]:
 
 def _comparison(judged: Judged) -> dict[str, Contribution]:
     """Return how the analysis does. Against itself the reference has no interval."""
-    compared, effect = judged.trials.comparison, np.asarray(judged.trials.effect)
-    lower, upper, difference = (np.asarray(getattr(compared, n)) for n in ("lower", "upper", "difference"))
+    compared, corrected = judged.trials.comparison, judged.trials.corrected
+    against = f"against {judged.reference}"
+    error, covered = _errors(judged, compared.difference, compared.lower, compared.upper)
+    found = {
+        "bias": Contribution(error, False, "Mean error of the estimated effect", judged.units["effect"]),
+        "coverage": Contribution(
+            covered, True, f"Probability that the interval of the effect {against} covers the truth"
+        ),
+    }
+    if corrected is None:
+        return found
+    error, covered = _errors(judged, corrected.difference, corrected.lower, corrected.upper)
+    above = np.where(np.isfinite(error), error > 0, np.nan)
+    return found | {
+        "bias_corrected": Contribution(error, False, "Mean error of the corrected effect", judged.units["effect"]),
+        "coverage_corrected": Contribution(
+            covered, True, f"Probability that the corrected interval of the effect {against} covers the truth"
+        ),
+        "above_corrected": Contribution(above, True, "Probability that the corrected effect is above the truth"),
+    }
+
+
+def _errors(judged: Judged, difference, lower, upper) -> tuple[np.ndarray, np.ndarray]:
+    """Return what estimates are off the truth, and whether intervals hold it; not a number where there is none."""
+    effect = np.asarray(judged.trials.effect)
+    lower, upper, difference = (np.asarray(x) for x in (lower, upper, difference))
     other = np.where(np.array(judged.names) == judged.reference, np.nan, 1.0)
     error = (np.where(np.isfinite(difference), difference, np.nan) - effect) * other
     known = np.isfinite(lower + upper + effect)
-    covered = np.where(known, (lower <= effect) & (effect <= upper), np.nan) * other
-    what = f"Probability that the interval of the effect against {judged.reference} covers the truth"
-    return {
-        "bias": Contribution(error, False, "Mean error of the estimated effect", judged.units["effect"]),
-        "coverage": Contribution(covered, True, what),
-    }
+    return error, np.where(known, (lower <= effect) & (effect <= upper), np.nan) * other
 
 
 def _claims(judged: Judged) -> dict[str, Contribution]:

@@ -110,9 +110,11 @@ def _spread(oc: xr.Dataset, judged: Judged) -> None:
     what = f"95 % interval of the true level of {judged.primary} over posterior draws"
     interval = np.nanquantile(truth, INTERVAL, axis=0)
     oc["truth_interval"] = (("interval", schema.ARM), interval, {"long_name": what, "units": unit})
-    error = contributions(judged)["bias"].value
-    what = "Root mean squared error of the estimated effect"
-    _add(oc, "rmse", _root(average(error**2)), what, judged.units["effect"])
+    found, unit = contributions(judged), judged.units["effect"]
+    for name, of in (("", "estimated"), ("_corrected", "corrected")):
+        if f"bias{name}" in found:
+            square = average(found[f"bias{name}"].value ** 2)
+            _add(oc, f"rmse{name}", _root(square), f"Root mean squared error of the {of} effect", unit)
     what = {"long_name": f"Trials in which the arm could be compared with {judged.reference}", "units": ""}
     oc["analysed"] = (schema.ARM, (np.asarray(judged.trials.comparison.code) == 0).sum(0), what)
 
