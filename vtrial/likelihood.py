@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from vtrial import keys
 from vtrial._types import Values
@@ -371,8 +371,13 @@ def _sum_of_classes(each: Float[Array, "class subject"]) -> Float[Array, " subje
 
 def _middle(seen: Observations) -> Float[Array, ""]:
     """Return the median size of measured values, without those that are 0; 1 if there are none."""
-    size = jnp.abs(jnp.asarray(seen.value))
-    found = jnp.nanmedian(jnp.where((size > 0) & ~seen.censored, size, jnp.nan))
+    return _median(jnp.asarray(seen.value), jnp.asarray(seen.censored))
+
+
+@jax.jit
+def _median(value: Float[Array, " obs"], censored: Bool[Array, " obs"]) -> Float[Array, ""]:
+    size = jnp.abs(value)
+    found = jnp.nanmedian(jnp.where((size > 0) & ~censored, size, jnp.nan))
     return jnp.where(jnp.isfinite(found), found, 1.0)
 
 

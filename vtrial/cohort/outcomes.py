@@ -113,14 +113,18 @@ def simulator(
     plan = planned(named, endpoints, statistical.model, course)
     other = world if course.events and not ledger else None
     rule = _Rule(named, plan, endpoints, statistical, course, levels.residual, other)
-    block = jax.jit(jax.vmap(partial(_replicate, rule)))
+
+    @jax.jit
+    @jax.vmap
+    def block(number: Int[Array, ""], *given: Any) -> Any:
+        return _replicate(rule, jax.random.fold_in(key, number), *given)
 
     def simulates(start: int, cohort: Cohort) -> Outcomes:
         count, subjects, *_ = next(iter(cohort.parameters.values())).shape
-        noise = {n: jnp.asarray(known[n])[cohort.draw] for n in statistical.noise_priors()}
+        noise = {n: known[n][np.asarray(cohort.draw)] for n in statistical.noise_priors()}
         repeated = {n: value[start : start + count] for n, value in (ledger or {}).items()}
-        own = jnp.tile(keys.numbered(key, 1), count) if alike else keys.numbered(key, count, start)
-        given = (own, cohort.parameters, cohort.covariates, noise, repeated)
+        own = np.zeros(count, int) if alike else np.arange(start, start + count)
+        given = jax.tree.map(np.asarray, (own, cohort.parameters, cohort.covariates, noise, repeated))
         size, parts = _together(replicates, subjects, len(arms)), []
         for first in range(0, count, size):
             # The last call is filled up with the last replicate, so that all calls share one compilation.

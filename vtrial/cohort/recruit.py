@@ -134,9 +134,9 @@ def recruiter(
     count = len(next(iter(posterior.values())))
     recruitment.refuse_beyond(count)
     levels, population = recruitment.levels, statistical.population
-    known = {name: jnp.asarray(value) for name, value in levels.posterior(posterior, statistical).items()}
+    known = levels.posterior(posterior, statistical)
     picked = levels.chosen(keys.named(key, "draw"), count, recruitment.replicates)
-    trial_keys = keys.numbered(keys.named(key, "replicate"), recruitment.replicates)
+    each = keys.named(key, "replicate")
 
     def patient(key: Key[Array, ""], draw: Mapping[str, Array], factor: Float[Array, "effect effect"], study):
         drawn = draw_kept(recruitment.covariates, keys.named(key, "covariates"), data)
@@ -144,18 +144,22 @@ def recruiter(
         covariates = population.complete(keys.named(key, "missing"), unknown | drawn)
         return population.new_subject(keys.named(key, "eta"), draw, factor, covariates, study, occasions), covariates
 
-    def replicate(key: Key[Array, ""], draw: Mapping[str, Array]):
+    def replicate(number: Int[Array, ""], draw: Mapping[str, Array]):
         """Each virtual trial is a study of its own."""
+        key = jax.random.fold_in(each, number)
         factor, study = population.factor(draw), population.new_study(keys.named(key, "study"), draw)
         people = keys.numbered(key, recruitment.subjects)
         return jax.vmap(patient, in_axes=(0, None, None, None))(people, draw, factor, study)
 
-    block = jax.jit(jax.vmap(replicate))
+    block, sizes = jax.jit(jax.vmap(replicate)), [0]
 
     def recruits(start: int, stop: int) -> Cohort:
-        rows = np.arange(start, stop)
-        parameters, covariates = block(trial_keys[rows], {n: v[picked[rows]] for n, v in known.items()})
-        return Cohort(jnp.asarray(picked[rows]), parameters, covariates)
+        # A block smaller than those before it is filled up with its last replicate: it shares their compilation.
+        sizes[0] = max(sizes[0], stop - start)
+        rows = np.minimum(np.arange(start, start + sizes[0]), stop - 1)
+        found = block(rows, {n: v[picked[rows]] for n, v in known.items()})
+        parameters, covariates = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[: stop - start]), found)
+        return Cohort(jnp.asarray(picked[start:stop]), parameters, covariates)
 
     return recruits
 

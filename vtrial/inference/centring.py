@@ -3,7 +3,6 @@
 import dataclasses
 import logging
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -68,9 +67,10 @@ def _left(marginal: Marginal, fit: Fit) -> dict[str, np.ndarray]:
     that come there have to be at ease there too.
     """
     density, effects = marginal.density, marginal.statistical.population.effects
-    spread = density.point(jnp.sqrt(jnp.diagonal(jnp.asarray(fit.covariance))))
-    shifts = {n: -_DOWN * sd if n.endswith("_iiv") else jnp.zeros_like(sd) for n, sd in spread.items()}
-    here, low = (jax.jit(marginal.draw)(jnp.asarray(v)) for v in (fit.vector, fit.vector + density.vector(shifts)))
+    shift = np.zeros(density.size)
+    for where, _ in (place for name, place in density.places.items() if name.endswith("_iiv")):
+        shift[where] = -_DOWN * np.sqrt(np.diagonal(fit.covariance)[where])
+    here, low = (marginal.drawn(jnp.asarray(v)) for v in (fit.vector, fit.vector + shift))
     found = {}
     for i, name in enumerate(effects):
         ratio = float(low[f"{name}_iiv"] / here[f"{name}_iiv"])

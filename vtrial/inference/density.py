@@ -133,13 +133,15 @@ class UnconstrainedDensity:
 
     def point(self, vector: Float[Array, " coordinate"]) -> Point:
         """Return a vector as a point."""
-        result, at = {}, 0
-        for name in self.order:
-            shape = self.sites[name][1]
-            size = int(np.prod(shape))
-            result[name] = vector[at : at + size].reshape(shape)
-            at += size
-        return result
+        return {name: vector[where].reshape(shape) for name, (where, shape) in self.places.items()}
+
+    @property
+    def places(self) -> dict[str, tuple[slice, tuple[int, ...]]]:
+        """Where each site is in a vector, and its shape."""
+        shapes = {name: self.sites[name][1] for name in self.order}
+        ends = np.cumsum([int(np.prod(shape)) for shape in shapes.values()]).tolist()
+        starts = [0, *ends[:-1]]
+        return {n: (slice(*both), shapes[n]) for n, *both in zip(shapes, starts, ends, strict=True)}
 
     def log_density(self, vectors: np.ndarray) -> np.ndarray:
         """Return the log densities [draw] of vectors [draw coordinate] up to a constant; -inf where there is none."""

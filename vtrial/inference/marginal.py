@@ -1,7 +1,7 @@
 """The density of the population level with the subjects' random effects integrated out, by Laplace's method."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from vtrial import keys
 from vtrial._types import Values
 from vtrial.data import Dataset
 from vtrial.errors import UserError
+from vtrial.inference.ahead import Ahead
 from vtrial.inference.density import UnconstrainedDensity
 from vtrial.inference.inner import Inner, Modes, differentiable
 from vtrial.inference.proposal import draw_t, log_t
@@ -139,6 +140,8 @@ class Marginal:
         self.value = jax.jit(self._value)
         self.slope = jax.jit(self._slope)
         self.steps = jax.jit(self._steps)
+        self.drawn = jax.jit(self.draw)
+        """`draw`, compiled."""
 
     def draw(self, vector: Float[Array, " coordinate"]) -> dict[str, Array]:
         """Return the numbers of the population level by site."""
@@ -251,11 +254,12 @@ class Marginal:
             UserError: there is no density at the start.
         """
         seen = {"latent": self._nowhere(), "best": np.inf, "count": 0}
+        slopes = Ahead(self.slope, jnp.asarray(start), seen["latent"])
         # Coordinates that move parameters far, such as slopes, are measured in smaller units.
         unit = np.asarray(self.steps(jnp.asarray(start), seen["latent"])) / _STEP
 
         def value(u: np.ndarray) -> tuple[float, np.ndarray]:
-            height, slope, moved = self.slope(jnp.asarray(u * unit), seen["latent"])
+            height, slope, moved = slopes(jnp.asarray(u * unit), seen["latent"])
             seen["count"] += 1
             gradient = np.asarray(slope)
             if not (np.isfinite(height) and np.isfinite(gradient).all()):
@@ -274,36 +278,34 @@ class Marginal:
             options = {"gtol": 5e-3, "maxiter": 500, "hess_inv0": inverse}
             found = minimize(value, top, jac=True, method="BFGS", options=options)
             top, width = found.x, np.sqrt(np.diagonal(found.hess_inv))
-            inverse = _inverse(self._curvature(top, unit, width, seen["latent"]))
+            inverse = _inverse(_curvature(slopes, top, unit, width, seen["latent"]))
             seen["count"] += 2 * len(top)
             if found.jac @ inverse @ found.jac < _LEFT:
                 break
-        return self._fit(top * unit, inverse * np.outer(unit, unit), seen["latent"], seen["count"])
+        moved = slopes(jnp.asarray(top * unit), seen["latent"])[2]
+        return self._fit(top * unit, inverse * np.outer(unit, unit), moved, seen["count"])
 
-    def _curvature(self, top: np.ndarray, unit: np.ndarray, width: np.ndarray, start: Array) -> np.ndarray:
-        """Return the second derivative by differences of the gradient, coordinates and their widths in some units."""
-        steps = _SHARE * np.minimum(width, 1.0)
-        sides = np.concatenate([np.diag(steps), -np.diag(steps)])
-        slopes = np.stack([np.asarray(self.slope(jnp.asarray((top + side) * unit), start)[1]) * unit for side in sides])
-        slopes = np.where(np.isfinite(slopes).all(axis=1, keepdims=True), slopes, 0.0)
-        above, below = np.split(slopes, 2)
-        curvature = (above - below) / (2.0 * steps[:, None])
-        return (curvature + curvature.T) / 2
-
-    def _fit(self, top: np.ndarray, covariance: np.ndarray, start: Array, count: int) -> Fit:
-        """Return the fit with a maximum and a covariance there."""
+    def _fit(self, top: np.ndarray, covariance: np.ndarray, moved: Moved, count: int) -> Fit:
+        """Return the fit with a maximum, a covariance and modes there."""
         at = jnp.asarray(top)
-        _, _, moved = self.slope(at, start)
         modes = moved.modes
-        objective = -2.0 * float(self.each(self.draw(at), modes).sum()) - self._constant
-        classes = self._in_classes(at, modes, np.asarray(moved.along))
-        return Fit(top, covariance, classes, classes.joined(), objective, count)
+        height, probability = jax.jit(self._judged)(at, modes)
+        classes = self._in_classes(np.asarray(probability), modes, np.asarray(moved.along))
+        return Fit(top, covariance, classes, classes.joined(), -2.0 * float(height) - self._constant, count)
 
-    def _in_classes(self, vector: Float[Array, " coordinate"], modes: Modes, along: np.ndarray) -> InClasses:
+    def _judged(
+        self, vector: Float[Array, " coordinate"], modes: Modes
+    ) -> tuple[Float[Array, ""], Float[Array, "class subject"]]:
+        """Return the approximate log-likelihood, and the probability of each class given the subject's data."""
+        classes = self._classes(self.draw(vector), modes)
+        return logsumexp(classes, axis=0).sum(), jax.nn.softmax(classes, axis=0)
+
+    def _in_classes(
+        self, probability: Float[np.ndarray, "class subject"], modes: Modes, along: np.ndarray
+    ) -> InClasses:
         """Return the normal of each subject's random effects in each class."""
         shape = (self.inner.classes, len(self.data.subjects), self.inner.size)
         covariance = np.linalg.inv(np.asarray(modes.curvature)).reshape(*shape, self.inner.size)
-        probability = np.asarray(jax.nn.softmax(self._classes(self.draw(vector), modes), axis=0))
         mean = np.asarray(modes.latent).reshape(shape)
         return InClasses(mean, covariance, along.reshape(*shape, -1), probability)
 
@@ -354,6 +356,19 @@ def _observed(
     found = -(turn + jnp.swapaxes(turn, 1, 2)) / 2
     steep = jnp.isfinite(jnp.linalg.cholesky(found)).all(axis=(1, 2))
     return jnp.where(steep[:, None, None], found, curvature)
+
+
+def _curvature(
+    slope: Callable[..., tuple[Array, Array, Moved]], top: np.ndarray, unit: np.ndarray, width: np.ndarray, start: Array
+) -> np.ndarray:
+    """Return the second derivative by differences of the gradient, coordinates and their widths in some units."""
+    steps = _SHARE * np.minimum(width, 1.0)
+    sides = np.concatenate([np.diag(steps), -np.diag(steps)])
+    slopes = np.stack([np.asarray(slope(jnp.asarray((top + side) * unit), start)[1]) * unit for side in sides])
+    slopes = np.where(np.isfinite(slopes).all(axis=1, keepdims=True), slopes, 0.0)
+    above, below = np.split(slopes, 2)
+    curvature = (above - below) / (2.0 * steps[:, None])
+    return (curvature + curvature.T) / 2
 
 
 def _inverse(curvature: np.ndarray) -> np.ndarray:

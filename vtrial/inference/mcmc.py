@@ -2,7 +2,7 @@
 
 import logging
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import equinox as eqx
 import jax
@@ -111,10 +111,10 @@ def sample(
     # The fit's width takes derivatives of every subject, which are compiled: only where something asks for it.
     white = whitened(density, statistical, data, fit if method.whitening or from_fit else None)
 
-    def begin() -> Point:
+    def begin(potential: Callable[[Point], Array]) -> Point:
         begins = keys.named(key, "start")
         if from_fit and isinstance(white, Whitened):
-            found = fitted_starts(begins, density, white, chains=method.chains)
+            found = fitted_starts(begins, potential, white, chains=method.chains)
             if found is not None:
                 return found
         kind = "medians" if from_fit else method.start

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float
 
@@ -10,9 +11,9 @@ from jaxtyping import Array, Float
 class Mass(NamedTuple):
     """A covariance of the coordinates as its square root: a dense block first, a diagonal after it."""
 
-    block: Float[Array, "dense dense"]
+    block: Float[Array | np.ndarray, "dense dense"]
     """Lower Cholesky factor."""
-    scale: Float[Array, " rest"]
+    scale: Float[Array | np.ndarray, " rest"]
 
     def spread(self, r: Float[Array, "chain coordinate"]) -> Float[Array, "chain coordinate"]:
         """Multiply by the root."""
@@ -72,4 +73,4 @@ def no_moments(mean: Float[Array, " coordinate"], dense: int) -> Moments:
 
 def first_mass(size: int, dense: int, width: float) -> Mass:
     """Return what the chains begin with: the same standard deviation of every coordinate."""
-    return Mass(width * jnp.eye(dense), jnp.full(size - dense, width))
+    return Mass(width * np.eye(dense), np.full(size - dense, width))

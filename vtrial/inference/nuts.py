@@ -64,7 +64,9 @@ class Nuts(AbstractMarkovChain):
         side_by_side = self.chain_method == "vectorized" or (
             self.chain_method == "auto" and jax.default_backend() != "cpu"
         )
-        return Kernel(jax.vmap(init), step, jax.vmap if side_by_side else one_after_the_other)
+        if side_by_side:
+            return Kernel(jax.vmap(init), step, jax.vmap)
+        return Kernel(lambda *each: jax.lax.map(lambda one: init(*one), each), step, one_after_the_other)
 
     def settings(self) -> dict[str, float]:
         """Return target acceptance and greatest tree depth."""

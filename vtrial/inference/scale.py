@@ -70,8 +70,8 @@ class Polar(NamedTuple):
 
     def __call__(self, x: Float[Array, ""], y: Float[Array, ""]) -> tuple[Float[Array, ""], Float[Array, ""]]:
         """Return a and b."""
-        # The cosine of an angle near pi/2 as the sine of what is left.
-        a, b = (jnp.exp(x) * jnp.sin(0.5 * jnp.pi * ndtr(side)) for side in (-y, y))
+        # The cosine of an angle near pi/2 as the sine of what is left; both at once, for the function is a long one.
+        a, b = jnp.exp(x) * jnp.sin(0.5 * jnp.pi * ndtr(jnp.stack([-y, y])))
         return a, b / self.at
 
     def inv(self, a: Float[Array, ""], b: Float[Array, ""]) -> tuple[Float[Array, ""], Float[Array, ""]]:

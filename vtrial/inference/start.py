@@ -34,10 +34,19 @@ def check_start(start: str, known: tuple[str, ...] = STARTS) -> None:
         raise UserError(f"inference.start is '{start}'. {nearest(start, known)}")
 
 
-def fitted_starts(key: Key[Array, ""], density: UnconstrainedDensity, target: Whitened, *, chains: int) -> Point | None:
-    """Return a starting point for each chain [chain ...], drawn from the normal of a Laplace fit; None without one."""
-    each, potential = keys.numbered(key, chains), jax.jit(jax.vmap(density.potential))
-    return _finite(lambda scale: jax.vmap(lambda k: target.near(k, scale))(each), potential, 1.0)
+def fitted_starts(
+    key: Key[Array, ""], potential: Callable[[Point], Array], target: Whitened, *, chains: int
+) -> Point | None:
+    """Return a starting point for each chain [chain ...], drawn from the normal of a Laplace fit; None without one.
+
+    Args:
+        key: random key.
+        potential: of points [chain ...]; not finite where there is no density.
+        target: has the normal.
+        chains: how many.
+    """
+    each, near = keys.numbered(key, chains), jax.jit(jax.vmap(target.near, in_axes=(0, None)))
+    return _finite(lambda scale: near(each, scale), potential, 1.0)
 
 
 def starts(
@@ -83,14 +92,14 @@ def starts(
 def _finite(near: Callable[[float], Point], potential: Callable[[Point], Array], jitter: float) -> Point | None:
     """Return the starts, those without density drawn back toward the centre; None if even there is none."""
     found = near(jitter)
-    good = jnp.isfinite(potential(found))
+    good = np.isfinite(potential(found))
     for i in range(1, _HALVINGS):
-        if bool(good.all()):
+        if good.all():
             return found
         closer = near(jitter / 2**i if i < _HALVINGS - 1 else 0.0)
         found = jax.tree.map(lambda a, b, g=good: jnp.where(g.reshape(-1, *[1] * (a.ndim - 1)), a, b), found, closer)
-        good = jnp.isfinite(potential(found))
-    return found if bool(good.all()) else None
+        good = np.isfinite(potential(found))
+    return found if good.all() else None
 
 
 def _why(density: UnconstrainedDensity, statistical: StatisticalModel, data: Dataset) -> str:

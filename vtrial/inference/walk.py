@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
+from vtrial.inference.ahead import Ahead
 from vtrial.inference.checkpoint import Checkpoint
 from vtrial.inference.density import Point
 from vtrial.inference.progress import Progress, least_ess
@@ -25,7 +26,7 @@ class Kernel(NamedTuple):
     """A sampler of many chains. Its state holds all it needs, random keys and adaptation included."""
 
     init: Callable[[Array, Point], Any]
-    """From a key and a starting point for each chain [chain ...] to the state."""
+    """From a key and a starting point for each chain [chain ...] to the state, whose `potential` is [chain]."""
     step: Callable[[Any], tuple[Any, Draw]]
     """One iteration: of one chain if `over` is given, else of all of them [chain ...]."""
     over: Callable[..., Any] | None = None
@@ -49,7 +50,7 @@ class Clock:
     ready: float = 0.0
     """CPU seconds from there until the sampler could take its first step."""
     compiling: float = 0.0
-    """CPU seconds of it that went into compiling the sampler."""
+    """CPU seconds of it that went into compiling the sampler and finding where chains start."""
     warmup: float = 0.0
     """CPU seconds."""
     sampling: float = 0.0
@@ -88,7 +89,7 @@ def walk(
     kernel: Kernel,
     plan: Plan,
     keys: Array,
-    starts: Callable[[], Point],
+    starts: Callable[[Callable[[Point], Array]], Point],
     like: Any,
     checkpoint: Checkpoint | None,
     clock: Clock,
@@ -99,7 +100,8 @@ def walk(
         kernel: the sampler.
         plan: the number of iterations.
         keys: a random key for each chain.
-        starts: gives the starting points; not asked when a saved state is resumed.
+        starts: gives the starting points, given the potential of points [chain ...]; not asked when a saved state is
+            resumed.
         like: shapes of those.
         checkpoint: where the state is saved, and whence it is resumed.
         clock: is told where the time goes.
@@ -109,9 +111,11 @@ def walk(
     shapes = jax.eval_shape(init, keys, like)
     chunk, count = _chunk(kernel), jax.ShapeDtypeStruct((), jnp.int32)
     made = jax.eval_shape(chunk, shapes, count)[1]
-    advance = chunk.lower(shapes, count).compile()
+    ahead = Ahead(chunk, shapes, count)
     saved = checkpoint.load(shapes, made) if checkpoint else None
-    done, state, kept = saved or (0, init(keys, starts()), [])
+    # Whether there is a density at a start is asked of the program that begins the chains: no other has to be compiled.
+    done, state, kept = saved or (0, init(keys, starts(lambda points: init(keys, points).potential)), [])
+    advance = ahead.function()
     clock.compiling += time.process_time() - began
     clock.ready = time.process_time() - clock.began
     record = Record(kept)

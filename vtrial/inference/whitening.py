@@ -1,7 +1,6 @@
 """Coordinates in which the joint density is a standard normal, as far as a Laplace fit knows it."""
 
 import logging
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -88,7 +87,7 @@ def whitened(density: UnconstrainedDensity, statistical: StatisticalModel, data:
     if fit is None:
         return density
     found, centre = root(density, statistical, data, fit)
-    if not all(bool(jnp.isfinite(part).all()) for part in (found.block, found.along, found.own)):
+    if not all(np.isfinite(part).all() for part in (found.block, found.along, found.own)):
         log.warning("           the Laplace fit has no width; chains begin to learn the metric from nothing")
         return density
     return Whitened(density, found, centre)
@@ -105,24 +104,29 @@ def root(
     """
     population, weights, levels = statistical.population, dict(statistical.centred), statistical.levels(data)
     level = UnconstrainedDensity(statistical.population_level(data))
-    block, factor = (jnp.linalg.cholesky(jnp.asarray(one)) for one in (fit.covariance, fit.subjects.covariance))
-    at = (jnp.asarray(fit.vector), jnp.asarray(fit.subjects.mean))
 
     def columns(vector: Array, latent: Array) -> Float[Array, "subject latent"]:
         draw = level.constrain(level.point(vector))
         return random_effects.sampled_columns(population, draw, population.factor(draw), weights, latent)
 
-    @jax.jit
-    @partial(jax.vmap, in_axes=(0, 2), out_axes=2)
-    def moved(vector: Array, latent: Array) -> Float[Array, "subject latent"]:
-        return jax.jvp(columns, at, (vector, latent))[1]
+    place = places(density, statistical, weights, levels)
 
-    place, count = places(density, statistical, weights, levels), len(block)
-    rest = jnp.zeros((density.size - count, count))
-    along = rest.at[place].set(moved(block.T, jnp.asarray(fit.subjects.along) @ block))
-    own = moved(jnp.zeros((factor.shape[2], count)), factor)
-    middle = jnp.zeros(density.size - count).at[place].set(jax.jit(columns)(*at))
-    return Root(block, along, own, place), jnp.concatenate([at[0], middle])
+    @jax.jit
+    def found(fit: Fit) -> tuple[Root, Float[Array, " coordinate"]]:
+        block, factor = (jnp.linalg.cholesky(jnp.asarray(one)) for one in (fit.covariance, fit.subjects.covariance))
+        count, latent = len(block), factor.shape[2]
+        # All directions at once: how subjects move with the population level, and then each on its own.
+        vectors = jnp.concatenate([block.T, jnp.zeros((latent, count))])
+        latents = jnp.concatenate([jnp.asarray(fit.subjects.along) @ block, factor], axis=2)
+        middle, push = jax.linearize(columns, jnp.asarray(fit.vector), jnp.asarray(fit.subjects.mean))
+        moved = jax.vmap(push, in_axes=(0, 2), out_axes=2)(vectors, latents)
+        rest = jnp.zeros(density.size - count)
+        along = jnp.zeros((density.size - count, count)).at[place].set(moved[..., :count])
+        root = Root(block, along, moved[..., count:], place)
+        return root, jnp.concatenate([jnp.asarray(fit.vector), rest.at[place].set(middle)])
+
+    root, centre = found(fit)
+    return root._replace(place=place), centre
 
 
 def places(
@@ -133,6 +137,7 @@ def places(
 ) -> Int[np.ndarray, "subject latent"]:
     """Return where the coordinates of each subject are, counted from the end of the population level."""
     first = sum(int(np.prod(density.sites[name][1])) for name in density.population)
-    every = density.point(jnp.arange(float(density.size)))
-    numbers = {name: np.asarray(n) - first for name, n in every.items() if name not in density.population}
+    every = np.arange(density.size) - first
+    rest = {n: place for n, place in density.places.items() if n not in density.population}
+    numbers = {name: every[where].reshape(shape) for name, (where, shape) in rest.items()}
     return np.asarray(random_effects.as_columns(statistical.population, numbers, weights, levels)).astype(int)
