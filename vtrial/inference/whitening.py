@@ -15,6 +15,7 @@ from vtrial.inference.density import Point, UnconstrainedDensity
 from vtrial.inference.marginal import Fit
 from vtrial.likelihood import StatisticalModel
 from vtrial.population import effects as random_effects
+from vtrial.population.centring import Centring
 
 log = logging.getLogger(__name__)
 
@@ -103,21 +104,21 @@ def root(
     covariance of their own problem, around a mode that moves with the population level; both are carried over to the
     coordinates that are sampled by the derivatives of these.
     """
-    population, weights, levels = statistical.population, dict(statistical.centred), statistical.levels(data)
+    population, how, levels = statistical.population, dict(statistical.centred), statistical.levels(data)
     level = UnconstrainedDensity(statistical.population_level(data))
     block, factor = (jnp.linalg.cholesky(jnp.asarray(one)) for one in (fit.covariance, fit.subjects.covariance))
     at = (jnp.asarray(fit.vector), jnp.asarray(fit.subjects.mean))
 
     def columns(vector: Array, latent: Array) -> Float[Array, "subject latent"]:
         draw = level.constrain(level.point(vector))
-        return random_effects.sampled_columns(population, draw, population.factor(draw), weights, latent)
+        return random_effects.sampled_columns(population, draw, population.factor(draw), how, latent)
 
     @jax.jit
     @partial(jax.vmap, in_axes=(0, 2), out_axes=2)
     def moved(vector: Array, latent: Array) -> Float[Array, "subject latent"]:
         return jax.jvp(columns, at, (vector, latent))[1]
 
-    place, count = _places(density, statistical, weights, levels), len(block)
+    place, count = _places(density, statistical, how, levels), len(block)
     rest = jnp.zeros((density.size - count, count))
     along = rest.at[place].set(moved(block.T, jnp.asarray(fit.subjects.along) @ block))
     own = moved(jnp.zeros((factor.shape[2], count)), factor)
@@ -128,11 +129,11 @@ def root(
 def _places(
     density: UnconstrainedDensity,
     statistical: StatisticalModel,
-    weights: dict[str, random_effects.Weight],
+    how: dict[str, Centring],
     levels: random_effects.Levels,
 ) -> Int[np.ndarray, "subject latent"]:
     """Return where the coordinates of each subject are, counted from the end of the population level."""
     first = sum(int(np.prod(density.sites[name][1])) for name in density.population)
     every = density.point(jnp.arange(float(density.size)))
     numbers = {name: np.asarray(n) - first for name, n in every.items() if name not in density.population}
-    return np.asarray(random_effects.as_columns(statistical.population, numbers, weights, levels)).astype(int)
+    return np.asarray(random_effects.as_columns(statistical.population, numbers, how, levels)).astype(int)
