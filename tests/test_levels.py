@@ -16,6 +16,7 @@ from vtrial.inference.marginal import Marginal
 from vtrial.likelihood import StatisticalModel
 from vtrial.noise import Additive
 from vtrial.population import Fixed, LogNormalPrior, NormalPrior, Parameter, Population, PowerEffect, effects
+from vtrial.population.centring import Centred, Told
 from vtrial.solve import Linear
 
 ROWS = """ID,TIME,AMT,DV,EVID,WT,OCC,STUDY
@@ -124,24 +125,27 @@ def test_centred_joint_is_the_same_posterior(table):
     plain, _ = log_density(statistical().joint(data), (), {}, values | {"eta_raw": jnp.asarray(eta / [0.4, 0.3])})
     phi = {"CL_phi": np.log(2.5) + eta[:, 0], "eta_raw": (eta[:, 1:] / 0.3)}
     centred, _ = log_density(
-        statistical(centred=(("CL", 1.0),)).joint(data), (), {}, values | {n: jnp.asarray(v) for n, v in phi.items()}
+        statistical(centred=(("CL", Centred()),)).joint(data),
+        (),
+        {},
+        values | {n: jnp.asarray(v) for n, v in phi.items()},
     )
     assert float(centred) == pytest.approx(float(plain) - 2 * np.log(0.4), rel=1e-10)
 
 
 def test_columns_are_what_is_sampled(table):
     """From a vector to etas and kappas, standardised by hand, and back to where they are in the vector."""
-    weights, data = {"CL": 0.6}, read(table)
-    model = statistical(centred=tuple(weights.items()))
+    how, data = {"CL": Told((3.0, 0.5), 0.8)}, read(table)
+    model = statistical(centred=tuple(how.items()))
     density = UnconstrainedDensity(model.joint(data))
     x = density.vector(density.near(jax.random.key(0), model.starts(), 0.3))
     draw, levels = density.constrain(density.point(x)), model.levels(data)
     latent = jnp.concatenate(
         [(draw[f"{n}_eta"] / draw[f"{n}_iiv"])[:, None] for n in ("CL", "VC")] + [draw["CL_kappa"] / draw["CL_iov"]], 1
     )
-    found = effects.sampled_columns(model.population, draw, model.population.factor(draw), weights, latent)
+    found = effects.sampled_columns(model.population, draw, model.population.factor(draw), how, latent)
     sites = {n: np.asarray(x) for n, x in density.point(jnp.arange(float(density.size))).items() if n in SUBJECTS}
-    where = effects.as_columns(model.population, sites, weights, levels)
+    where = effects.as_columns(model.population, sites, how, levels)
     np.testing.assert_allclose(found, x[where.astype(int)], rtol=1e-10)
 
 

@@ -18,6 +18,7 @@ from vtrial.model import AbstractModel, AbstractStochasticModel
 from vtrial.noise import AbstractNoise, Visits, adding
 from vtrial.population import AbstractPrior, Fixed, Population, sampled
 from vtrial.population import effects as random_effects
+from vtrial.population.centring import Centring
 from vtrial.population.mixture import CLASS, PROBABILITY
 from vtrial.solve import AbstractSolver, ResultCode
 
@@ -37,9 +38,9 @@ class StatisticalModel(eqx.Module):
     solver: AbstractSolver
     noise: Mapping[str, AbstractNoise]
     """By output."""
-    centred: tuple[tuple[str, random_effects.Weight], ...] = eqx.field(static=True, default=())
-    """Parameters whose etas are sampled centred, and how far (1: wholly), see `vtrial.population.effects`; this changes
-    how well samplers work, not the posterior."""
+    centred: tuple[tuple[str, Centring], ...] = eqx.field(static=True, default=())
+    """Parameters whose etas are not sampled standardised, and how; this changes how well samplers work, not the
+    posterior."""
 
     def joint(self, data: Dataset) -> Callable[[], None]:
         """Return the NumPyro model of a dataset.
@@ -348,10 +349,11 @@ class StatisticalModel(eqx.Module):
     def starts(self) -> dict[str, Any]:
         """Return where chains start, by site: prior medians, and what these make typical of centred subjects."""
         found: dict[str, Any] = {site: prior.centre() for site, prior in self.priors().items()}
-        for name, weight in self.centred:
+        for name, how in self.centred:
             parameter = self.population[name]
-            middle = float(parameter.scale.location(jnp.asarray(parameter.prior.centre())))
-            found[f"{name}_phi"] = np.asarray(weight) * middle
+            assert parameter.iiv is not None
+            middle = parameter.scale.location(jnp.asarray(parameter.prior.centre()))
+            found[f"{name}_phi"] = np.asarray(how.frame(middle, jnp.asarray(parameter.iiv.centre()))[0])
         return found | {n + MISSING: prior.centre() for n, prior in self.population.missing.items()}
 
     def units(self) -> dict[str, str]:

@@ -26,6 +26,7 @@ from vtrial.population import (
     check_observed,
 )
 from vtrial.population import effects as random_effects
+from vtrial.population.centring import Centred, Told
 
 WT = np.array([70.0, 35.0, 140.0])
 
@@ -114,7 +115,7 @@ def density(p, centred, values, levels):
 
 @pytest.mark.parametrize("blocks", [None, [["CL", "E0"]]])
 def test_centred_and_not_are_the_same_distribution(blocks):
-    """The density of etas centred by w is that of the standardised ones over the Jacobian: L's diagonal to the w."""
+    """The density of centred etas is that of the standardised ones over the Jacobian: what z is multiplied by."""
     p = population(correlation=2.0, blocks=blocks)
     levels = random_effects.levels(p, COVARIATES, 3)
     names = ("CL", "VC", "E0") if blocks is None else ("CL", "E0")
@@ -129,19 +130,37 @@ def test_centred_and_not_are_the_same_distribution(blocks):
     for i, name in enumerate(p.effects):
         np.testing.assert_allclose(etas[f"{name}_eta"], eta[:, i], rtol=1e-12, atol=1e-14)
     location = {"CL": np.log(draw["CL"]), "VC": np.log(draw["VC"]), "E0": draw["E0"]}
-    for centred in ({"CL": 1.0, "VC": 1.0, "E0": 1.0}, {"VC": 0.7}, {"CL": (0.2, 0.9, 0.0), "E0": 1.0}):
-        phi = {}
-        for name, weight in centred.items():
-            i, w = p.effects.index(name), np.asarray(weight)
-            phi[f"{name}_phi"] = w * (location[name] + raw[:, :i] @ factor[i, :i]) + factor[i, i] ** w * raw[:, i]
+    informed = (0.0, 4.0, 900.0)
+    told, whole = Told(informed, 0.3), Centred()
+    for centred in ({"CL": whole, "VC": whole, "E0": whole}, {"VC": told}, {"CL": told, "E0": whole}):
+        phi, jacobian = {}, 0.0
+        for name, how in centred.items():
+            i = p.effects.index(name)
+            own, spread = location[name] + raw[:, :i] @ factor[i, :i], factor[i, i]
+            root = np.sqrt(1.0 + np.array(informed) * spread**2) if how is told else np.full(3, spread)
+            middle = np.array(informed) * spread / root * (own - 0.3) if how is told else own
+            phi[f"{name}_phi"], jacobian = middle + root * raw[:, i], jacobian + np.log(root).sum()
         apart = [i for i, n in enumerate(p.effects) if n not in centred]
         values = common | phi | ({"eta_raw": raw[:, apart]} if apart else {})
         value, same = density(p, centred, values, levels)
-        scale = {n: np.log(factor[p.effects.index(n), p.effects.index(n)]) for n in centred}
-        jacobian = sum((np.asarray(w) * scale[n] * np.ones(3)).sum() for n, w in centred.items())
         assert value == pytest.approx(plain - jacobian, rel=1e-12)
         for name in p.effects:
             np.testing.assert_allclose(same[f"{name}_eta"], etas[f"{name}_eta"], rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("precision", [0.0, 2.0, 1e4])
+def test_a_told_effect_given_normal_data_varies_by_one(precision):
+    """Whatever omega and location: posterior of a normal mean, by hand, carried to the coordinate."""
+    told = Told((precision,), 0.2)
+    for spread, location in ((0.01, 0.2), (0.7, 0.2), (5.0, -3.0)):
+        middle, root = told.frame(jnp.asarray(location), jnp.asarray(spread))
+        variance = 1.0 / (1.0 + precision * spread**2)
+        assert float(root[0] ** 2) * variance == pytest.approx(1.0, rel=1e-12)
+        # The data's own value is 0.5: the mean of the coordinate does not move with the location.
+        mean = precision * spread * (0.5 - location) * variance
+        assert float(middle[0] + root[0] * mean) == pytest.approx(
+            precision * spread * 0.3 / np.sqrt(1.0 + precision * spread**2), rel=1e-9, abs=1e-12
+        )
 
 
 def test_blocks_correlate_and_others_do_not():

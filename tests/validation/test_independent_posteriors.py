@@ -33,10 +33,17 @@ def warfarin():
 
 
 def remifentanil():
-    """Minto et al. 1997, see `test_published_remifentanil`: within 10 %, VP2 within 30 %, spreads within 25 %."""
-    typical = {"CL": 2.6 * 60, "VC": 5.1, "Q": 2.05 * 60, "VP": 9.82, "Q2": 0.076 * 60}
+    """Minto et al. 1997, see `test_published_remifentanil`: within 10 %, VP2 within 30 %, spreads within 25 %.
+
+    Of Q2, two analyses of these data differ by a factor 1.6, 0.076 and 0.124 L/min (Eleveld et al. 2017,
+    doi:10.1097/ALN.0000000000001634, who had 66 people more): it is to lie between them. Theirs at a mode of each
+    subject's effects, of which some have two, is the lower one, and so is ours by Laplace's method.
+    """
+    typical = {"CL": 2.6 * 60, "VC": 5.1, "Q": 2.05 * 60, "VP": 9.82}
     spread = {"CL": 0.14, "VC": 0.26, "Q": 0.36, "VP": 0.29}
-    wanted = {name: (value, 0.1) for name, value in typical.items()} | {"VP2": (5.42, 0.3)}
+    low, high = 0.076 * 60, 0.124 * 60
+    wanted = {"Q2": ((low + high) / 2, (high - low) / (high + low)), "VP2": (5.42, 0.3)}
+    wanted |= {name: (value, 0.1) for name, value in typical.items()}
     return wanted | {f"{name}_iiv": (value, 0.25) for name, value in spread.items()}
 
 
@@ -73,6 +80,11 @@ def indometh():
     return {"CL": (25 / area, 0.1)}
 
 
+def nothing():
+    """Return no estimates: nobody has published any of the erlotinib data with this model."""
+    return {}
+
+
 OUTSIDE = pytest.mark.external
 CASES = [
     pytest.param(("warfarin", "warfarin_pkpd/warfarin_pkpd.csv", warfarin), marks=OUTSIDE, id="warfarin"),
@@ -84,6 +96,7 @@ CASES = [
     pytest.param(("tumour", "", tumour), marks=OUTSIDE, id="tumour"),
     pytest.param(("remifentanil", None, remifentanil), id="remifentanil"),
     pytest.param(("indometh", None, indometh), marks=OUTSIDE, id="indometh"),
+    pytest.param(("lxf_erlotinib", None, nothing), id="lxf_erlotinib"),
 ]
 
 
@@ -106,6 +119,8 @@ def test_the_gate_is_passed(case):
 
 
 def test_means_are_near_the_estimates(case):
+    if not case[3]:
+        pytest.skip("nobody has estimated these")
     posterior = case[2]
     if case[0] == "warfarin":
         posterior = posterior.assign(absorption=1 / posterior["KTR"] + 1 / posterior["KA"])

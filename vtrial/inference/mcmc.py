@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 import xarray as xr
 from jaxtyping import Array, Key
 
@@ -139,5 +138,5 @@ def sample(
     )
     posterior = groups.posterior(keys.named(key, "classes"), density.named(points), statistical, data)
     stats = groups.sample_stats(fields)
-    stats.attrs |= {"centred": [f"{n} {np.mean(w):.0%}" for n, w in statistical.centred]} | method.settings()
+    stats.attrs |= {"centred": [name for name, _ in statistical.centred]} | method.settings()
     return {schema.POSTERIOR: posterior, schema.SAMPLE_STATS: stats}

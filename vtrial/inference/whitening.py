@@ -14,6 +14,7 @@ from vtrial.inference.density import Point, UnconstrainedDensity
 from vtrial.inference.marginal import Fit
 from vtrial.likelihood import StatisticalModel
 from vtrial.population import effects as random_effects
+from vtrial.population.centring import Centring
 
 log = logging.getLogger(__name__)
 
@@ -102,14 +103,14 @@ def root(
     covariance of their own problem, around a mode that moves with the population level; both are carried over to the
     coordinates that are sampled by the derivatives of these.
     """
-    population, weights, levels = statistical.population, dict(statistical.centred), statistical.levels(data)
+    population, how, levels = statistical.population, dict(statistical.centred), statistical.levels(data)
     level = UnconstrainedDensity(statistical.population_level(data))
 
     def columns(vector: Array, latent: Array) -> Float[Array, "subject latent"]:
         draw = level.constrain(level.point(vector))
-        return random_effects.sampled_columns(population, draw, population.factor(draw), weights, latent)
+        return random_effects.sampled_columns(population, draw, population.factor(draw), how, latent)
 
-    place = places(density, statistical, weights, levels)
+    place = places(density, statistical, how, levels)
 
     @jax.jit
     def found(fit: Fit) -> tuple[Root, Float[Array, " coordinate"]]:
@@ -132,7 +133,7 @@ def root(
 def places(
     density: UnconstrainedDensity,
     statistical: StatisticalModel,
-    weights: dict[str, random_effects.Weight],
+    how: dict[str, Centring],
     levels: random_effects.Levels,
 ) -> Int[np.ndarray, "subject latent"]:
     """Return where the coordinates of each subject are, counted from the end of the population level."""
@@ -140,4 +141,4 @@ def places(
     every = np.arange(density.size) - first
     rest = {n: place for n, place in density.places.items() if n not in density.population}
     numbers = {name: every[where].reshape(shape) for name, (where, shape) in rest.items()}
-    return np.asarray(random_effects.as_columns(statistical.population, numbers, weights, levels)).astype(int)
+    return np.asarray(random_effects.as_columns(statistical.population, numbers, how, levels)).astype(int)

@@ -11,14 +11,13 @@ import numpyro.distributions as dist
 from jaxtyping import Array, Float, Int
 
 from vtrial._types import Values
+from vtrial.population.centring import Centring
 from vtrial.population.population import Population
 
 RAW = "eta_raw"
 """Site of standardised etas [subject, effect]: before OMEGA, which makes the fit non-centred."""
 KAPPA_RAW = "kappa_raw"
 """Site of the standardised kappas [subject, occasion, effect]."""
-type Weight = float | tuple[float, ...]
-"""How far an eta is centred, from 0 to 1: in all subjects, or in each."""
 INTERNAL = (RAW, KAPPA_RAW)
 """Sites that only help to sample; sites ending in `_phi` and `_raw` too."""
 
@@ -55,22 +54,19 @@ def sample_effects(
     draw: Values,
     factor: Float[Array, "effect effect"],
     levels: Levels,
-    centred: Mapping[str, Weight],
+    centred: Mapping[str, Centring],
 ) -> dict[str, Array]:
     """Sample the random effects of subjects and their occasions inside a NumPyro model.
 
-    An eta is sampled standardised (non-centred), or, if its parameter is in `centred`, as the site `CL_phi`: with
-    weight 1 the subject's own value on the parameter's scale around the typical one, which suits subjects with many
-    observations; with less, partly so. With L the effect's SD given those before it, the site is normal with mean
-    w (typical value + mean given those before) and SD L^w. Source: Papaspiliopoulos, Roberts and Skold 2007,
-    doi:10.1214/088342307000000014.
+    An eta is sampled standardised (non-centred), or, if its parameter is in `centred`, as the site `CL_phi`, whose
+    mean and SD follow from the typical value, the mean of the effect given those before it, and its SD given those.
 
     Args:
         population: the population.
         draw: its numbers, by site.
         factor: Cholesky factor of OMEGA.
         levels: of the data.
-        centred: weights w from 0 (as good as left out) to 1, by parameter.
+        centred: by parameter, how.
 
     Returns:
         `CL_eta` [subject] and `CL_kappa` [subject, occasion], by site.
@@ -107,7 +103,7 @@ def _etas(
     draw: Values,
     factor: Float[Array, "effect effect"],
     subjects: int,
-    centred: Mapping[str, Weight],
+    centred: Mapping[str, Centring],
 ) -> dict[str, Array]:
     """Sample the etas one parameter after the other, each given those before it (the rows of the Cholesky factor)."""
     apart = [n for n in population.effects if n not in centred and population[n].degrees is None]
@@ -134,21 +130,21 @@ def _centre(
     population: Population,
     draw: Values,
     factor: Float[Array, "effect effect"],
-    centred: Mapping[str, Weight],
+    centred: Mapping[str, Centring],
     i: int,
     mean: Float[Array, " subject"],
 ) -> tuple[Float[Array, " subject"], Float[Array, "*subject"]]:
     """Return middle and spread of a centred site, given the mean that an eta has by those before it."""
     name = population.effects[i]
-    location, weight = population[name].scale.location(jnp.asarray(draw[name])), jnp.asarray(centred[name])
-    return weight * (location + mean), factor[i, i] ** weight
+    location = population[name].scale.location(jnp.asarray(draw[name]))
+    return centred[name].frame(location + mean, factor[i, i])
 
 
 def sampled_columns(
     population: Population,
     draw: Values,
     factor: Float[Array, "effect effect"],
-    centred: Mapping[str, Weight],
+    centred: Mapping[str, Centring],
     latent: Float[Array, "subject latent"],
 ) -> Float[Array, "subject latent"]:
     """Return what `sample_effects` would have sampled to get standardised random effects, in the order of these.
@@ -157,7 +153,7 @@ def sampled_columns(
         population: the population.
         draw: its numbers, by site.
         factor: Cholesky factor of OMEGA.
-        centred: weights by parameter.
+        centred: by parameter, how.
         latent: etas, then kappas of every occasion.
     """
     columns = []
@@ -175,7 +171,7 @@ def latent_columns(
     population: Population,
     draw: Values,
     factor: Float[Array, "effect effect"],
-    centred: Mapping[str, Weight],
+    centred: Mapping[str, Centring],
     columns: Float[Array, "subject latent"],
 ) -> Float[Array, "subject latent"]:
     """Return the standardised random effects that `sampled_columns` made these columns of; arguments likewise."""
@@ -188,7 +184,7 @@ def latent_columns(
 
 
 def as_columns(
-    population: Population, sites: Mapping[str, np.ndarray], centred: Mapping[str, Weight], levels: Levels
+    population: Population, sites: Mapping[str, np.ndarray], centred: Mapping[str, Centring], levels: Levels
 ) -> Float[np.ndarray, "subject latent"]:
     """Return the sites that `sample_effects` samples as the columns of `sampled_columns`."""
     subjects = len(levels.study)
@@ -202,7 +198,7 @@ def as_columns(
     return np.concatenate(columns, -1)
 
 
-def _own_site(name: str, centred: Mapping[str, Weight]) -> str:
+def _own_site(name: str, centred: Mapping[str, Centring]) -> str:
     return f"{name}_phi" if name in centred else f"{name}_raw"
 
 
