@@ -35,5 +35,11 @@ def test_course():
     np.testing.assert_allclose(found, [7.21, 4.640818, 3.076836, 2.989655, 4.798526, 9.487016], rtol=1e-4)
 
 
+def test_a_strong_drug_kills_proliferating_cells():
+    """Where SLOPE C is above 1 the factor is negative, and not cut at 0."""
+    y = dict.fromkeys(MODEL.states, 7.21) | {"central": 2.0 / PATIENT["SLOPE"] * PATIENT["VC"]}
+    assert float(MODEL.rates(0.0, y, PATIENT)["proliferating"]) == pytest.approx(-2.0 * 7.21 * 4 / 124.0, rel=1e-9)
+
+
 def test_without_drug_counts_stay():
     np.testing.assert_allclose(solve(MODEL, PATIENT, [0.0, 1000.0])["circulating"], 7.21)

@@ -21,7 +21,7 @@ def cv(percent):
 PUBLISHED = {
     "vancomycin_goti": {"CL": cv(39.8), "VC": cv(81.6), "VP": cv(57.1)},
     # CL has 0.75 times the eta of VC beside its own of variance 0.0746.
-    "vancomycin_colin": {"CL": 0.0746 + 0.75**2 * 0.0716, "VC": 0.0716, "VP": 0.684, "CL VC": 0.75 * 0.0716},
+    "vancomycin_children": {"CL": 0.0746 + 0.75**2 * 0.0716, "VC": 0.0716, "VP": 0.684, "CL VC": 0.75 * 0.0716},
     "vancomycin_thomson": {"CL": 0.0729, "VC": 0.0225, "Q": 0.2401, "VP": 1.69, "CL VC": 0.01},
     "vancomycin_buelga": {"CL": 0.0793, "VC": 0.138, "CL VC": 0.0242},
     "antibody": {"KA": 0.416, "CL": 0.0987, "VC": 0.116, "VP": 0.0789, "Q": 0.699}
@@ -37,7 +37,8 @@ PUBLISHED = {
     "warfarin_inr": {"CL": 0.0917, "VC": 0.0664, "VP": 0.6845, "MTT1": 0.0197, "MTT2": 0.7253, "EC50": 0.1551}
     | {"CL VC": 0.025},
 }
-PUBLISHED["vancomycin_children"] = PUBLISHED["vancomycin_colin"]
+# And Q has 0.75 times the eta of VP.
+PUBLISHED["vancomycin_colin"] = PUBLISHED["vancomycin_children"] | {"Q": 0.75**2 * 0.684, "Q VP": 0.75 * 0.684}
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

@@ -40,7 +40,8 @@ class OutcomeLink(eqx.Module):
 
     The logarithm of the risk ratio, of any arm against the reference, is the sum of the terms. Each replicate draws its
     coefficients anew, so that what past trials leave open reaches the outcome; the effect on the endpoint is the
-    replicate's own, of all its virtual patients. It speaks of trials, not of patients.
+    replicate's own, of all its virtual patients. Coefficients are independent, as sources print no covariances: an
+    intercept far from the trials and its slope then seem less sure than they are. It speaks of trials, not of patients.
 
     Args:
         outcome: what happens, in words.
