@@ -84,12 +84,12 @@ def stagewise(
 
 
 def root(
-    function: Callable[[Float[Array, ""]], Float[Array, ""]],
-    low: Float[Array, ""],
-    high: Float[Array, ""],
+    function: Callable[[Float[Array, "*any"]], Float[Array, "*any"]],
+    low: Float[Array, "*any"],
+    high: Float[Array, "*any"],
     steps: int = 30,
-) -> Float[Array, ""]:
-    """Return where a function is 0 between two points of unlike sign, by the Illinois method.
+) -> Float[Array, "*any"]:
+    """Return where a function is 0 between two points of unlike sign, by the Illinois method; of many, each by itself.
 
     Source: Dowell and Jarratt 1971, doi:10.1007/BF01934364.
     """
