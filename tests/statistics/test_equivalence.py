@@ -206,6 +206,13 @@ def test_regulators_data_sets(name):
         percent = 100 * np.exp(found.difference[1] + np.array([0, -half, half]))
         assert percent == pytest.approx([expected[k] for k in ("PE(%)", "CL.lo(%)", "CL.hi(%)")], abs=digits)
     assert fixed.df == gold["A"]["DF"]
+    if name == "DS01":  # the ratio of SDs, and its upper limit by F
+        (own, df), (other, other_df) = (within_variance(y, arm, treatment) for treatment in (0, 1))
+        ratio = float(jnp.sqrt(other / own))
+        upper = ratio / math.sqrt(stats.f.ppf(0.05, float(other_df), float(df)))
+        gold_ratio = [gold["A"][k] for k in ("sw.ratio", "sw.ratio.CL")]
+        assert 100 * equivalence.cv_from_sd(float(other) ** 0.5) == pytest.approx(gold["A"]["CVwT(%)"], abs=1e-8)
+        assert (ratio, upper) == pytest.approx(gold_ratio, abs=1e-8)
     variance, _ = within_variance(y, arm, 0)
     assert 100 * equivalence.cv_from_sd(float(variance) ** 0.5) == pytest.approx(gold["A"]["CVwR(%)"], abs=1e-8)
 

@@ -206,6 +206,9 @@ def test_lung_cancer_is_rs_survival():
     for rho, chi in ((0.0, gold["logrank_lung_sex"]["chisq"]), (1.0, gold["peto_rho1"])):
         test = log_rank(time, event, member, reference=0, rho=rho)
         assert test.excess[1] ** 2 / test.variance[1] == pytest.approx(chi, rel=1e-9)
+    parts, plain = gold["logrank_lung_sex"], log_rank(time, event, member, reference=0)
+    assert abs(float(plain.excess[1])) == pytest.approx(abs(parts["O"][1] - parts["E"][1]), abs=1e-8)
+    assert float(plain.variance[1]) == pytest.approx(parts["V"][1][1], abs=1e-8)
     curves, rmst = kaplan_meier(time, event, member), gold["rmst365"]
     area = restricted_mean(curves, 365.0)
     np.testing.assert_allclose(area.mean, rmst["rmean"], rtol=1e-10)
