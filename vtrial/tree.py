@@ -362,6 +362,11 @@ def trial(found: Trials, design: AbstractDesign, endpoints: tuple[str, ...], uni
             found.effect,
             _attrs("True effect against the reference, in patients not enrolled", effect),
         ),
+        "pursued": (
+            arms,
+            found.pursued,
+            _attrs("The same over the follow-up the trial had, which it tends to", effect),
+        ),
     }
     if found.corrected is not None:
         what = "corrected for looks and selection"

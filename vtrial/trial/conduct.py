@@ -12,7 +12,8 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from vtrial import keys
 from vtrial.design import AbstractCorrectedDesign, AbstractDesign, Comparison, Corrected, DesignState, Look
 from vtrial.errors import UserError, nearest
-from vtrial.trial.analyses import AbstractAnalysis, AbstractNull, Alike
+from vtrial.trial.analyses import AbstractAnalysis, AbstractNull, Adjusted, Alike
+from vtrial.trial.analyses.estimated import AbstractHazardAnalysis
 from vtrial.trial.enrolment import AbstractEnrolment
 from vtrial.trial.objective import AbstractObjective
 from vtrial.trial.potential import Clock, Potential, progress, reveal
@@ -49,6 +50,8 @@ class Trials(eqx.Module):
     """True level of each arm: what the analysis estimates, in the replicate's virtual patients not enrolled."""
     effect: Float[Array, "replicate arm"]
     """True effect of each arm against the reference, likewise."""
+    pursued: Float[Array, "replicate arm"]
+    """The same, of hazard ratios over the follow-up that the trial had: what its analysis tends to."""
 
 
 class Rules(eqx.Module):
@@ -230,7 +233,23 @@ def _one(key: Key[Array, ""], rules: Rules, given: Potential) -> dict[str, Any]:
         corrected=_corrected(rules, end.state),
         truth=truth,
         effect=effect,
+        pursued=_pursued(rules, jnp.asarray(given.target)[needed:], end, effect),
     )
+
+
+def _pursued(
+    rules: Rules, table: Float[Array, "subject arm *rest"], end: _Running, effect: Float[Array, " arm"]
+) -> Float[Array, " arm"]:
+    """Return what the analysis tends to: of hazard ratios with the times for which the trial followed its patients.
+
+    Patients who are not enrolled are followed as long as those who were, in turn.
+    """
+    analysis = rules.analysis.analysis if isinstance(rules.analysis, Adjusted) else rules.analysis
+    if not isinstance(analysis, AbstractHazardAnalysis):
+        return effect
+    since = jnp.sort(jnp.where(end.entered <= end.now, end.now - end.entered, jnp.inf))
+    count = jnp.maximum(jnp.isfinite(since).sum(), 1)
+    return analysis.followed(table, since[jnp.arange(table.shape[0]) % count], rules.reference)[1]
 
 
 def _corrected(rules: Rules, state: DesignState) -> Corrected | None:

@@ -189,7 +189,7 @@ def _comparison(judged: Judged) -> dict[str, Contribution]:
 
 def _errors(judged: Judged, difference, lower, upper) -> tuple[np.ndarray, np.ndarray]:
     """Return what estimates are off the truth, and whether intervals hold it; not a number where there is none."""
-    effect = np.asarray(judged.trials.effect)
+    effect = np.asarray(judged.trials.pursued)
     lower, upper, difference = (np.asarray(x) for x in (lower, upper, difference))
     other = np.where(np.array(judged.names) == judged.reference, np.nan, 1.0)
     error = (np.where(np.isfinite(difference), difference, np.nan) - effect) * other
