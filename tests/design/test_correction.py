@@ -30,6 +30,7 @@ def shown(trials, effect, arm=1, least=False):
     return [(sign * (d - truth), (low <= truth) & (truth <= high)) for d, low, high in both]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("design", "effect", "least"),
     [
@@ -39,22 +40,18 @@ def shown(trials, effect, arm=1, least=False):
             0.35,
             True,
             id="recalculated",
-            marks=pytest.mark.slow,
         ),
         pytest.param(
             GroupSequential(TWO, (200, 0, 0), "control", WangTsiatis(0.4), timing=Information((0.4, 0.7, 1.0))),
             0.4,
             False,
             id="information",
-            marks=pytest.mark.slow,
         ),
         pytest.param(
-            SampleSizeReestimation(TWO, "control", 100, 100, 300, futility=0.0), 0.3, False, id="re-estimation",
-            marks=pytest.mark.slow,
+            SampleSizeReestimation(TWO, "control", 100, 100, 300, futility=0.0), 0.3, False, id="re-estimation"
         ),
         pytest.param(
-            SampleSizeReestimation(TWO, "control", 60, 140, 300, promising=(0.1, 0.95)), 0.2, True, id="larger",
-            marks=pytest.mark.slow,
+            SampleSizeReestimation(TWO, "control", 60, 140, 300, promising=(0.1, 0.95)), 0.2, True, id="larger"
         ),
     ],
 )  # fmt: skip

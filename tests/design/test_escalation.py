@@ -147,7 +147,7 @@ def test_crm_skips_no_dose_and_ends_for_toxicity():
 ASCENDING = {"placebo": ARMS["d1"], "low": ARMS["d1"], "middle": ARMS["d1"], "high": ARMS["d1"]}
 
 
-@pytest.mark.parametrize("harmful", [0.1, 0.3])
+@pytest.mark.parametrize("harmful", [0.1, pytest.param(0.3, marks=pytest.mark.slow)])
 def test_ascending_stops_for_nothing_as_often_as_the_binomial_says(harmful):
     """Every dose as placebo is: each cohort of six ends the trial with P(X > 1), X binomial, whichever came before."""
     value = (np.random.default_rng(9).uniform(size=(4000, 40, 4)) < harmful).astype(float)

@@ -37,12 +37,12 @@ def test_the_hierarchical_model_against_plain_sums():
 
 def test_the_reference_leaves_out_the_smallest_spreads():
     """Its mean spread, .3327, and its rates to 1e-5, are those of a sum over spreads .02, .04, ... 3, without what is
-    below .02, where the posterior density is greatest; the integral from 0 has .3263, and rates up to 6e-4 away."""
+    below .02, where the posterior density is greatest; the integral from 0 has .3263, and rates up to 5e-4 away."""
     rates, spread = sums(0.02 * np.arange(1, 151))
     np.testing.assert_allclose(rates[:5], MEAN[:5], atol=1.1e-5)
     assert spread == pytest.approx(0.33272795, abs=2e-4)
     found = pooled(RESPONDERS, PATIENTS, **PRIOR)
-    assert np.abs(found.rate - MEAN).max() > 5e-4
+    assert np.abs(found.rate - MEAN).max() > 4e-4
     assert spread - found.spread > 6e-3
 
 

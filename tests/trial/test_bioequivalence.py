@@ -200,7 +200,8 @@ def test_scaled_rules_have_the_consumers_risk_they_have(rule, cv, ratio, partial
     assert abs(found - expected) < 4 * math.sqrt(expected * (1 - expected) * (1 / trials + 1 / 2_000_000))
 
 
-@pytest.mark.parametrize("rule", [ReferenceScaled, pytest.param(NarrowIndex, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", [ReferenceScaled, NarrowIndex])
 def test_the_p_value_of_the_scaled_criterion_is_right_at_any_level(rule):
     """A trial is claimed at a level if and only if the bound of FDA's criterion, by SciPy's quantiles, is below 0."""
     arm = np.repeat([[0, 1, 0, 1], [1, 0, 1, 0]], 12, axis=0)

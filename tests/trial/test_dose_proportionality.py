@@ -29,7 +29,7 @@ def test_sample_size_and_power_are_powertosts():
     )
 
 
-@pytest.mark.parametrize("periods", [1, 3])
+@pytest.mark.parametrize("periods", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_the_slope_is_plain_regressions(periods):
     """Some unknown; in one period an intercept, in three subjects and periods as columns of the design."""
     random = np.random.default_rng(2)
@@ -81,6 +81,7 @@ def test_power_and_level_of_trials(crossed, edge):
     assert effect.mean() == pytest.approx(truth, abs=4 * effect.std() / math.sqrt(trials))
 
 
+@pytest.mark.slow
 def test_the_edge_is_at_the_limit_over_the_range_of_doses():
     value = np.random.default_rng(1).lognormal(size=(1, 5, 3))
     edge = without_effect(Potential(value, np.full(value.shape, np.inf), value, {}), 0, ANALYSIS.null)
@@ -106,6 +107,7 @@ def test_a_dose_of_nothing_is_left_out_and_what_cannot_be_analysed_is_told():
     assert compare(jnp.where(arm == 2, jnp.nan, y)).code.tolist() == [1, 0, 1]
 
 
+@pytest.mark.slow
 def test_ascending_doses_have_a_slope_at_the_end():
     """Six on each of three doses, exactly proportional but for one patient in ten who has ten per cent more."""
     design = Ascending(dict.fromkeys(DOSES, ONCE), active=6, limit=1e9)
