@@ -273,7 +273,9 @@ def conducted(key: Key[Array, ""], study: Study, table: xr.Dataset) -> dict[str,
     """Conduct the trials on a table of potential outcomes, and decide; return what they and their sum are."""
     judged, characteristics = trials_judged(key, study, table)
     return {
-        schema.TRIAL: tree.trial(judged.trials, study.design, (study.primary, *study.analysis.beside), judged.units),
+        schema.TRIAL: tree.trial(
+            judged.trials, judged.corrected, study.design, (study.primary, *study.analysis.beside), judged.units
+        ),
         schema.OPERATING_CHARACTERISTICS: characteristics,
     }
 

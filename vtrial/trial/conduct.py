@@ -44,8 +44,8 @@ class Trials(eqx.Module):
     """Calendar time of the last look."""
     comparison: Comparison
     """The analysis at the last look, each entry [replicate arm]."""
-    corrected: Corrected | None
-    """Its estimates, corrected for looks and selection, likewise; nothing of designs or analyses that have none."""
+    record: Any
+    """What its estimates are corrected by for looks and selection; nothing of designs or analyses that have no such."""
     truth: Float[Array, "replicate arm"]
     """True level of each arm: what the analysis estimates, in the replicate's virtual patients not enrolled."""
     effect: Float[Array, "replicate arm"]
@@ -165,6 +165,19 @@ def conduct(key: Key[Array, ""], rules: Rules, potential: Potential) -> Trials:
     return conductor(rules)(key, potential)
 
 
+def corrected(trials: Trials, rules: Rules) -> Corrected | None:
+    """Return each trial's estimates corrected for its looks and its selection, each entry [replicate arm]; or nothing.
+
+    Args:
+        trials: that are over.
+        rules: what they followed.
+    """
+    design, alpha = rules.design, rules.analysis.alpha
+    if trials.record is None or not isinstance(design, AbstractCorrectedDesign):
+        return None
+    return jax.jit(jax.vmap(lambda record: design.corrected(record, alpha)))(trials.record)
+
+
 def configurations(arms: int, reference: int) -> tuple[tuple[int, ...], ...]:
     """Return sets of arms whose null hypotheses may be true while the other arms have an effect, the whole set first.
 
@@ -230,7 +243,7 @@ def _one(key: Key[Array, ""], rules: Rules, given: Potential) -> dict[str, Any]:
         look=end.look,
         duration=end.now,
         comparison=compared,
-        corrected=_corrected(rules, end.state),
+        record=_record(rules, end.state),
         truth=truth,
         effect=effect,
         pursued=_pursued(rules, jnp.asarray(given.target)[needed:], end, effect),
@@ -252,10 +265,10 @@ def _pursued(
     return analysis.followed(table, since[jnp.arange(table.shape[0]) % count], rules.reference)[1]
 
 
-def _corrected(rules: Rules, state: DesignState) -> Corrected | None:
-    """Return the estimates that allow for the looks, of effects whose absence is the null hypothesis."""
+def _record(rules: Rules, state: DesignState) -> Any:
+    """Return what estimates are corrected by: of effects whose absence is the null hypothesis."""
     if isinstance(rules.design, AbstractCorrectedDesign) and isinstance(rules.analysis.null, Alike):
-        return rules.design.corrected(state, rules.analysis.alpha)
+        return rules.design.record(state)
     return None
 
 

@@ -121,7 +121,7 @@ class ScaledInequivalent(AbstractInequivalence):
         return _times(table, reference, jnp.exp(limit))
 
 
-class Disproportional(AbstractEdgeNull):
+class Disproportional(AbstractInequivalence):
     """Exposure goes by the dose to a power at the limit: over the range of doses the normalised ratio is `limit`.
 
     Args:
@@ -141,10 +141,6 @@ class Disproportional(AbstractEdgeNull):
         shape = (1, -1, *[1] * (table.ndim - 2))
         moved = table[:, reference][:, None] * jnp.asarray(ratio**slope).reshape(shape)
         return jnp.where(jnp.asarray(dose > 0).reshape(shape), moved, table)
-
-    def benefit(self, statistic: Float[Array, " arm"], sign: float) -> Float[Array, " arm"]:
-        """Return it as it is."""
-        return jnp.asarray(statistic)
 
 
 def _times(
