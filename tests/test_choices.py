@@ -32,6 +32,7 @@ NEEDS = {
         *("+endpoint@endpoints.twin=visits", "endpoints.twin.window=${endpoints.sample.window}"),
         *("analysis.exposure=twin", "primary=sample"),
     ],
+    "analysis/dose_proportionality": ["analysis.doses={low: 1, middle: 2, high: 3}", "analysis.reference=low"],
     "analysis/mcp_mod": ["analysis.doses={low: 0, middle: 1, high: 2}", "analysis.reference=low"],
     "analysis/mmrm": VISITS,
     "analysis/multiple_imputation": VISITS,

@@ -274,7 +274,8 @@ def _scorer(
 def conducted(key: Key[Array, ""], study: Study, table: xr.Dataset) -> dict[str, xr.Dataset]:
     """Conduct the trials on a table of potential outcomes, and decide; return what they and their sum are."""
     judged, characteristics = trials_judged(key, study, table)
-    trials = tree.trial(judged.trials, study.design, (study.primary, *study.analysis.beside), judged.units)
+    primary = (study.primary, *study.analysis.beside)
+    trials = tree.trial(judged.trials, judged.corrected, study.design, primary, judged.units)
     return {
         schema.TRIAL: trials.assign(log_risk_ratios(key, study.links, table, study.rules().reference).data_vars),
         schema.OPERATING_CHARACTERISTICS: characteristics,

@@ -11,7 +11,7 @@ from vtrial import schema
 from vtrial.cohort import HYPOTHETICAL, LEDGER, Cohort, Outcomes, Treatment, World, fates
 from vtrial.cohort.outcomes import MOMENTS, QUANTILES
 from vtrial.data import Dataset
-from vtrial.design import AbstractDesign
+from vtrial.design import AbstractDesign, Corrected
 from vtrial.endpoint import AbstractEndpoint
 from vtrial.model import AbstractModel, parameter_units
 from vtrial.trial import SCORE, AbstractAnalysis, AbstractEstimand, Lived, Potential, Trials, decompose, known_before
@@ -318,11 +318,18 @@ def potential(
     return Potential(estimand.observed(found), estimand.until(found), estimand.target(found), covariates, time)
 
 
-def trial(found: Trials, design: AbstractDesign, endpoints: tuple[str, ...], units: Mapping[str, str]) -> xr.Dataset:
+def trial(
+    found: Trials,
+    corrected: Corrected | None,
+    design: AbstractDesign,
+    endpoints: tuple[str, ...],
+    units: Mapping[str, str],
+) -> xr.Dataset:
     """Return each trial's allocation, analysis and selection; `truth` is of the patients not enrolled.
 
     Args:
         found: the trials.
+        corrected: their estimates corrected for looks and selection, if there are such.
         design: of the trials.
         endpoints: names of those that the analysis reads, the primary first; of several outcomes have a last axis.
         units: of level, effect and time.
@@ -362,13 +369,18 @@ def trial(found: Trials, design: AbstractDesign, endpoints: tuple[str, ...], uni
             found.effect,
             _attrs("True effect against the reference, in patients not enrolled", effect),
         ),
+        "pursued": (
+            arms,
+            found.pursued,
+            _attrs("The same over the follow-up the trial had, which it tends to", effect),
+        ),
     }
-    if found.corrected is not None:
+    if corrected is not None:
         what = "corrected for looks and selection"
         entries |= {
-            "difference_corrected": (arms, found.corrected.difference, _attrs(f"Estimated effect, {what}", effect)),
-            "lower_corrected": (arms, found.corrected.lower, _attrs(f"Lower confidence limit, {what}", effect)),
-            "upper_corrected": (arms, found.corrected.upper, _attrs(f"Upper confidence limit, {what}", effect)),
+            "difference_corrected": (arms, corrected.difference, _attrs(f"Estimated effect, {what}", effect)),
+            "lower_corrected": (arms, corrected.lower, _attrs(f"Lower confidence limit, {what}", effect)),
+            "upper_corrected": (arms, corrected.upper, _attrs(f"Upper confidence limit, {what}", effect)),
         }
     variables = {name: (dims, np.asarray(value), attrs) for name, (dims, value, attrs) in entries.items()}
     coords = {schema.REPLICATE: np.arange(len(found.selected)), schema.ARM: list(design.names)}

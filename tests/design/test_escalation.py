@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.optimize import isotonic_regression
-from scipy.stats import beta
+from scipy.stats import beta, binom
 
 from vtrial.design import (
     BOIN,
@@ -145,6 +145,17 @@ def test_crm_skips_no_dose_and_ends_for_toxicity():
 
 
 ASCENDING = {"placebo": ARMS["d1"], "low": ARMS["d1"], "middle": ARMS["d1"], "high": ARMS["d1"]}
+
+
+@pytest.mark.parametrize("harmful", [0.1, pytest.param(0.3, marks=pytest.mark.slow)])
+def test_ascending_stops_for_nothing_as_often_as_the_binomial_says(harmful):
+    """Every dose as placebo is: each cohort of six ends the trial with P(X > 1), X binomial, whichever came before."""
+    value = (np.random.default_rng(9).uniform(size=(4000, 40, 4)) < harmful).astype(float)
+    found = conducted(Ascending(ASCENDING, placebo="placebo"), value, "placebo")
+    stop, selected = binom.sf(1, 6, harmful), np.asarray(found.selected)
+    for dose, p in ((-1, stop), (1, (1 - stop) * stop), (2, (1 - stop) ** 2 * stop), (3, (1 - stop) ** 3)):
+        assert abs((selected == dose).mean() - p) < 4 * np.sqrt(p * (1 - p) / 4000)
+    assert not np.asarray(found.rejected).any()  # it claims no effect of any dose
 
 
 def test_ascending_stops_by_its_rule():

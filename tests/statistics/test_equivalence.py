@@ -19,6 +19,7 @@ from vtrial.statistics.equivalence import EMA, FDA, HEALTH_CANADA, LAYOUTS
 # One compilation of each instead of one of each of their steps.
 subject_fixed = jax.jit(crossover.subject_fixed, static_argnames=("arms", "reference"))
 subject_random = jax.jit(crossover.subject_random, static_argnames=("sequences", "arms", "reference"))
+satterthwaite = jax.jit(crossover.satterthwaite, static_argnames=("sequences", "arms", "reference"))
 quantile = jax.jit(lambda tail, df: student.quantile(2 * tail, df))
 
 
@@ -192,17 +193,26 @@ def ema(name):
 @pytest.mark.external
 @pytest.mark.parametrize("name", ["DS01", "DS02"])
 def test_regulators_data_sets(name):
-    """EMA data sets I and II, as replicateBE has them: method A to the digits printed, method B to 1e-4 % (its degrees
-    of freedom are Satterthwaite's, 216.94 against 217), and the CV within subjects of the reference."""
+    """EMA data sets I and II, as replicateBE has them: methods A and B (with Satterthwaite's degrees of freedom, by
+    numerical derivatives there) and the CV within subjects of the reference."""
     gold = json.loads((SHARED / "reference" / "trials" / "gold_designs.json").read_text())[f"EMA_{name}"]
     y, arm, sequence, sequences = ema(f"ema_{name.lower()}.csv")
     fixed = subject_fixed(y, arm, arms=2, reference=0)
     random = subject_random(y, arm, sequence, sequences=sequences, arms=2, reference=0)
-    for found, expected, digits in ((fixed, gold["A"], 1e-8), (random, gold["B"], 1e-4)):
-        half = quantile(0.05, found.df) * found.error[1]
+    df = satterthwaite(random, y, arm, sequence, sequences=sequences, arms=2, reference=0)[1]
+    assert df == pytest.approx(gold["B"]["DF"], abs=2e-4)
+    for found, its, expected, digits in ((fixed, fixed.df, gold["A"], 1e-8), (random, df, gold["B"], 1e-6)):
+        half = quantile(0.05, its) * found.error[1]
         percent = 100 * np.exp(found.difference[1] + np.array([0, -half, half]))
         assert percent == pytest.approx([expected[k] for k in ("PE(%)", "CL.lo(%)", "CL.hi(%)")], abs=digits)
     assert fixed.df == gold["A"]["DF"]
+    if name == "DS01":  # the ratio of SDs, and its upper limit by F
+        (own, df), (other, other_df) = (within_variance(y, arm, treatment) for treatment in (0, 1))
+        ratio = float(jnp.sqrt(other / own))
+        upper = ratio / math.sqrt(stats.f.ppf(0.05, float(other_df), float(df)))
+        gold_ratio = [gold["A"][k] for k in ("sw.ratio", "sw.ratio.CL")]
+        assert 100 * equivalence.cv_from_sd(float(other) ** 0.5) == pytest.approx(gold["A"]["CVwT(%)"], abs=1e-8)
+        assert (ratio, upper) == pytest.approx(gold_ratio, abs=1e-8)
     variance, _ = within_variance(y, arm, 0)
     assert 100 * equivalence.cv_from_sd(float(variance) ** 0.5) == pytest.approx(gold["A"]["CVwR(%)"], abs=1e-8)
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.stats import multivariate_normal
+from scipy.stats import multivariate_normal, norm
 
 from vtrial.errors import UserError
 from vtrial.statistics import interim
@@ -151,13 +151,25 @@ def test_conditional_power():
     z = critical * np.sqrt(0.5)
     assert conditional_power(z, 0.5, critical, trend(z, 0.5)) == pytest.approx(0.5)
     assert predictive_power(z, 0.5, critical) == pytest.approx(0.5)
-    # The reference's .4831684, for z 1.4 at half and the observed trend, has no critical value beside it: it would be
-    # 2.00974, which is the bound of none of O'Brien-Fleming (1.97743), Pocock (2.17827) or spending (1.96859, 2.20).
     # Averaged over the posterior of the drift, N(trend, 1 / share).
     nodes, weights = np.polynomial.hermite_e.hermegauss(60)
     mean = weights @ conditional_power(1.5, 0.4, 2.0, trend(1.5, 0.4) + nodes / np.sqrt(0.4)) / weights.sum()
     assert predictive_power(1.5, 0.4, 2.0) == pytest.approx(float(mean), abs=1e-9)
     assert second_critical(1.5, 0.5, 2.0) == pytest.approx((2.0 - np.sqrt(0.5) * 1.5) / np.sqrt(0.5))
+
+
+def test_the_reference_by_the_observed_trend_is_a_misprint():
+    """TRIALS.md has .4831684 for z 1.4 at half, from a tutorial on conditional power and re-estimation in R.
+
+    By the tutorial's own formula, 1 - Phi((z_alpha - z / sqrt t) / sqrt(1 - t)) with z_alpha 1.959964, it is .51125;
+    nor do its other printed values (.09582 for z .8, 2.867e-6 for z -1) follow from that formula.
+    """
+    for z, printed in ((1.4, 0.4831684), (0.8, 0.09582), (-1.0, 2.867e-6)):
+        formula = norm.sf((norm.isf(0.025) - z / np.sqrt(0.5)) / np.sqrt(0.5))
+        found = float(conditional_power(z, 0.5, norm.isf(0.025), trend(z, 0.5)))
+        assert found == pytest.approx(formula, rel=1e-9)
+        assert abs(found / printed - 1) > 0.05
+    assert float(conditional_power(1.4, 0.5, norm.isf(0.025), trend(1.4, 0.5))) == pytest.approx(0.511246, abs=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from vtrial.statistics import cox as regression
 from vtrial.statistics import kaplan_meier as curve
 from vtrial.statistics import log_rank as tests
 from vtrial.statistics.aalen_johansen import cumulative_incidence
+from vtrial.statistics.concordance import concordance
 from vtrial.statistics.kaplan_meier import log_limits, log_log_limits, restricted_mean, time_to_share
 from vtrial.statistics.ordered import nth, ordered
 
@@ -188,6 +189,14 @@ def test_batching_equals_looping():
         jax.tree.map(lambda a, b, i=i: np.testing.assert_allclose(a[i], b, rtol=1e-9), many, alone)
 
 
+def test_concordance_counts_pairs_whose_order_is_known():
+    """By hand: events at 1 and 3, censored at 3 and 2. Pairs: 1 before the three others, 3 before the censored 3."""
+    time, event = np.array([1.0, 3.0, 3.0, 2.0, np.nan]), np.array([True, True, False, False, False])
+    assert concordance(time, event, np.array([0.0, 1.0, 2.0, 0.0, 9.0])) == (1 + 1 + 0.5 + 1) / 4
+    assert concordance(time, event, np.zeros(5)) == 0.5
+    assert np.isnan(concordance(time[2:], event[2:], np.zeros(3)))
+
+
 @pytest.mark.external
 def test_lung_cancer_is_rs_survival():
     """Data and numbers of R's survival and survRM2 packages, to the digits they are printed with."""
@@ -197,6 +206,9 @@ def test_lung_cancer_is_rs_survival():
     for rho, chi in ((0.0, gold["logrank_lung_sex"]["chisq"]), (1.0, gold["peto_rho1"])):
         test = log_rank(time, event, member, reference=0, rho=rho)
         assert test.excess[1] ** 2 / test.variance[1] == pytest.approx(chi, rel=1e-9)
+    parts, plain = gold["logrank_lung_sex"], log_rank(time, event, member, reference=0)
+    assert abs(float(plain.excess[1])) == pytest.approx(abs(parts["O"][1] - parts["E"][1]), abs=1e-8)
+    assert float(plain.variance[1]) == pytest.approx(parts["V"][1][1], abs=1e-8)
     curves, rmst = kaplan_meier(time, event, member), gold["rmst365"]
     area = restricted_mean(curves, 365.0)
     np.testing.assert_allclose(area.mean, rmst["rmean"], rtol=1e-10)
@@ -209,6 +221,9 @@ def test_lung_cancer_is_rs_survival():
     np.testing.assert_allclose(fit.coefficient, list(efron["coef"].values()), rtol=1e-8)
     np.testing.assert_allclose(jnp.diagonal(fit.covariance) ** 0.5, efron["se"], rtol=1e-8)
     np.testing.assert_allclose([fit.null, fit.log_likelihood], efron["loglik"], rtol=1e-11)
+    # R's concordance is of the risk: the greater one has the earlier event.
+    risk = np.asarray(x) @ np.asarray(fit.coefficient)
+    assert concordance(np.asarray(time), np.asarray(event), -risk) == pytest.approx(efron["conc"], abs=1e-9)
     fit = cox(time, event, x, jnp.ones(len(time), bool), breslow=True)
     np.testing.assert_allclose(fit.coefficient, list(gold["cox_breslow"].values()), rtol=1e-8)
     # survRM2's rows: difference, ratio and ratio of the time lost, each with limits and p.

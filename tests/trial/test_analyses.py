@@ -54,7 +54,7 @@ def test_the_score_test_is_chi_square_without_correction():
     assert found.error[1] == pytest.approx(np.sqrt(0.6 * 0.4 / 80))
 
 
-SETTINGS = {"RestrictedMean": {"horizon": 0.5}}
+SETTINGS = {"RestrictedMean": {"horizon": 0.5}, "DoseProportionality": {"doses": {"a": 1.0, "b": 2.0, "c": 4.0}}}
 """What an analysis needs beside the reference arm; a new analysis adds its line here."""
 
 

@@ -198,7 +198,37 @@ def test_scaled_rules_have_the_consumers_risk_they_have(rule, cv, ratio, partial
     passed = conducted(PARTIAL if partial else FULL, cv, ratio, rule("reference"), trials)
     found = np.asarray(passed.rejected)[:, 0].mean()
     assert abs(found - expected) < 4 * math.sqrt(expected * (1 - expected) * (1 / trials + 1 / 2_000_000))
-    print(f"\n{rule.__name__} {cv} {'2x3x3' if partial else '2x2x4'}: {found:.4f}, expected {expected:.4f}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", [ReferenceScaled, NarrowIndex])
+def test_the_p_value_of_the_scaled_criterion_is_right_at_any_level(rule):
+    """A trial is claimed at a level if and only if the bound of FDA's criterion, by SciPy's quantiles, is below 0."""
+    arm = np.repeat([[0, 1, 0, 1], [1, 0, 1, 0]], 12, axis=0)
+    logs = (0.12 if rule is NarrowIndex else 0.45) * np.random.default_rng(5).normal(size=(40, 24, 4))
+    shift = np.linspace(0, 0.1 if rule is NarrowIndex else 0.2, 40)[:, None, None] * (arm == 0)
+    analysis = rule("reference")
+    compare = jax.jit(jax.vmap(lambda y: analysis.compare(revealed(jnp.asarray(arm), jnp.exp(y)), 2, 1)))
+    y = logs + shift
+    found = compare(jnp.asarray(y))
+    t = np.where(arm == 0, y, 0).sum(2) / 2 - np.where(arm == 1, y, 0).sum(2) / 2
+    group = t.reshape(40, 2, 12)
+    d, e = group.mean(2).mean(1), np.sqrt(group.var(2, ddof=1).mean(1) / 24)
+    own = y[arm[None].repeat(40, 0) == 1].reshape(40, 24, 2) @ [1, -1]
+    variance = own.reshape(40, 2, 12).var(2, ddof=1).mean(1) / 2
+    slope = math.log(1 / 0.9) / 0.1 if rule is NarrowIndex else math.log(1.25) / 0.25
+    for level in (0.001, 0.01, 0.025, 0.05, 0.1, 0.2):
+        a, b = d**2 - e**2, -(slope**2) * variance
+        reach = np.abs(d) + stats.t.ppf(1 - level, 22) * e
+        bound = a + b + np.hypot(reach**2 - a, b * 22 / stats.chi2.ppf(1 - level, 22) - b)
+        claimed = np.asarray(found.p)[:, 0] < 2 * level
+        if rule is NarrowIndex:  # two more tests have to be passed
+            assert not (claimed & (bound > 1e-9)).any()
+        else:
+            switched = variance >= 0.294**2
+            assert switched.any()
+            near = np.abs(d) <= math.log(1.25)
+            np.testing.assert_array_equal(claimed[switched], ((bound < 0) & near)[switched])
 
 
 def test_outcomes_without_logarithm_are_told():

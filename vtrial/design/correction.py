@@ -1,6 +1,7 @@
 """Estimates corrected for looks: what a design keeps of its looks, and what an arm's estimate would be without them."""
 
 from abc import abstractmethod
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -53,7 +54,11 @@ class AbstractCorrectedDesign(AbstractDesign):
     """A design that may end for what it has seen, which biases estimates, and that knows what to do about it."""
 
     @abstractmethod
-    def corrected(self, state: DesignState, alpha: float) -> Corrected:
+    def record(self, state: DesignState) -> Any:
+        """Return of a trial that is over what `corrected` needs: arrays of fixed shape."""
+
+    @abstractmethod
+    def corrected(self, record: Any, alpha: float) -> Corrected:
         """Return what the effects are estimated to be after the trial, with intervals of confidence 1 - `alpha`."""
 
 

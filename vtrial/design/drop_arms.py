@@ -128,7 +128,11 @@ class DropArms(AbstractCorrectedDesign):
             memory=DropMemory(stay, jax.tree.map(lambda x: jnp.where(stay & last, x, jnp.nan), own(look))),
         )
 
-    def corrected(self, state: DesignState, alpha: float) -> Corrected:
+    def record(self, state: DesignState) -> Own:
+        """Return the estimates of arms that stayed."""
+        return state.memory.own
+
+    def corrected(self, record: Own, alpha: float) -> Corrected:
         """Return estimates of the arms that stayed, by Dunnett's distribution of the greatest of all that started.
 
         What the greatest of several statistics exceeds by chance is taken off; that is right for the winner where all
@@ -147,7 +151,7 @@ class DropArms(AbstractCorrectedDesign):
             return root(excess, jnp.asarray(-_WIDEST), jnp.asarray(_WIDEST))
 
         away = jnp.stack([-beyond(alpha / 2), -beyond(0.5), ndtri(1 - alpha / 2)])
-        return placed(state.memory.own, jnp.broadcast_to(away, (len(self.arms), 3)), alpha)
+        return placed(record, jnp.broadcast_to(away, (len(self.arms), 3)), alpha)
 
     def describe(self) -> str:
         """Say how many stay, and the critical value."""

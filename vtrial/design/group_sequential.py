@@ -155,12 +155,16 @@ class GroupSequential(AbstractCorrectedDesign):
             memory=SequentialMemory(left | ~others, front, self._noted(state.memory, look, open_, rejected, bounds)),
         )
 
-    def corrected(self, state: DesignState, alpha: float) -> Corrected:
+    def record(self, state: DesignState) -> Record:
+        """Return the record."""
+        return state.memory.record
+
+    def corrected(self, record: Record, alpha: float) -> Corrected:
         """Return estimates by the stagewise ordering, of each arm at the look at which its test ended.
 
         With several arms the bounds are taken as they were met, as if Holm's procedure had not moved them.
         """
-        return by_stages(state.memory.record, alpha, self.control)
+        return by_stages(record, alpha, self.control)
 
     def describe(self) -> str:
         """Say looks and bounds, as z and one-sided nominal p."""

@@ -175,9 +175,13 @@ class SampleSizeReestimation(AbstractCorrectedDesign):
             memory=StageMemory(kept.second, kept.statistic, kept.information, record),
         )
 
-    def corrected(self, state: DesignState, alpha: float) -> Corrected:
+    def record(self, state: DesignState) -> Record:
+        """Return the record."""
+        return state.memory.record
+
+    def corrected(self, record: Record, alpha: float) -> Corrected:
         """Return estimates by the stagewise ordering of the combination, whatever the size of the second stage."""
-        return by_stages(state.memory.record, alpha, self.control)
+        return by_stages(record, alpha, self.control)
 
     def describe(self) -> str:
         """Say sizes, zone and critical values."""

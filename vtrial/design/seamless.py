@@ -137,14 +137,18 @@ class Seamless(AbstractCorrectedDesign):
         selected, confirmed = self._select(key, state, look), self._confirm(state, look)
         return jax.tree.map(lambda one, two: jnp.where(look.number == 0, one, two), selected, confirmed)
 
-    def corrected(self, state: DesignState, alpha: float) -> Corrected:
+    def record(self, state: DesignState) -> tuple[Int[Array, ""], SelectionMemory]:
+        """Return the selected arm, and what is known of both stages."""
+        return state.selected, state.memory
+
+    def corrected(self, record: tuple[Int[Array, ""], SelectionMemory], alpha: float) -> Corrected:
         """Return the estimate of the selected arm, by the closed combination test of every effect it may have.
 
         Lower limit and estimate (where the test has p 1/2) are right where all arms are alike, and low elsewhere: the
         limit holds in any case. The upper limit is that of the combination without the first stage's multiplicity,
         which selection can only make safer. Source: Posch et al. 2005, doi:10.1002/sim.2389.
         """
-        arm, memory = state.selected, state.memory
+        arm, memory = record
         confirmed = memory.added > 0
         weight = jnp.where(confirmed, self.weight, 1.0)
         one, two = jnp.sqrt(weight), jnp.sqrt(1 - weight)

@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -65,7 +66,7 @@ def _told(may: tuple[str, ...], marginal: Marginal, fit: Fit) -> tuple[tuple[str
     """
     population, found = marginal.statistical.population, []
     draw = marginal.drawn(jnp.asarray(fit.vector))
-    factor = np.asarray(jax.jit(population.factor)(draw))
+    factor = np.asarray(jax.jit(lambda known: population.factor(known))(draw))
     for i, name in enumerate(population.effects):
         if name not in may:
             continue

@@ -330,15 +330,19 @@ def estimands(tree: xr.DataTree) -> Table | None:
 def prognosis(tree: xr.DataTree) -> Table | None:
     """Return what the twin's score is worth in each arm; None if trials know none."""
     oc = tree[schema.OPERATING_CHARACTERISTICS].dataset
-    if "prognosis_correlation" not in oc:
+    shown = {
+        "prognosis_correlation": "Correlation with the outcome",
+        "prognosis_concordance": "Probability that the greater score has the later event",
+        "effective_patients": "Effective patients",
+    }
+    there = [name for name in shown if name in oc]
+    if not there:
         return None
     rows = []
     for a, name in enumerate(str(x) for x in tree[schema.OUTCOMES]["label"].to_numpy()):
-        pairs = [(float(oc[n][a]), float(oc[f"{n}_mcse"][a])) for n in ("prognosis_correlation", "effective_patients")]
-        rows.append(
-            [name, *(with_error(value, error, "") for value, error in pairs), f"{float(oc['patients'][a]):.3g}"]
-        )
-    return Table(["Arm", "Correlation with the outcome", "Effective patients", "Patients"], rows)
+        worth = [with_error(float(oc[n][a]), float(oc[f"{n}_mcse"][a]), "") for n in there]
+        rows.append([name, *worth, f"{float(oc['patients'][a]):.3g}"])
+    return Table(["Arm", *(shown[name] for name in there), "Patients"], rows)
 
 
 def _words(name: str) -> str:

@@ -9,7 +9,7 @@ _STEPS = 12
 """Newton steps; from the starts used here the slowest case needs nine for 12 digits."""
 
 
-def quantile(below: float, df: Float[Array, "..."]) -> Float[Array, "..."]:
+def quantile(below: float | Float[Array, ""], df: Float[Array, "..."]) -> Float[Array, "..."]:
     """Return the chi-square value with the given probability below it; not a number for no degrees of freedom.
 
     Wilson and Hilferty's approximation, or the power law near 0 where it fails, improved by Newton's method on log

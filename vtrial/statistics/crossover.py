@@ -26,6 +26,8 @@ class Effects(NamedTuple):
     """Residual variance, within subjects."""
     df: Float[Array, ""]
     """Its degrees of freedom; 0 or less where there are none."""
+    log_ratio: Float[Array, ""] = jnp.nan  # pyright: ignore[reportAssignmentType]
+    """Logarithm of the variance between subjects over that within, where subjects are random."""
 
 
 def subject_fixed(
@@ -46,7 +48,7 @@ def subject_fixed(
     """
     known = jnp.isfinite(outcome) & (arm >= 0)
     design = _columns(arm, arms, reference)
-    x, y = _centred(design, known, 1.0), _centred(outcome[:, :, None], known, 1.0)[:, :, 0]
+    x, y = centred(design, known, 1.0), centred(outcome[:, :, None], known, 1.0)[:, :, 0]
     subjects = known.any(1).sum()
     return _solved(x, y, known.sum() - subjects, arms, reference)
 
@@ -59,7 +61,7 @@ def _columns(arm: Int[Array, "patient period"], arms: int, reference: int) -> Fl
     return jnp.concatenate([period, (arm[:, :, None] == others[None, None]).astype(float)], 2)
 
 
-def _centred(x: Float[Array, "patient period column"], known: Bool[Array, "patient period"], part: float | Array):
+def centred(x: Float[Array, "patient period column"], known: Bool[Array, "patient period"], part: float | Array):
     """Take off each subject's mean over its known periods, or a part of it."""
     x = jnp.where(known[:, :, None], x, 0.0)
     mean = x.sum(1, keepdims=True) / jnp.maximum(known.sum(1), 1)[:, None, None]
@@ -70,7 +72,7 @@ def _centred(x: Float[Array, "patient period column"], known: Bool[Array, "patie
 def _solved(x, y, rows: Int[Array, ""], arms: int, reference: int) -> Effects:
     """Return least squares, where `rows` is how many independent rows there are; treatments are the last columns."""
     normal, right = jnp.einsum("npi,npj->ij", x, x), jnp.einsum("npi,np->i", x, y)
-    inverse, kernel, rank = _pseudo_inverse(normal)
+    inverse, kernel, rank = pseudo_inverse(normal)
     beta = inverse @ right
     df = (rows - rank).astype(y.dtype)
     residual = (y - jnp.einsum("npi,i->np", x, beta)) ** 2
@@ -83,7 +85,7 @@ def _solved(x, y, rows: Int[Array, ""], arms: int, reference: int) -> Effects:
     return Effects(zero.at[others].set(effect), zero.at[others].set(jnp.sqrt(variance * spread)), variance, df)
 
 
-def _pseudo_inverse(normal: Float[Array, "column column"]):
+def pseudo_inverse(normal: Float[Array, "column column"]):
     """Return the pseudo-inverse, the projection on what cannot be estimated, and the rank."""
     values, vectors = jnp.linalg.eigh(normal)
     kept = values > _RANK * jnp.maximum(values[-1], 1e-300)
@@ -118,7 +120,8 @@ def subject_random(
     """Return the effects with random subjects and fixed sequence, period and treatment, by REML: method B.
 
     There is one unknown beside the variance, the ratio of the variances between and within subjects: the profile of the
-    restricted likelihood is searched by golden section. Degrees of freedom are those within subjects.
+    restricted likelihood is searched by golden section. Degrees of freedom are those within subjects; `satterthwaite`
+    has others.
 
     Args:
         outcome: of each patient in each period; not a number where it is not known.
@@ -130,30 +133,85 @@ def subject_random(
 
     Source: EMA, Questions and Answers EMA/618604/2008, 8; Patterson and Thompson 1971, doi:10.1093/biomet/58.3.545.
     """
-    known = jnp.isfinite(outcome) & (arm >= 0)
-    columns = _columns(arm, arms, reference)
-    one = sequence[:, None, None] == jnp.arange(sequences)[None, None]
-    x = jnp.concatenate([jnp.broadcast_to(one, (*arm.shape, sequences)).astype(float), columns], 2)
-    count = known.sum(1).astype(x.dtype)
-
-    def transformed(log_ratio):
-        part = 1 - 1 / jnp.sqrt(1 + count * jnp.exp(log_ratio))
-        return _centred(x, known, part), _centred(outcome[:, :, None], known, part)[:, :, 0]
+    known, x = _random_columns(outcome, arm, sequence, sequences, arms, reference)
 
     def criterion(log_ratio):
         """Return less twice the profile of the restricted log-likelihood, but for a constant."""
-        a, b = transformed(log_ratio)
+        a, b = _whitened(outcome, known, x, log_ratio)
         normal, right = jnp.einsum("npi,npj->ij", a, a), jnp.einsum("npi,np->i", a, b)
-        inverse, kernel, rank = _pseudo_inverse(normal)
+        inverse, kernel, rank = pseudo_inverse(normal)
         residual = ((b - jnp.einsum("npi,i->np", a, inverse @ right)) ** 2).sum()
         size = jnp.linalg.slogdet(normal + kernel)[1]
-        return (known.sum() - rank) * jnp.log(residual) + jnp.log1p(count * jnp.exp(log_ratio)).sum() + size
+        return (known.sum() - rank) * jnp.log(residual) + _between(known, log_ratio) + size
 
-    a, b = transformed(_least(criterion))
-    whole = known.sum()
-    found = _solved(a, b, whole, arms, reference)
+    ratio = _least(criterion)
+    found = _solved(*_whitened(outcome, known, x, ratio), known.sum(), arms, reference)
     within = subject_fixed(outcome, arm, arms=arms, reference=reference)
-    return found._replace(df=within.df)
+    return found._replace(df=within.df, log_ratio=ratio)
+
+
+def satterthwaite(
+    effects: Effects,
+    outcome: Float[Array, "patient period"],
+    arm: Int[Array, "patient period"],
+    sequence: Int[Array, " patient"],
+    *,
+    sequences: int,
+    arms: int,
+    reference: int,
+) -> Float[Array, " arm"]:
+    """Return Satterthwaite's degrees of freedom of the effects of `subject_random`, whose arguments they are.
+
+    Twice the square of an effect's variance over the variance of its estimate, by the curvature of the restricted
+    likelihood in both variances. Not a number of the reference, and where the likelihood has no maximum inside.
+
+    Source: Giesbrecht and Burns 1985, doi:10.2307/2530872.
+    """
+    known, x = _random_columns(outcome, arm, sequence, sequences, arms, reference)
+    at = jnp.stack([jnp.log(effects.variance), effects.log_ratio])
+    a, _ = _whitened(outcome, known, x, at[1])
+    _, kernel, rank = pseudo_inverse(jnp.einsum("npi,npj->ij", a, a))
+
+    def parts(place):
+        a, b = _whitened(outcome, known, x, place[1])
+        whole = jnp.einsum("npi,npj->ij", a, a) + kernel
+        inverse = jnp.linalg.inv(whole) - kernel
+        residual = ((b - jnp.einsum("npi,i->np", a, inverse @ jnp.einsum("npi,np->i", a, b))) ** 2).sum()
+        size = jnp.linalg.slogdet(whole)[1] + _between(known, place[1])
+        deviance = (known.sum() - rank) * place[0] + residual * jnp.exp(-place[0]) + size
+        return deviance, jnp.exp(place[0]) * jnp.diagonal(inverse)[-(arms - 1) :]
+
+    curvature = jax.hessian(lambda place: parts(place)[0])(at)
+    variance, slope = parts(at)[1], jax.jacobian(lambda place: parts(place)[1])(at)
+    inside = (curvature[0, 0] > 0) & (jnp.linalg.det(curvature) > 0)
+    df = variance**2 / jnp.einsum("ai,ij,aj->a", slope, jnp.linalg.inv(curvature), slope)
+    others = jnp.asarray([i for i in range(arms) if i != reference], int)
+    return jnp.full(arms, jnp.nan).at[others].set(jnp.where(inside, df, jnp.nan))
+
+
+def _random_columns(
+    outcome: Float[Array, "patient period"],
+    arm: Int[Array, "patient period"],
+    sequence: Int[Array, " patient"],
+    sequences: int,
+    arms: int,
+    reference: int,
+) -> tuple[Bool[Array, "patient period"], Float[Array, "patient period column"]]:
+    """Return what is known, and indicators of sequences, periods and treatments."""
+    known = jnp.isfinite(outcome) & (arm >= 0)
+    one = jnp.broadcast_to(sequence[:, None, None] == jnp.arange(sequences)[None, None], (*arm.shape, sequences))
+    return known, jnp.concatenate([one.astype(float), _columns(arm, arms, reference)], 2)
+
+
+def _whitened(outcome, known: Bool[Array, "patient period"], x, log_ratio):
+    """Return columns and outcome less a part of each subject's mean, so that their errors are independent."""
+    part = 1 - 1 / jnp.sqrt(1 + known.sum(1) * jnp.exp(log_ratio))
+    return centred(x, known, part), centred(outcome[:, :, None], known, part)[:, :, 0]
+
+
+def _between(known: Bool[Array, "patient period"], log_ratio) -> Float[Array, ""]:
+    """Return the log determinant of the covariance by the variance within subjects."""
+    return jnp.log1p(known.sum(1) * jnp.exp(log_ratio)).sum()
 
 
 def _least(function) -> Float[Array, ""]:

@@ -97,6 +97,18 @@ def tost_power(
         raise UserError(f"A {layout.name} design of {subjects} subjects leaves no degree of freedom; enrol more.")
     error = sd_from_cv(cv) * math.sqrt(layout.factor / subjects)
     low, high = math.log(lower / ratio) / error, math.log(upper / ratio) / error
+    return chance_inside(low, high, df, alpha)
+
+
+def chance_inside(low: float, high: float, df: int, alpha: float = 0.05) -> float:
+    """Return the probability that both one-sided t-tests reject, exactly.
+
+    Args:
+        low: lower limit less the true value, in true standard errors.
+        high: upper limit, likewise.
+        df: degrees of freedom.
+        alpha: one-sided level of each.
+    """
     t = float(stats.t.isf(alpha, df))
     most = (high - low) / (2 * t)  # beyond this estimate of the SD, relative to the true one, no result is equivalent
 
@@ -214,7 +226,7 @@ def scaled_criterion(
     variance: Float[Array, "..."],
     variance_df: Float[Array, "..."],
     scaling: Scaling,
-    alpha: float = 0.05,
+    alpha: float | Float[Array, ""] = 0.05,
 ) -> Criterion:
     """Return the criterion of equivalence scaled by the variance under the reference, and its confidence bound.
 

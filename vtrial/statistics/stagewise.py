@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import erfc, ndtri
+from jax.scipy.special import erfc, logit
 from jaxtyping import Array, Bool, Float, Int
 
 from vtrial.statistics.interim import NEAREST
@@ -76,7 +76,7 @@ def stagewise(
 
     def effect(wanted: Float[Array, ""]) -> Float[Array, ""]:
         def excess(x: Float[Array, ""]) -> Float[Array, ""]:
-            return ndtri(jnp.clip(tail(x / scale), LEAST, 1 - LEAST)) - ndtri(wanted)
+            return logit(jnp.clip(tail(x / scale), LEAST, 1 - LEAST)) - logit(wanted)
 
         return root(excess, statistic - BRACKET, statistic + BRACKET, NEARLY_LINEAR) / scale
 
@@ -84,12 +84,12 @@ def stagewise(
 
 
 def root(
-    function: Callable[[Float[Array, ""]], Float[Array, ""]],
-    low: Float[Array, ""],
-    high: Float[Array, ""],
+    function: Callable[[Float[Array, "*any"]], Float[Array, "*any"]],
+    low: Float[Array, "*any"],
+    high: Float[Array, "*any"],
     steps: int = 30,
-) -> Float[Array, ""]:
-    """Return where a function is 0 between two points of unlike sign, by the Illinois method.
+) -> Float[Array, "*any"]:
+    """Return where a function is 0 between two points of unlike sign, by the Illinois method; of many, each by itself.
 
     Source: Dowell and Jarratt 1971, doi:10.1007/BF01934364.
     """

@@ -12,7 +12,8 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from vtrial import keys
 from vtrial.design import AbstractCorrectedDesign, AbstractDesign, Comparison, Corrected, DesignState, Look
 from vtrial.errors import UserError, nearest
-from vtrial.trial.analyses import AbstractAnalysis, AbstractNull, Alike
+from vtrial.trial.analyses import AbstractAnalysis, AbstractNull, Adjusted, Alike
+from vtrial.trial.analyses.estimated import AbstractHazardAnalysis
 from vtrial.trial.enrolment import AbstractEnrolment
 from vtrial.trial.objective import AbstractObjective
 from vtrial.trial.potential import Clock, Potential, progress, reveal
@@ -43,12 +44,14 @@ class Trials(eqx.Module):
     """Calendar time of the last look."""
     comparison: Comparison
     """The analysis at the last look, each entry [replicate arm]."""
-    corrected: Corrected | None
-    """Its estimates, corrected for looks and selection, likewise; nothing of designs or analyses that have none."""
+    record: Any
+    """What its estimates are corrected by for looks and selection; nothing of designs or analyses that have no such."""
     truth: Float[Array, "replicate arm"]
     """True level of each arm: what the analysis estimates, in the replicate's virtual patients not enrolled."""
     effect: Float[Array, "replicate arm"]
     """True effect of each arm against the reference, likewise."""
+    pursued: Float[Array, "replicate arm"]
+    """The same, of hazard ratios over the follow-up that the trial had: what its analysis tends to."""
 
 
 class Rules(eqx.Module):
@@ -162,6 +165,19 @@ def conduct(key: Key[Array, ""], rules: Rules, potential: Potential) -> Trials:
     return conductor(rules)(key, potential)
 
 
+def corrected(trials: Trials, rules: Rules) -> Corrected | None:
+    """Return each trial's estimates corrected for its looks and its selection, each entry [replicate arm]; or nothing.
+
+    Args:
+        trials: that are over.
+        rules: what they followed.
+    """
+    design, alpha = rules.design, rules.analysis.alpha
+    if trials.record is None or not isinstance(design, AbstractCorrectedDesign):
+        return None
+    return jax.jit(jax.vmap(lambda record: design.corrected(record, alpha)))(trials.record)
+
+
 def configurations(arms: int, reference: int) -> tuple[tuple[int, ...], ...]:
     """Return sets of arms whose null hypotheses may be true while the other arms have an effect, the whole set first.
 
@@ -227,16 +243,32 @@ def _one(key: Key[Array, ""], rules: Rules, given: Potential) -> dict[str, Any]:
         look=end.look,
         duration=end.now,
         comparison=compared,
-        corrected=_corrected(rules, end.state),
+        record=_record(rules, end.state),
         truth=truth,
         effect=effect,
+        pursued=_pursued(rules, jnp.asarray(given.target)[needed:], end, effect),
     )
 
 
-def _corrected(rules: Rules, state: DesignState) -> Corrected | None:
-    """Return the estimates that allow for the looks, of effects whose absence is the null hypothesis."""
+def _pursued(
+    rules: Rules, table: Float[Array, "subject arm *rest"], end: _Running, effect: Float[Array, " arm"]
+) -> Float[Array, " arm"]:
+    """Return what the analysis tends to: of hazard ratios with the times for which the trial followed its patients.
+
+    Patients who are not enrolled are followed as long as those who were, in turn.
+    """
+    analysis = rules.analysis.analysis if isinstance(rules.analysis, Adjusted) else rules.analysis
+    if not isinstance(analysis, AbstractHazardAnalysis):
+        return effect
+    since = jnp.sort(jnp.where(end.entered <= end.now, end.now - end.entered, jnp.inf))
+    count = jnp.maximum(jnp.isfinite(since).sum(), 1)
+    return analysis.followed(table, since[jnp.arange(table.shape[0]) % count], rules.reference)[1]
+
+
+def _record(rules: Rules, state: DesignState) -> Any:
+    """Return what estimates are corrected by: of effects whose absence is the null hypothesis."""
     if isinstance(rules.design, AbstractCorrectedDesign) and isinstance(rules.analysis.null, Alike):
-        return rules.design.corrected(state, rules.analysis.alpha)
+        return rules.design.record(state)
     return None
 
 

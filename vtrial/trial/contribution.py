@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
+from vtrial.design import Corrected
 from vtrial.statistics.information_value import chosen_after, gain_of_all, gain_of_choice
-from vtrial.trial.conduct import Rules, Trials
+from vtrial.trial.conduct import Rules, Trials, corrected
 
 _NONE: Mapping[tuple[int, ...], np.ndarray] = MappingProxyType({})
 
@@ -33,6 +34,8 @@ class Judged(eqx.Module):
     """Conducted on the patients as they are."""
     null: Trials
     """Conducted on the same patients at the edge of the null hypothesis."""
+    corrected: Corrected | None
+    """Estimates of the first, corrected for looks and selection."""
     merit: Float[np.ndarray, "replicate arm"]
     """True merit of each arm by the objective."""
     worth: Float[np.ndarray, "replicate arm"]
@@ -102,6 +105,7 @@ def judge(
     return Judged(
         trials=trials,
         null=null,
+        corrected=(found := corrected(trials, rules)),
         merit=np.asarray(jax.vmap(rules.objective.merit)(truth, effect)),
         worth=np.asarray(jax.vmap(rules.objective.worth)(truth, effect)),
         patients=given.reshape(len(given), -1, arms).sum(1).astype(float),
@@ -112,16 +116,16 @@ def judge(
         primary=primary,
         reference=rules.analysis.reference,
         alpha=rules.analysis.alpha,
-        caveats=tuple(said for said in (rules.analysis.caveat, _of_looks(trials, rules)) if said),
+        caveats=tuple(said for said in (rules.analysis.caveat, _of_looks(found, rules)) if said),
         partial=partial,
         units=units | {"worth": rules.objective.unit(unit)},
         counted=rules.objective.counted,
     )
 
 
-def _of_looks(trials: Trials, rules: Rules) -> str:
+def _of_looks(found: Corrected | None, rules: Rules) -> str:
     """Return what must be known of estimates after looks; "" without."""
-    if trials.corrected is not None:
+    if found is not None:
         return _CORRECTED
     return _NAIVE if len(rules.design.sizes) > 1 else ""
 
@@ -165,7 +169,7 @@ def _selection(judged: Judged) -> dict[str, Contribution]:
 
 def _comparison(judged: Judged) -> dict[str, Contribution]:
     """Return how the analysis does. Against itself the reference has no interval."""
-    compared, corrected = judged.trials.comparison, judged.trials.corrected
+    compared, better = judged.trials.comparison, judged.corrected
     against = f"against {judged.reference}"
     error, covered = _errors(judged, compared.difference, compared.lower, compared.upper)
     found = {
@@ -174,9 +178,9 @@ def _comparison(judged: Judged) -> dict[str, Contribution]:
             covered, True, f"Probability that the interval of the effect {against} covers the truth"
         ),
     }
-    if corrected is None:
+    if better is None:
         return found
-    error, covered = _errors(judged, corrected.difference, corrected.lower, corrected.upper)
+    error, covered = _errors(judged, better.difference, better.lower, better.upper)
     above = np.where(np.isfinite(error), error > 0, np.nan)
     return found | {
         "bias_corrected": Contribution(error, False, "Mean error of the corrected effect", judged.units["effect"]),
@@ -189,7 +193,7 @@ def _comparison(judged: Judged) -> dict[str, Contribution]:
 
 def _errors(judged: Judged, difference, lower, upper) -> tuple[np.ndarray, np.ndarray]:
     """Return what estimates are off the truth, and whether intervals hold it; not a number where there is none."""
-    effect = np.asarray(judged.trials.effect)
+    effect = np.asarray(judged.trials.pursued)
     lower, upper, difference = (np.asarray(x) for x in (lower, upper, difference))
     other = np.where(np.array(judged.names) == judged.reference, np.nan, 1.0)
     error = (np.where(np.isfinite(difference), difference, np.nan) - effect) * other

@@ -9,6 +9,7 @@ import xarray as xr
 from jaxtyping import Array, Float, Shaped
 
 from vtrial import schema
+from vtrial.statistics.concordance import concordance
 from vtrial.trial.conduct import Rules, Trials
 from vtrial.trial.contribution import Judged, contributions, information
 from vtrial.trial.estimand import STRATEGIES, AbstractEstimand, Lived
@@ -215,7 +216,7 @@ def add_prognosis(
     """Add how the twin's score correlates with the outcome within arms, and what it is worth in patients.
 
     An analysis adjusted for it has the precision of patients / (1 - r^2) without; see `statistics.prognosis`. Of times
-    to an event, which are censored, nothing is added.
+    to an event, which are censored, it is how often the greater score has the later event.
 
     Args:
         oc: the operating characteristics.
@@ -224,6 +225,9 @@ def add_prognosis(
         rules: what the trials follow.
     """
     if rules.clock.layout == EVENT:
+        found = average(_ordered(trials, np.asarray(score)[:, : rules.needed], len(rules.design.names)))
+        what = "Mean probability that of two patients of the arm the one with the greater score has the later event"
+        _add(oc, "prognosis_concordance", found, what)
         return
     outcome = np.asarray(trials.outcome, float)
     outcome, score = outcome.reshape(*outcome.shape[:2], -1)[..., -1], np.asarray(score)[:, : rules.needed]
@@ -238,6 +242,13 @@ def add_prognosis(
     worth = patients / (1 - found[0] ** 2)
     error = worth * 2 * np.abs(found[0]) / (1 - found[0] ** 2) * found[1]
     _add(oc, "effective_patients", (worth, error), "Patients that would give the arm's precision without the score")
+
+
+def _ordered(trials: Trials, score: Shaped[np.ndarray, "replicate patient"], arms: int) -> np.ndarray:
+    """Return the concordance of the score with the time to the event in each trial and arm."""
+    arm, time, event = (np.asarray(a) for a in (trials.arm, trials.outcome, trials.event))
+    each = [[arm[i] == j for j in range(arms)] for i in range(len(arm))]
+    return np.array([[concordance(time[i][m], event[i][m], score[i][m]) for m in row] for i, row in enumerate(each)])
 
 
 def _strategies(own: AbstractEstimand) -> list[AbstractEstimand]:

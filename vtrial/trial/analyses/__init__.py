@@ -10,6 +10,7 @@ from vtrial.trial.analyses.borrowed_means import BorrowedMeans
 from vtrial.trial.analyses.borrowed_proportions import BorrowedProportions
 from vtrial.trial.analyses.concentration_qtc import ConcentrationQtc
 from vtrial.trial.analyses.cox import Cox
+from vtrial.trial.analyses.dose_proportionality import DoseProportionality
 from vtrial.trial.analyses.dose_shape import (
     AbstractDoseShape,
     EmaxShape,
@@ -48,6 +49,7 @@ __all__ = [
     "Comparison",
     "ConcentrationQtc",
     "Cox",
+    "DoseProportionality",
     "EmaxShape",
     "Equivalence",
     "ExpandingLimits",

@@ -45,16 +45,21 @@ class AbstractHazardAnalysis(AbstractAnalysis):
     """
 
     caveat: ClassVar[str] = (
-        "The true effect is the marginal log hazard ratio over the whole follow-up of the endpoint: what the analysis "
-        "differs from it by adjustment or strata (hazard ratios do not collapse), or because trials end earlier where "
-        "hazards are not proportional, counts as bias and against coverage."
+        "The true effect is the marginal log hazard ratio over the whole follow-up of the endpoint. Bias and coverage "
+        "are judged by the one over the follow-up that the trial had when it ended; what the analysis differs from it "
+        "by adjustment or strata (hazard ratios do not collapse), or by losses, counts as bias and against coverage."
     )
 
     def target(self, table: Float[Array, "subject arm"], reference: int) -> Target:
         """Return true times at risk for each event, and true log hazard ratios."""
+        return self.followed(table, jnp.full(table.shape[0], jnp.inf), reference)
+
+    def followed(self, table: Float[Array, "subject arm"], until: Float[Array, " subject"], reference: int) -> Target:
+        """Return the same of patients each of whom is followed until a time of his own, under every arm."""
         end = jnp.max(jnp.where(jnp.isfinite(table), table, 0.0))
-        known, event = ~jnp.isnan(table), jnp.isfinite(table)
-        time = jnp.minimum(table, end)
+        limit = jnp.minimum(until, end)[:, None]
+        known, event = ~jnp.isnan(table), jnp.isfinite(table) & (table <= limit)
+        time = jnp.minimum(table, limit)
         total = jnp.where(known, time, 0.0).sum(0)
         level = jnp.where(known.any(0), total / jnp.maximum(event.sum(0), 1), jnp.nan)
         other = jnp.concatenate([jnp.ones(table.shape[0]), jnp.zeros(table.shape[0])])[:, None]

@@ -121,6 +121,28 @@ class ScaledInequivalent(AbstractInequivalence):
         return _times(table, reference, jnp.exp(limit))
 
 
+class Disproportional(AbstractInequivalence):
+    """Exposure goes by the dose to a power at the limit: over the range of doses the normalised ratio is `limit`.
+
+    Args:
+        doses: of the arms; one of 0 is as it is.
+        limit: the greatest ratio that is proportional.
+    """
+
+    doses: tuple[float, ...] = eqx.field(static=True)
+    limit: float = eqx.field(static=True)
+
+    def edge(self, table: Float[Array, "subject arm *rest"], reference: int) -> Float[Array, "subject arm *rest"]:
+        """Return the reference's outcomes times the power of the ratio of doses."""
+        dose = np.asarray(self.doses)
+        given = dose[dose > 0]
+        slope = 1 + math.log(self.limit) / math.log(given.max() / given.min())
+        ratio = np.where(dose > 0, dose, np.nan) / dose[reference]
+        shape = (1, -1, *[1] * (table.ndim - 2))
+        moved = table[:, reference][:, None] * jnp.asarray(ratio**slope).reshape(shape)
+        return jnp.where(jnp.asarray(dose > 0).reshape(shape), moved, table)
+
+
 def _times(
     table: Float[Array, "subject arm *rest"], reference: int, factor: Float[Array, "..."]
 ) -> Float[Array, "subject arm *rest"]:

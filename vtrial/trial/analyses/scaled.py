@@ -23,10 +23,16 @@ from vtrial.statistics.equivalence import (
     variance_ratio,
     widened,
 )
+from vtrial.statistics.stagewise import root
 from vtrial.trial.analyses.base import check_alpha
 from vtrial.trial.analyses.equivalence import Logs, check_limit, equivalent, logged
 from vtrial.trial.analyses.estimated import AbstractEquivalenceAnalysis
 from vtrial.trial.analyses.null import ScaledInequivalent
+
+_WEAKEST, _STRONGEST = 0.4, 5.0
+"""Greatest level at which the scaled criterion is looked at, and normal deviate of the least, 3e-7."""
+_STEPS = 20
+"""Steps to the level at which its bound is 0."""
 
 
 class ExpandingLimits(AbstractEquivalenceAnalysis):
@@ -102,7 +108,7 @@ class ReferenceScaled(AbstractEquivalenceAnalysis):
 
     Where the SD within subjects under the reference is 0.294 or more: the upper bound of the criterion is 0 or less and
     the estimated ratio inside the plain limits. Else two one-sided t-tests. Both from contrasts within subjects. The
-    p-value of the criterion is by the normal distribution through its bound: right at `alpha`, approximate elsewhere.
+    p-value of the criterion is twice the one-sided level at which its bound would be 0.
 
     Args:
         reference: name of the reference arm; patients are given it more than once.
@@ -139,7 +145,7 @@ class ReferenceScaled(AbstractEquivalenceAnalysis):
         plain = math.log(self.limit)
         average = tost(within.difference, within.error, within.df, jnp.full(arms, plain))
         near = jnp.abs(within.difference) <= plain
-        scaled = jnp.where(near, _criterion_p(within, FDA, self.alpha / 2), 1.0)
+        scaled = jnp.where(near, _criterion_p(within, FDA), 1.0)
         p = jnp.where(within.reference_variance >= FDA.switch**2, scaled, average)
         df = jnp.where((within.reference_df > 0) & (within.df > 0), within.df, jnp.nan)
         return equivalent(logs, (within.difference, within.error, df), p, code, reference, self.alpha)
@@ -157,7 +163,7 @@ class NarrowIndex(AbstractEquivalenceAnalysis):
 
     The criterion scaled by the reference's variance, at 0.9 to 1.111 for an SD of 0.1; two one-sided t-tests with the
     plain limits; and the ratio of SDs within subjects, test to reference, below a limit. The p-value is the greatest of
-    the three; that of the criterion is right at `alpha`, approximate elsewhere.
+    the three; that of the criterion is twice the one-sided level at which its bound would be 0.
 
     Args:
         reference: name of the reference arm; patients are given both arms more than once.
@@ -199,7 +205,7 @@ class NarrowIndex(AbstractEquivalenceAnalysis):
         ratio = variance_ratio(
             within.test_variance, within.test_df, within.reference_variance, within.reference_df, self.variability
         )
-        p = jnp.maximum(jnp.maximum(average, ratio), _criterion_p(within, NARROW, self.alpha / 2))
+        p = jnp.maximum(jnp.maximum(average, ratio), _criterion_p(within, NARROW))
         both = (within.reference_df > 0) & (within.test_df > 0) & (within.df > 0)
         df = jnp.where(both, within.df, jnp.nan)
         return equivalent(logs, (within.difference, within.error, df), p, code, reference, self.alpha)
@@ -229,15 +235,24 @@ def _sequence(arm: Int[Array, "patient period"], arms: int) -> Int[Array, " pati
     return (jnp.maximum(arm, 0) * place[None]).sum(1)
 
 
-def _criterion_p(within: Contrasts, scaling: Scaling, alpha: float) -> Float[Array, " arm"]:
-    """Return the p-value of the scaled criterion, which is below alpha where its bound is below 0."""
-    found = scaled_criterion(
-        within.difference,
-        within.error,
-        within.df,
-        within.reference_variance,
-        within.reference_df,
-        scaling,
-        alpha,
-    )
-    return norm.sf(-found.estimate / found.half * -ndtri(alpha))
+def _criterion_p(within: Contrasts, scaling: Scaling) -> Float[Array, " arm"]:
+    """Return the p-value of the scaled criterion: the one-sided level at which its bound would just be 0.
+
+    The bound falls with the level up to about one half. Where it is above 0 at 0.4 the p-value, which is no evidence
+    then, is by the normal distribution through the bound, 0.4 or more.
+    """
+
+    def one(within: Contrasts, level: Float[Array, ""]) -> Float[Array, ""]:
+        variance, df = within.reference_variance, within.reference_df
+        found = scaled_criterion(within.difference, within.error, within.df, variance, df, scaling, level)
+        return (found.estimate + found.half) / found.half
+
+    def bound(z: Float[Array, " arm"]) -> Float[Array, " arm"]:
+        return jax.vmap(one)(within, norm.sf(z))
+
+    weakest = jnp.full_like(within.difference, -ndtri(_WEAKEST))
+    strongest = jnp.full_like(weakest, _STRONGEST)
+    least, most = bound(weakest), bound(strongest)
+    z = jnp.where(most < 0, strongest, root(bound, weakest, strongest, _STEPS))
+    weak = norm.sf((1 - least) * weakest)
+    return jnp.where(least < 0, norm.sf(z), jnp.maximum(weak, _WEAKEST))
