@@ -202,7 +202,7 @@ def search(
         return at(theta).deviance
 
     def slope(theta: Float[Array, " theta"]) -> tuple[Array, Array]:
-        found = jax.grad(deviance)(theta)
+        found = jax.jacfwd(deviance)(theta)  # theta is short: forward through the loops of `invert`, never back
         return found, found
 
     def curvature(theta: Float[Array, " theta"]) -> Curvature:
