@@ -110,7 +110,7 @@ def root(
         draw = level.constrain(level.point(vector))
         return random_effects.sampled_columns(population, draw, population.factor(draw), weights, latent)
 
-    place = _places(density, statistical, weights, levels)
+    place = places(density, statistical, weights, levels)
 
     @jax.jit
     def found(fit: Fit) -> tuple[Root, Float[Array, " coordinate"]]:
@@ -130,7 +130,7 @@ def root(
     return root._replace(place=place), centre
 
 
-def _places(
+def places(
     density: UnconstrainedDensity,
     statistical: StatisticalModel,
     weights: dict[str, random_effects.Weight],
