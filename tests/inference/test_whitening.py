@@ -39,7 +39,7 @@ def test_subjects_have_unit_curvature_and_move_with_the_population(case):
 def test_chains_start_in_the_fit(case):
     """Draws of the fit's normal lie about as high as a normal's do: half a unit of potential a coordinate."""
     _, density, target = case
-    found = fitted_starts(jax.random.key(1), density, target, chains=50)
+    found = fitted_starts(jax.random.key(1), jax.vmap(density.potential), target, chains=50)
     top = float(density.potential(target.near(jax.random.key(0), 0.0)))
     rise = np.asarray(jax.vmap(density.potential)(found)) - top
     assert 0.35 < rise.mean() / density.size < 0.8

@@ -26,6 +26,7 @@ from vtrial.endpoint import AbstractEndpoint, Course
 from vtrial.likelihood import StatisticalModel
 from vtrial.model import AbstractModel
 from vtrial.solve import ResultCode
+from vtrial.statistics.quantiles import quantiles
 
 QUANTILES = (0.05, 0.5, 0.95)
 """Quantiles over patients kept of each arm's course."""
@@ -113,11 +114,7 @@ def simulator(
     plan = planned(named, endpoints, statistical.model, course)
     other = world if course.events and not ledger else None
     rule = _Rule(named, plan, endpoints, statistical, course, levels.residual, other)
-
-    @jax.jit
-    @jax.vmap
-    def block(number: Int[Array, ""], *given: Any) -> Any:
-        return _replicate(rule, jax.random.fold_in(key, number), *given)
+    block = jax.jit(jax.vmap(lambda number, *given: _replicate(rule, jax.random.fold_in(key, number), *given)))
 
     def simulates(start: int, cohort: Cohort) -> Outcomes:
         count, subjects, *_ = next(iter(cohort.parameters.values())).shape
@@ -236,8 +233,9 @@ def _occasion(
     joined = (jax.tree.map(lambda *a: jnp.stack(a, 1), *(found[i] for found in by_arm)) for i in (0, 1, 4, 5))
     values, again, fate, decided = joined
     code, true = (jax.tree.map(lambda *a: jnp.stack(a, -1), *(found[i] for found in by_arm)) for i in (2, 3))
-    quantiles, shown = jnp.asarray(QUANTILES), rule.plan.shown
-    course = {o: jnp.nanquantile(y[:, shown], quantiles, axis=0).T for o, y in true.items()}
+    shown, wanted = rule.plan.shown, jnp.asarray(QUANTILES)
+    over = jax.vmap(lambda y: quantiles(y, wanted).T, in_axes=2)
+    course = {o: over(y[:, shown]) for o, y in true.items()}
     moments = {name: _moments(value, again[name]) for name, value in values.items()}
     return values, code, course, moments, fate, decided
 

@@ -289,9 +289,10 @@ class Marginal:
         """Return the fit with a maximum, a covariance and modes there."""
         at = jnp.asarray(top)
         modes = moved.modes
-        height, probability = jax.jit(self._judged)(at, modes)
-        classes = self._in_classes(np.asarray(probability), modes, np.asarray(moved.along))
-        return Fit(top, covariance, classes, classes.joined(), -2.0 * float(height) - self._constant, count)
+        height, probability = (np.asarray(one) for one in jax.jit(self._judged)(at, modes))
+        objective = -2.0 * float(height) - self._constant
+        classes = self._in_classes(probability, modes, np.asarray(moved.along))
+        return Fit(top, covariance, classes, classes.joined(), objective, count)
 
     def _judged(
         self, vector: Float[Array, " coordinate"], modes: Modes

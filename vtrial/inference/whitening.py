@@ -9,6 +9,7 @@ import numpy as np
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float, Int, Key
 
+from vtrial._types import Scalar
 from vtrial.data import Dataset
 from vtrial.inference.density import Point, UnconstrainedDensity
 from vtrial.inference.marginal import Fit
@@ -73,7 +74,7 @@ class Whitened:
         """Return the point of w."""
         return self._density.point(self._root.spread(vector))
 
-    def near(self, key: Key[Array, ""], scale: float) -> Point:
+    def near(self, key: Key[Array, ""], scale: Scalar) -> Point:
         """Return a draw from the fit's normal, drawn so much nearer to its centre."""
         away = self._root.spread(scale * jax.random.normal(key, (self.size,)))
         return self._density.point(self._centre + away)

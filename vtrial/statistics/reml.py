@@ -201,20 +201,29 @@ def search(
     def deviance(theta: Float[Array, " theta"]) -> Float[Array, ""]:
         return at(theta).deviance
 
+    def slope(theta: Float[Array, " theta"]) -> tuple[Array, Array]:
+        found = jax.jacfwd(deviance)(theta)  # theta is short: forward through the loops of `invert`, never back
+        return found, found
+
     def curvature(theta: Float[Array, " theta"]) -> Curvature:
-        observed = jax.hessian(deviance)(theta)
+        observed, gradient = jax.jacfwd(slope, has_aux=True)(theta)
         value, vector = jnp.linalg.eigh(observed)
-        return Curvature(jax.grad(deviance)(theta), observed, (vector * jnp.abs(value)[None]) @ vector.T)
+        return Curvature(gradient, observed, (vector * jnp.abs(value)[None]) @ vector.T)
+
+    def ending(theta: Float[Array, " theta"]) -> tuple[tuple[Array, Array], Solution | Profile]:
+        found = at(theta)
+        return (slope(theta)[0], found.covariance), found
 
     theta, taken, converged = minimise(deviance, curvature, start, steps)
-    final = at(theta)
+    # All that is wanted there at once: one by one it would be compiled three times.
+    (observed, sensitivity), final = jax.jacfwd(ending, has_aux=True)(theta)
     return Restricted(
         coefficient=final.coefficient,
         covariance=final.covariance,
         estimable=final.estimable,
         theta=theta,
-        theta_covariance=2 * invert(jax.hessian(deviance)(theta))[0],
-        sensitivity=jnp.moveaxis(jax.jacfwd(lambda t: at(t).covariance)(theta), -1, 0),
+        theta_covariance=2 * invert(observed)[0],
+        sensitivity=jnp.moveaxis(sensitivity, -1, 0),
         deviance=final.deviance,
         steps=taken,
         converged=converged,
