@@ -25,6 +25,16 @@ class Corrected(eqx.Module):
     """Upper confidence limit of the effect."""
 
 
+BY_STAGES = (
+    "The corrected estimate, by the stagewise ordering, is as often above the truth as below, and its interval covers "
+    "as often as it says."
+)
+FOR_SELECTION = (
+    "The corrected estimate of a selected arm is as often above the truth as below where all arms are alike, and low "
+    "elsewhere; the limits of its interval hold in any case."
+)
+
+
 class Own(eqx.Module):
     """The analysis's own estimates at the look at which each arm's test ended, each entry [arm]."""
 
@@ -52,6 +62,9 @@ class Record(eqx.Module):
 
 class AbstractCorrectedDesign(AbstractDesign):
     """A design that may end for what it has seen, which biases estimates, and that knows what to do about it."""
+
+    correction: eqx.AbstractClassVar[str]
+    """What the corrected estimates are, in a sentence."""
 
     @abstractmethod
     def record(self, state: DesignState) -> Any:

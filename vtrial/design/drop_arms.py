@@ -1,6 +1,7 @@
 """Arm dropping: several arms start, the worst leave at each look, and the rest are tested at the end."""
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -10,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from vtrial.design.base import Arm, DesignState, Look, Seen, chosen, fresh
 from vtrial.design.checks import against_control, check_looks
-from vtrial.design.correction import AbstractCorrectedDesign, Corrected, Own, nothing, own, placed
+from vtrial.design.correction import FOR_SELECTION, AbstractCorrectedDesign, Corrected, Own, nothing, own, placed
 from vtrial.design.parallel import relative
 from vtrial.design.randomisation import AbstractRandomisation, Shuffled
 from vtrial.design.timing import AbstractTiming, AfterEach
@@ -40,6 +41,7 @@ class DropArms(AbstractCorrectedDesign):
     1955, doi:10.1080/01621459.1955.10501294.
     """
 
+    correction: ClassVar[str] = FOR_SELECTION
     names: tuple[str, ...] = eqx.field(static=True)
     arms: tuple[Arm, ...]
     sizes: tuple[int, ...] = eqx.field(static=True)

@@ -1,6 +1,7 @@
 """The group-sequential design: a trial that may end early for efficacy, futility or harm."""
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -11,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from vtrial.design.base import Arm, DesignState, Look, Seen, chosen, fresh
 from vtrial.design.checks import against_control, check_looks
-from vtrial.design.correction import AbstractCorrectedDesign, Corrected, Record, blank, by_stages, noted
+from vtrial.design.correction import BY_STAGES, AbstractCorrectedDesign, Corrected, Record, blank, by_stages, noted
 from vtrial.design.parallel import relative
 from vtrial.design.randomisation import AbstractRandomisation, Shuffled
 from vtrial.design.timing import AbstractTiming, AfterEach
@@ -42,6 +43,7 @@ class GroupSequential(AbstractCorrectedDesign):
     doi:10.1080/19466315.2013.807748; harm and futility: Jennison and Turnbull 1999, ISBN 978-0-8493-0316-6.
     """
 
+    correction: ClassVar[str] = BY_STAGES
     names: tuple[str, ...] = eqx.field(static=True)
     arms: tuple[Arm, ...]
     sizes: tuple[int, ...] = eqx.field(static=True)

@@ -1,6 +1,7 @@
 """Sample-size re-estimation: the second stage is as large as the first one suggests."""
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -11,7 +12,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from vtrial.design.base import Arm, DesignState, Look, Seen, chosen, fresh
 from vtrial.design.checks import against_control, check_looks
-from vtrial.design.correction import AbstractCorrectedDesign, Corrected, Record, blank, by_stages, noted
+from vtrial.design.correction import BY_STAGES, AbstractCorrectedDesign, Corrected, Record, blank, by_stages, noted
 from vtrial.design.parallel import relative
 from vtrial.design.randomisation import AbstractRandomisation, Blocks
 from vtrial.design.timing import AbstractTiming, AfterEach
@@ -43,6 +44,7 @@ class SampleSizeReestimation(AbstractCorrectedDesign):
     doi:10.1002/sim.4102.
     """
 
+    correction: ClassVar[str] = BY_STAGES
     names: tuple[str, ...] = eqx.field(static=True)
     arms: tuple[Arm, ...]
     sizes: tuple[int, ...] = eqx.field(static=True)

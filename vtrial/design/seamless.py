@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import product
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -12,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from vtrial.design.base import Arm, DesignState, Look, Seen, chosen, fresh
 from vtrial.design.checks import against_control, check_looks
-from vtrial.design.correction import AbstractCorrectedDesign, Corrected, Own, nothing, own, placed
+from vtrial.design.correction import FOR_SELECTION, AbstractCorrectedDesign, Corrected, Own, nothing, own, placed
 from vtrial.design.parallel import relative
 from vtrial.design.randomisation import AbstractRandomisation, Shuffled
 from vtrial.design.timing import AbstractTiming, AfterEach
@@ -48,6 +49,7 @@ class Seamless(AbstractCorrectedDesign):
     doi:10.1002/bimj.200510232; Posch et al. 2005, doi:10.1002/sim.2389.
     """
 
+    correction: ClassVar[str] = FOR_SELECTION
     names: tuple[str, ...] = eqx.field(static=True)
     arms: tuple[Arm, ...]
     sizes: tuple[int, ...] = eqx.field(static=True)

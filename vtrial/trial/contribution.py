@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from vtrial.design import Corrected
+from vtrial.design import AbstractCorrectedDesign, Corrected
 from vtrial.statistics.information_value import chosen_after, gain_of_all, gain_of_choice
 from vtrial.trial.conduct import Rules, Trials, corrected
 
@@ -23,7 +23,7 @@ _NAIVE = (
 )
 _CORRECTED = (
     "Estimates and intervals are the analysis's own at the last look; bias and coverage show what stopping early and "
-    "selection cost them. The corrected ones allow for it: their estimate is as often above the truth as below."
+    "selection cost them."
 )
 
 
@@ -98,14 +98,14 @@ def judge(
         unit: its unit.
         partial: false claims where some null hypotheses are true, by the arms they are of; see `false_claims`.
     """
-    truth, effect = jnp.asarray(trials.truth), jnp.asarray(trials.effect)
+    truth, effect, found = jnp.asarray(trials.truth), jnp.asarray(trials.effect), corrected(trials, rules)
     arms = len(rules.design.names)
     given = np.asarray(trials.arm)[..., None] == np.arange(arms)
     units = {"level": unit, "effect": rules.analysis.unit(unit), "time": rules.unit}
     return Judged(
         trials=trials,
         null=null,
-        corrected=(found := corrected(trials, rules)),
+        corrected=found,
         merit=np.asarray(jax.vmap(rules.objective.merit)(truth, effect)),
         worth=np.asarray(jax.vmap(rules.objective.worth)(truth, effect)),
         patients=given.reshape(len(given), -1, arms).sum(1).astype(float),
@@ -125,8 +125,8 @@ def judge(
 
 def _of_looks(found: Corrected | None, rules: Rules) -> str:
     """Return what must be known of estimates after looks; "" without."""
-    if found is not None:
-        return _CORRECTED
+    if found is not None and isinstance(rules.design, AbstractCorrectedDesign):
+        return f"{_CORRECTED} {rules.design.correction}"
     return _NAIVE if len(rules.design.sizes) > 1 else ""
 
 
