@@ -25,6 +25,7 @@ WINDOW = ["+endpoints.sample.window.end=348 h", "+endpoints.sample.window.points
 LOWER = ["+endpoints.sample.lower=5 mg/L"]
 VISITS = ["endpoint@endpoints.sample=visits", *WINDOW, "primary=sample"]
 SCHEDULE = "{_target_: vtrial.endpoint.Schedule, output: concentration, at: [324 h, 336 h]}"
+RISK, BY_LDL = ["links.outcome.risk=0.05"], ("revascularisation", "coronary_mortality", "nonfatal_infarction")
 NEEDS = {
     "analysis/adjusted": ["analysis.analysis.reference=middle"],
     "analysis/concentration_qtc": [
@@ -55,6 +56,8 @@ NEEDS = {
     "endpoint/time_inside": [*WINDOW, *LOWER],
     "endpoint/visits": WINDOW,
     "inference/saved": ["inference.path=result.zarr"],
+    **{f"link/{file.stem}": RISK for file in (directory("conf") / "link").glob("*.yaml")},
+    **{f"link/{name}": [*RISK, "links.outcome.endpoint=peak"] for name in BY_LDL},
     "objective/smallest_effective": ["objective.effect=0.1"],
     "optimise/dose": [
         *("optimise.arm=low", "optimise.utility.window=${endpoints.inside.window}"),

@@ -58,35 +58,41 @@ def for_rates(treatment: float, control: float, alpha: float = 0.025, power: flo
     return float((root / (treatment - control)) ** 2)
 
 
-def risk_ratio_variance(
-    ratio: Float[np.ndarray, "..."] | float, control: float, share: float = 0.5
-) -> Float[np.ndarray, "..."]:
-    """Return the variance of the logarithm of an estimated risk ratio, times the patients of the trial.
+def for_risk_ratios(
+    log_ratio: Float[np.ndarray, "*any"], control: float, alpha: float = 0.025, power: float = 0.9
+) -> Float[np.ndarray, "*any"]:
+    """Return the size, with two equal arms, to show that risks are lowered, by the normal law of the log risk ratio.
 
-    With two equal arms, patients N and a two-sided 95 % interval that just excludes 1 this is the formula of Volkova et
-    al. 2023, doi:10.3389/fcvm.2023.1242845: N = 1.96^2 (2 - 4 k r + 2 r) / (k r log(r)^2).
+    With power 0.5 the expected two-sided interval just excludes 1, and this is the formula of Volkova et al. 2023,
+    doi:10.3389/fcvm.2023.1242845: N = 1.96^2 (2 - 4 k r + 2 r) / (k r log(r)^2).
 
     Args:
-        ratio: r, the risk under treatment over that under control.
+        log_ratio: log(r), of the risk under treatment over that under control.
         control: k, the risk under control.
-        share: of patients in the treatment arm.
-    """
-    treated = np.asarray(ratio) * control
-    return np.asarray((1 - treated) / (share * treated) + (1 - control) / ((1 - share) * control))
+        alpha: one-sided level.
+        power: wanted.
 
-
-def for_risk_ratio(ratio: float, control: float, alpha: float = 0.025, power: float = 0.9, share: float = 0.5) -> float:
-    """Return the size for a ratio of risks, by the normal distribution of its logarithm.
-
-    Raises:
-        UserError: a risk is not between 0 and 1, or they are equal.
+    Returns:
+        Patients; infinity where no risk is lowered.
     """
     check_error(alpha, power)
-    for rate in (ratio * control, control):
-        if not 0 < rate < 1:
-            raise UserError(f"A risk is between 0 and 1, not {rate}.")
-    _check_effect(ratio - 1.0, 1.0, share)
-    return float(_quantiles(alpha, power) ** 2 * risk_ratio_variance(ratio, control, share) / math.log(ratio) ** 2)
+    with np.errstate(divide="ignore"):
+        needed = _quantiles(alpha, power) ** 2 * _risk_ratio_variance(log_ratio, control) / log_ratio**2
+    return np.where(log_ratio < 0, needed, np.inf)
+
+
+def risk_ratio_power(
+    log_ratio: Float[np.ndarray, "*any"], control: float, patients: float, alpha: float = 0.025
+) -> Float[np.ndarray, "*any"]:
+    """Return the power of a trial of so many patients in two equal arms; see `for_risk_ratios`."""
+    error = np.sqrt(_risk_ratio_variance(log_ratio, control) / patients)
+    return np.asarray(ndtr(-log_ratio / error - ndtri(1 - alpha)))
+
+
+def _risk_ratio_variance(log_ratio: Float[np.ndarray, "*any"], control: float) -> Float[np.ndarray, "*any"]:
+    """Return the variance of the estimated logarithm, times the patients; treatment cannot raise a risk above 1."""
+    treated = np.minimum(control * np.exp(log_ratio), 1 - 1e-9)
+    return 2 * (1 - treated) / treated + 2 * (1 - control) / control
 
 
 def events_needed(ratio: float, alpha: float = 0.025, power: float = 0.9, share: float = 0.5) -> float:

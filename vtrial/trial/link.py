@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float, Key
-from scipy.special import ndtr, ndtri
 
 from vtrial import keys, schema, units
 from vtrial._types import Values, texts
@@ -17,7 +16,7 @@ from vtrial.endpoint import AbstractEndpoint
 from vtrial.errors import UserError, nearest
 from vtrial.model import AbstractModel
 from vtrial.population import AbstractPrior
-from vtrial.statistics.sample_size import check_error, risk_ratio_variance
+from vtrial.statistics.sample_size import check_error, for_risk_ratios, risk_ratio_power
 
 CHANGE = "change"
 """Name that a term has the effect on the endpoint by."""
@@ -126,21 +125,13 @@ class OutcomeLink(eqx.Module):
 
         return jax.vmap(one)(keys.numbered(key, len(change)), change)
 
-    def size(self, log_ratio: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    def size(self, log_ratio: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
         """Return the patients that an outcome trial of two equal arms needs; infinity where nothing is prevented."""
-        with np.errstate(divide="ignore"):
-            needed = (ndtri(1 - self.alpha) + ndtri(self.power)) ** 2 * self._variance(log_ratio) / log_ratio**2
-        return np.where(log_ratio < 0, needed, np.inf)
+        return for_risk_ratios(log_ratio, self.risk, self.alpha, self.power)
 
-    def success(self, log_ratio: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-        """Return the probability that an outcome trial of so many patients shows the outcome to be prevented."""
-        error = np.sqrt(self._variance(log_ratio) / (self.patients or np.nan))
-        return ndtr(-log_ratio / error - ndtri(1 - self.alpha))
-
-    def _variance(self, log_ratio: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-        """Return the variance of the estimate, for one patient; treatment cannot raise the risk above 1."""
-        ratio = np.minimum(np.exp(log_ratio), (1 - 1e-9) / self.risk)
-        return risk_ratio_variance(ratio, self.risk)
+    def success(self, log_ratio: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
+        """Return the probability that an outcome trial of `patients` shows the outcome to be prevented."""
+        return risk_ratio_power(log_ratio, self.risk, self.patients or np.nan, self.alpha)
 
     def describe(self) -> str:
         """Say what is assumed."""
