@@ -119,7 +119,7 @@ def test_power_and_selection_are_the_closed_forms():
 
 
 def test_coverage_is_of_the_difference_that_is_true_in_the_replicate():
-    replicates = 3000
+    replicates = 1000
     effect = np.random.default_rng(5).normal(0, 1, (replicates, 1, 3))
     potential = effect + RANDOM.normal(size=(replicates, 24, 3))
     # What is true is the mean of many more patients than the trial enrols.

@@ -36,7 +36,7 @@ SAMPLERS = {
 }
 
 
-@pytest.fixture(scope="module", params=SAMPLERS)
+@pytest.fixture(scope="module", params=["nuts", "cross_chain", pytest.param("laplace", marks=pytest.mark.slow)])
 def fit(data, request):
     statistical = theophylline(weight=False, correlation=None)
     found = SAMPLERS[request.param](jax.random.key(20261122), statistical, data)

@@ -18,6 +18,7 @@ from vtrial.data import Dataset
 from vtrial.errors import UserError
 from vtrial.inference.density import UnconstrainedDensity
 from vtrial.inference.inner import Inner, Modes, differentiable
+from vtrial.inference.proposal import draw_t, log_t
 from vtrial.likelihood import StatisticalModel
 
 log = logging.getLogger(__name__)
@@ -32,8 +33,6 @@ _LEFT = 0.1
 """A maximum is found where a Newton step promises to gain less than half of this."""
 _NOWHERE = 1e12
 """What the line search is told where there is no density."""
-_TAILS = 5.0
-"""Degrees of freedom of the t distribution that importance samples of a subject's random effects come from."""
 
 
 class Subjects(NamedTuple):
@@ -47,6 +46,28 @@ class Subjects(NamedTuple):
     """How the mean moves with the population level [subject latent coordinate]."""
 
 
+class InClasses(NamedTuple):
+    """The subjects' standardised random effects given the class as well, as normals; one class if there are none."""
+
+    mean: np.ndarray
+    """[class subject latent]."""
+    covariance: np.ndarray
+    """[class subject latent latent]."""
+    along: np.ndarray
+    """How the mean moves with the population level [class subject latent coordinate]."""
+    probability: np.ndarray
+    """Of the class given the subject's data [class subject]."""
+
+    def joined(self) -> Subjects:
+        """Return the normal of each subject, that of each class counted by its probability."""
+        weight = self.probability[..., None]
+        mean = (weight * self.mean).sum(0)
+        away = self.mean - mean
+        between = away[..., :, None] * away[..., None, :]
+        covariance = (weight[..., None] * (self.covariance + between)).sum(0)
+        return Subjects(mean, covariance, (weight[..., None] * self.along).sum(0))
+
+
 class Fit(NamedTuple):
     """The greatest density of the population level, and how it falls off around."""
 
@@ -54,13 +75,18 @@ class Fit(NamedTuple):
     """Where it is [coordinate], on the unconstrained scale."""
     covariance: np.ndarray
     """Inverse of minus the second derivative there [coordinate coordinate]."""
-    latent: np.ndarray
-    """Modes of the subjects' standardised random effects there [row latent], rows as in `Inner`."""
+    classes: InClasses
+    """The subjects' random effects there, in each class."""
     subjects: Subjects
-    """These as a normal there."""
+    """These over all classes."""
     objective: float
     """Minus twice the approximate log-likelihood there, without its constant: NONMEM's objective function."""
     evaluations: int
+
+    @property
+    def latent(self) -> np.ndarray:
+        """Modes of the subjects' standardised random effects [row latent], rows as in `Inner`."""
+        return self.classes.mean.reshape(-1, self.classes.mean.shape[-1])
 
     @property
     def spread(self) -> np.ndarray:
@@ -270,20 +296,16 @@ class Marginal:
         _, _, moved = self.slope(at, start)
         modes = moved.modes
         objective = -2.0 * float(self.each(self.draw(at), modes).sum()) - self._constant
-        subjects = self._subjects(at, modes, np.asarray(moved.along))
-        return Fit(top, covariance, np.asarray(modes.latent), subjects, objective, count)
+        classes = self._in_classes(at, modes, np.asarray(moved.along))
+        return Fit(top, covariance, classes, classes.joined(), objective, count)
 
-    def _subjects(self, vector: Float[Array, " coordinate"], modes: Modes, along: np.ndarray) -> Subjects:
-        """Return the normal of each subject's random effects, that of each class counted by its probability."""
+    def _in_classes(self, vector: Float[Array, " coordinate"], modes: Modes, along: np.ndarray) -> InClasses:
+        """Return the normal of each subject's random effects in each class."""
         shape = (self.inner.classes, len(self.data.subjects), self.inner.size)
-        within = np.linalg.inv(np.asarray(modes.curvature)).reshape(*shape, self.inner.size)
-        weight = np.asarray(jax.nn.softmax(self._classes(self.draw(vector), modes), axis=0))[..., None]
-        middle = np.asarray(modes.latent).reshape(shape)
-        mean = (weight * middle).sum(0)
-        away = middle - mean
-        between = away[..., :, None] * away[..., None, :]
-        covariance = (weight[..., None] * (within + between)).sum(0)
-        return Subjects(mean, covariance, (weight[..., None] * along.reshape(*shape, -1)).sum(0))
+        covariance = np.linalg.inv(np.asarray(modes.curvature)).reshape(*shape, self.inner.size)
+        probability = np.asarray(jax.nn.softmax(self._classes(self.draw(vector), modes), axis=0))
+        mean = np.asarray(modes.latent).reshape(shape)
+        return InClasses(mean, covariance, along.reshape(*shape, -1), probability)
 
     def importance(
         self,
@@ -301,12 +323,10 @@ class Marginal:
         draw = self.draw(vector)
         modes = self.inner.modes(draw, start)
         factor = jax.vmap(lambda h: jnp.linalg.cholesky(jnp.linalg.inv(h)))(modes.curvature)
-        normal = jax.random.normal(keys.named(key, "normal"), (count, *start.shape))
-        wide = jax.random.chisquare(keys.named(key, "tails"), _TAILS, (count, len(start))) / _TAILS
-        standard = normal / jnp.sqrt(wide)[..., None]
+        standard = draw_t(key, (count, *start.shape))
         samples = modes.latent + jnp.einsum("ijk,sik->sij", factor, standard)
         size = jnp.log(jnp.diagonal(factor, axis1=1, axis2=2)).sum(-1)
-        log_q = _log_t(standard) - size
+        log_q = log_t(standard) - size
         log_p = jax.lax.map(partial(self.inner.log_density, draw), samples)
         people = len(self.data.subjects)
         shares = jnp.repeat(self._log_shares(draw), people)
@@ -325,14 +345,6 @@ def first_look(marginal: Marginal) -> Fit:
     fit = marginal.fit(np.asarray(start))
     log.info("           Laplace fit: objective %.2f after %d evaluations", fit.objective, fit.evaluations)
     return fit
-
-
-def _log_t(x: Float[Array, "sample subject latent"]) -> Float[Array, "sample subject"]:
-    """Return the log density of the standard multivariate t with `_TAILS` degrees of freedom."""
-    n = x.shape[-1]
-    half = 0.5 * (_TAILS + n)
-    constant = jax.lax.lgamma(half) - jax.lax.lgamma(0.5 * _TAILS) - 0.5 * n * jnp.log(_TAILS * jnp.pi)
-    return constant - half * jnp.log1p((x**2).sum(-1) / _TAILS)
 
 
 def _observed(

@@ -18,6 +18,7 @@ from vtrial.inference.base import AbstractInference
 from vtrial.inference.centring import centred, check_centring
 from vtrial.inference.checkpoint import Checkpoint, identity
 from vtrial.inference.density import Point, UnconstrainedDensity
+from vtrial.inference.jump import Jumps, jumping
 from vtrial.inference.start import CHAINS, check_start, fitted_starts, starts
 from vtrial.inference.walk import Clock, Kernel, Plan, walk
 from vtrial.inference.whitening import Density, Whitened, whitened
@@ -118,8 +119,12 @@ def sample(
         kind = "medians" if from_fit else method.start
         return starts(begins, density, statistical, data, chains=method.chains, kind=kind, jitter=method.jitter)
 
+    target = white if method.whitening else density
+    kernel = method.kernel(target)
+    if fit is not None and statistical.population.mixture:
+        kernel = jumping(kernel, target, Jumps(density, statistical, data, fit))
     points, fields = walk(
-        method.kernel(white if method.whitening else density),
+        kernel,
         Plan(method.warmup, method.draws, density.population),
         keys.numbered(keys.named(key, "chains"), method.chains),
         begin,

@@ -118,7 +118,7 @@ def root(
     def moved(vector: Array, latent: Array) -> Float[Array, "subject latent"]:
         return jax.jvp(columns, at, (vector, latent))[1]
 
-    place, count = _places(density, statistical, how, levels), len(block)
+    place, count = places(density, statistical, how, levels), len(block)
     rest = jnp.zeros((density.size - count, count))
     along = rest.at[place].set(moved(block.T, jnp.asarray(fit.subjects.along) @ block))
     own = moved(jnp.zeros((factor.shape[2], count)), factor)
@@ -126,7 +126,7 @@ def root(
     return Root(block, along, own, place), jnp.concatenate([at[0], middle])
 
 
-def _places(
+def places(
     density: UnconstrainedDensity,
     statistical: StatisticalModel,
     how: dict[str, Centring],

@@ -167,6 +167,22 @@ def sampled_columns(
     return jnp.concatenate([jnp.stack(columns, -1), latent[:, count:]], -1) if columns else latent
 
 
+def latent_columns(
+    population: Population,
+    draw: Values,
+    factor: Float[Array, "effect effect"],
+    centred: Mapping[str, Centring],
+    columns: Float[Array, "subject latent"],
+) -> Float[Array, "subject latent"]:
+    """Return the standardised random effects that `sampled_columns` made these columns of; arguments likewise."""
+    latent = columns
+    for i, name in enumerate(population.effects):
+        if name in centred:
+            middle, spread = _centre(population, draw, factor, centred, i, latent[:, :i] @ factor[i, :i])
+            latent = latent.at[:, i].set((columns[:, i] - middle) / spread)
+    return latent
+
+
 def as_columns(
     population: Population, sites: Mapping[str, np.ndarray], centred: Mapping[str, Centring], levels: Levels
 ) -> Float[np.ndarray, "subject latent"]:

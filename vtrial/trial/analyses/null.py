@@ -57,7 +57,15 @@ class Alike(AbstractEdgeNull):
         return sign * statistic
 
 
-class Inequivalent(AbstractEdgeNull):
+class AbstractInequivalence(AbstractEdgeNull):
+    """A null hypothesis of which the alternative, equivalence, has no better direction."""
+
+    def benefit(self, statistic: Float[Array, " arm"], sign: float) -> Float[Array, " arm"]:
+        """Return it as it is: equivalence is wanted whichever way outcomes should go."""
+        return jnp.asarray(statistic)
+
+
+class Inequivalent(AbstractInequivalence):
     """The ratio to the reference is at a limit of equivalence.
 
     Args:
@@ -70,12 +78,8 @@ class Inequivalent(AbstractEdgeNull):
         """Return the reference's outcomes times the limit."""
         return _times(table, reference, jnp.asarray(self.limit))
 
-    def benefit(self, statistic: Float[Array, " arm"], sign: float) -> Float[Array, " arm"]:
-        """Return it as it is: equivalence is wanted whichever way outcomes should go."""
-        return jnp.asarray(statistic)
 
-
-class FirstInequivalent(AbstractEdgeNull):
+class FirstInequivalent(AbstractInequivalence):
     """Of several endpoints the first has a ratio at a limit of equivalence, the others do what the reference does.
 
     Where to claim needs all of them, the error is greatest if all but one are sure to pass.
@@ -93,12 +97,8 @@ class FirstInequivalent(AbstractEdgeNull):
         first = jnp.where(jnp.arange(table.shape[-1]) == 0, self.limit, 1.0)
         return _times(table, reference, first)
 
-    def benefit(self, statistic: Float[Array, " arm"], sign: float) -> Float[Array, " arm"]:
-        """Return it as it is."""
-        return jnp.asarray(statistic)
 
-
-class ScaledInequivalent(AbstractEdgeNull):
+class ScaledInequivalent(AbstractInequivalence):
     """The ratio is at a limit that goes by the true SD within subjects under the reference.
 
     Args:
@@ -119,10 +119,6 @@ class ScaledInequivalent(AbstractEdgeNull):
         sd = jnp.sqrt(jnp.nanmean(jnp.var(logs, axis=1, ddof=1)))
         limit = jnp.minimum(widened(sd, self.scaling, self.limit), math.log(self.most))
         return _times(table, reference, jnp.exp(limit))
-
-    def benefit(self, statistic: Float[Array, " arm"], sign: float) -> Float[Array, " arm"]:
-        """Return it as it is."""
-        return jnp.asarray(statistic)
 
 
 def _times(
