@@ -52,8 +52,8 @@ class Jumps:
         vector, count = self._density.vector(point), len(self._fit.vector)
         level, rest = vector[:count], vector[count:]
         draw = self._level.constrain(self._level.point(level))
-        population, weights = self._statistical.population, dict(self._statistical.centred)
-        given = (population, draw, population.factor(draw), weights)
+        population, how = self._statistical.population, dict(self._statistical.centred)
+        given = (population, draw, population.factor(draw), how)
         now = random_effects.latent_columns(*given, rest[self._place])
         centre = jnp.asarray(self._fit.classes.mean) + self._fit.classes.along @ (level - self._fit.vector)
         new = self._proposed(keys.named(key, "propose"), centre)
