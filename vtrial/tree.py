@@ -364,11 +364,7 @@ def trial(
         "statistic": (arms, result.statistic, _attrs("Standard-normal equivalent of the test statistic")),
         "code": (arms, result.code, _attrs(f"Why an arm could not be analysed; {codes}")),
         "truth": (arms, found.truth, _attrs("True level of the primary endpoint, in patients not enrolled", level)),
-        "effect": (
-            arms,
-            found.effect,
-            _attrs("True effect against the reference, in patients not enrolled", effect),
-        ),
+        "effect": (arms, found.effect, _attrs("True effect against the reference, likewise", effect)),
         "pursued": (
             arms,
             found.pursued,
