@@ -364,24 +364,26 @@ def trial(
         "statistic": (arms, result.statistic, _attrs("Standard-normal equivalent of the test statistic")),
         "code": (arms, result.code, _attrs(f"Why an arm could not be analysed; {codes}")),
         "truth": (arms, found.truth, _attrs("True level of the primary endpoint, in patients not enrolled", level)),
-        "effect": (
-            arms,
-            found.effect,
-            _attrs("True effect against the reference, in patients not enrolled", effect),
-        ),
+        "effect": (arms, found.effect, _attrs("True effect against the reference, likewise", effect)),
         "pursued": (
             arms,
             found.pursued,
             _attrs("The same over the follow-up the trial had, which it tends to", effect),
         ),
     }
-    if corrected is not None:
-        what = "corrected for looks and selection"
-        entries |= {
-            "difference_corrected": (arms, corrected.difference, _attrs(f"Estimated effect, {what}", effect)),
-            "lower_corrected": (arms, corrected.lower, _attrs(f"Lower confidence limit, {what}", effect)),
-            "upper_corrected": (arms, corrected.upper, _attrs(f"Upper confidence limit, {what}", effect)),
-        }
+    entries |= _corrected(corrected, effect)
     variables = {name: (dims, np.asarray(value), attrs) for name, (dims, value, attrs) in entries.items()}
     coords = {schema.REPLICATE: np.arange(len(found.selected)), schema.ARM: list(design.names)}
     return xr.Dataset(variables, coords | ({schema.ENDPOINT: list(endpoints)} if several else {}))
+
+
+def _corrected(corrected: Corrected | None, unit: str) -> dict[str, tuple]:
+    """Return the entries of estimates corrected for looks and selection; none where there are no such."""
+    if corrected is None:
+        return {}
+    what, dims = "corrected for looks and selection", (schema.REPLICATE, schema.ARM)
+    return {
+        "difference_corrected": (dims, corrected.difference, _attrs(f"Estimated effect, {what}", unit)),
+        "lower_corrected": (dims, corrected.lower, _attrs(f"Lower confidence limit, {what}", unit)),
+        "upper_corrected": (dims, corrected.upper, _attrs(f"Upper confidence limit, {what}", unit)),
+    }
