@@ -56,6 +56,8 @@ ARM = {
 }
 
 
+OWN = {"vtrial.trial.DoseProportionality": {"doses": {"low": 1.0, "high": 2.0}}}
+"""What some choices cannot take of `FILL`, by target."""
 GROUPS = {
     "data": "AbstractData",
     "population": "Population",
@@ -74,11 +76,12 @@ def load(file):
 
 def filled(node, path="result.zarr"):
     """Give what a choice leaves to the study; tables of covariates are read at once."""
+    given = FILL | OWN.get(node.get("_target_"), {}) | {"path": path}
     for key, value in node.items():
         if isinstance(value, dict):
             filled(value, PEOPLE)
         elif value == "???":
-            node[key] = path if key == "path" else FILL[key]
+            node[key] = given[key]
 
 
 @pytest.mark.parametrize("file", CHOICES, ids=lambda f: f"{f.parent.name}/{f.stem}")

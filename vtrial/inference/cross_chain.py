@@ -36,6 +36,9 @@ class CrossChain(AbstractMarkovChain):
     whitening: bool = eqx.field(static=True, default=False)
     """Walk in coordinates that the Laplace fit makes nearly standard normal: for posteriors with strong correlations;
     elsewhere trajectories of one length for all chains are better off without."""
+    jumps: str = eqx.field(static=True, default="auto")
+    """Whether iterations end in jumps of subjects' random effects, which need the Laplace fit: `auto` (where classes
+    are not known, so that effects have several modes), `all`, `none`."""
     dense_mass: bool = eqx.field(static=True, default=True)
     """Mass matrix dense over the population level; false is diagonal throughout."""
 

@@ -1,8 +1,9 @@
-"""Jumps between the modes that a subject's random effects have where its class is not known.
+"""Jumps between the modes of a subject's random effects, and from one end of a bent ridge of theirs to the other.
 
-Hamiltonian trajectories pass between such modes seldom. Given the population level, the random effects of a subject are
-independent of everybody else's: after each iteration all subjects are proposed new ones, from what a Laplace fit says
-of them in each class, and each takes its own or not.
+Effects have several modes where the class of a subject is not known, and now and then where data say little;
+Hamiltonian trajectories seldom pass between them. Given the population level, a subject's random effects do not depend
+on other people: after each iteration all subjects are proposed new ones, from what a Laplace fit says of them in each
+class, and each takes its own or not.
 """
 
 from typing import Any
@@ -16,6 +17,7 @@ from jaxtyping import Array, Float, Key
 
 from vtrial import keys
 from vtrial.data import Dataset
+from vtrial.errors import UserError, nearest
 from vtrial.inference.density import Point, UnconstrainedDensity
 from vtrial.inference.inner import Inner
 from vtrial.inference.marginal import Fit
@@ -25,8 +27,25 @@ from vtrial.inference.whitening import Density, places
 from vtrial.likelihood import StatisticalModel
 from vtrial.population import effects as random_effects
 
+_RULES = ("auto", "all", "none")
 _LEAST = 0.1
 """Each class is proposed at least so often: at another population level it may be likelier than at the fit's."""
+
+
+def check_jumps(rule: str) -> None:
+    """Refuse a rule that does not exist.
+
+    Raises:
+        UserError: naming those there are.
+    """
+    if rule not in _RULES:
+        raise UserError(f"inference.jumps is '{rule}'. {nearest(rule, _RULES)}")
+
+
+def wanted(rule: str, statistical: StatisticalModel) -> bool:
+    """Return whether a rule asks for jumps: `auto` where classes are not known, and where there are effects at all."""
+    effects = bool(statistical.population.effects) or bool(statistical.population.occasion_effects)
+    return effects and (rule == "all" or (rule == "auto" and statistical.population.mixture is not None))
 
 
 class Jumps:

@@ -18,7 +18,7 @@ from vtrial.inference.base import AbstractInference
 from vtrial.inference.centring import centred, check_centring
 from vtrial.inference.checkpoint import Checkpoint, identity
 from vtrial.inference.density import Point, UnconstrainedDensity
-from vtrial.inference.jump import Jumps, jumping
+from vtrial.inference.jump import Jumps, check_jumps, jumping, wanted
 from vtrial.inference.start import CHAINS, check_start, fitted_starts, starts
 from vtrial.inference.walk import Clock, Kernel, Plan, walk
 from vtrial.inference.whitening import Density, Whitened, whitened
@@ -47,6 +47,8 @@ class AbstractMarkovChain(AbstractInference):
     """Random effects to sample centred: `auto` (those that the data say much of, by a Laplace fit), `none`, `all`."""
     whitening: eqx.AbstractVar[bool]
     """Walk in coordinates that the Laplace fit makes nearly standard normal."""
+    jumps: eqx.AbstractVar[str]
+    """Whether iterations end in jumps of subjects' random effects: `auto` (classes are not known), `all`, `none`."""
 
     @abstractmethod
     def kernel(self, density: Density) -> Kernel:
@@ -62,6 +64,7 @@ class AbstractMarkovChain(AbstractInference):
             raise UserError(f"inference.target_accept is a probability between 0 and 1, not {self.target_accept}.")
         check_start(self.start, CHAINS)
         check_centring(self.centring)
+        check_jumps(self.jumps)
 
     def __call__(
         self,
@@ -121,7 +124,7 @@ def sample(
 
     target = white if method.whitening else density
     kernel = method.kernel(target)
-    if fit is not None and statistical.population.mixture:
+    if fit is not None and wanted(method.jumps, statistical):
         kernel = jumping(kernel, target, Jumps(density, statistical, data, fit))
     points, fields = walk(
         kernel,

@@ -37,6 +37,9 @@ class Nuts(AbstractMarkovChain):
     """Random effects to sample centred: `auto` (those that the data say much of, by a Laplace fit), `none`, `all`."""
     whitening: bool = eqx.field(static=True, default=True)
     """Walk in coordinates that the Laplace fit makes nearly standard normal."""
+    jumps: str = eqx.field(static=True, default="auto")
+    """Whether iterations end in jumps of subjects' random effects, which need the Laplace fit: `auto` (where classes
+    are not known, so that effects have several modes), `all`, `none`."""
     dense_mass: bool = eqx.field(static=True, default=True)
     """Mass matrix dense over the population level; false is diagonal throughout."""
     chain_method: str = eqx.field(static=True, default="auto")

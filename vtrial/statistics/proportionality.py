@@ -93,6 +93,12 @@ def sample_size(
         UserError: as `power`, or the slope is outside the limits, or more than 10,000 subjects would be needed.
     """
     step, least = len(doses), 2 if crossover else 1
+    room = math.log(limit) / float(np.ptp(np.log(doses)))
+    if abs(slope - 1) >= room:
+        raise UserError(
+            f"A slope of {slope} is not between {1 - room:.4g} and {1 + room:.4g}, the limits over these doses: no "
+            "number of subjects shows that exposure is proportional; assume one nearer to 1, or fewer doses."
+        )
     for subjects in range(step * least, _MOST, step):
         df = subjects * (step - 1) - step if crossover else subjects - 2
         reached = power(cv, slope, subjects, doses, crossover=crossover, limit=limit) if df >= 1 else 0.0
