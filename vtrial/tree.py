@@ -271,7 +271,7 @@ def lived(table: xr.Dataset, names: tuple[str, ...], *, timed: bool = False) -> 
         tuple(name for name, v in events.items() if v.attrs["dies"]),
         arms,
         timed,
-        read("estimand_") if f"estimand_{primary}" in table else None,
+        read("estimand_") if f"estimand_{names[0]}" in table else None,
         {name: table[key].to_numpy() for key, name in of_world.items() if key in table},
     )
 
