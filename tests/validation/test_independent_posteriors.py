@@ -35,11 +35,9 @@ def warfarin():
 def remifentanil():
     """Minto et al. 1997, see `test_published_remifentanil`: within 10 %, VP2 within 30 %, spreads within 25 %.
 
-    Of Q2 two analyses of these data differ by a factor 1.6, his and that of Eleveld et al. 2017, who had 66 people more
-    (0.124 L/min, doi:10.1097/ALN.0000000000001634). His is at a mode of each subject's effects, as ours by Laplace's
-    method is, which agrees with it; some subjects have two modes.
+    For Q2 see `test_q2_of_remifentanil_is_mintos`.
     """
-    typical = {"CL": 2.6 * 60, "VC": 5.1, "Q": 2.05 * 60, "VP": 9.82, "Q2": 0.076 * 60}
+    typical = {"CL": 2.6 * 60, "VC": 5.1, "Q": 2.05 * 60, "VP": 9.82}
     spread = {"CL": 0.14, "VC": 0.26, "Q": 0.36, "VP": 0.29}
     wanted = {"VP2": (5.42, 0.3)} | {name: (value, 0.1) for name, value in typical.items()}
     return wanted | {f"{name}_iiv": (value, 0.25) for name, value in spread.items()}
@@ -84,7 +82,6 @@ def nothing():
 
 
 OUTSIDE = pytest.mark.external
-BENT = pytest.mark.xfail(reason="fails its gate: Q2 and VP2 of some subjects lie on bent ridges", strict=False)
 CASES = [
     pytest.param(("warfarin", "warfarin_pkpd/warfarin_pkpd.csv", warfarin), marks=OUTSIDE, id="warfarin"),
     pytest.param(
@@ -93,7 +90,7 @@ CASES = [
         id="neutrophils",
     ),
     pytest.param(("tumour", "", tumour), marks=OUTSIDE, id="tumour"),
-    pytest.param(("remifentanil", None, remifentanil), marks=BENT, id="remifentanil"),
+    pytest.param(("remifentanil", None, remifentanil), id="remifentanil"),
     pytest.param(("indometh", None, indometh), marks=OUTSIDE, id="indometh"),
     pytest.param(("lxf_erlotinib", None, nothing), id="lxf_erlotinib"),
 ]
@@ -127,6 +124,17 @@ def test_means_are_near_the_estimates(case):
         n: (float(posterior[n].mean()), *w) for n, w in case[3].items() if abs(posterior[n].mean() / w[0] - 1) > w[1]
     }
     assert not wrong
+
+
+@pytest.mark.xfail(reason="0.094 L/min, where Minto has 0.076 and Eleveld et al. 2017 have 0.124", strict=True)
+def test_q2_of_remifentanil_is_mintos(case):
+    """His is at a mode of each subject's effects, and Laplace's method here agrees; some subjects have two modes.
+
+    The other analysis (doi:10.1097/ALN.0000000000001634) had 66 people more.
+    """
+    if case[0] != "remifentanil":
+        pytest.skip("of the others all estimates are compared")
+    assert float(case[2]["Q2"].mean()) == pytest.approx(0.076 * 60, rel=0.1)
 
 
 def test_intervals_cover_what_neutrophils_were_simulated_with(case):
