@@ -1,7 +1,7 @@
 """The analysis interface."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import equinox as eqx
@@ -71,6 +71,19 @@ class AbstractArmsAnalysis(AbstractAnalysis):
     @abstractmethod
     def check_arms(self, names: Sequence[str]) -> None:
         """Check outside `jit` that its settings are for the arms of these names, in this order; raises `UserError`."""
+
+
+def check_doses(doses: Mapping[str, float], names: Sequence[str]) -> None:
+    """Check that there is a dose for each arm of the design, in their order.
+
+    Raises:
+        UserError: there is not.
+    """
+    if tuple(doses) != tuple(names):
+        raise UserError(
+            f"analysis.doses has doses of {', '.join(doses)}, but the arms of the design are {', '.join(names)}; give "
+            "the dose of each arm, in their order."
+        )
 
 
 def check_alpha(alpha: float) -> None:

@@ -13,7 +13,7 @@ from vtrial.design import Comparison, Seen
 from vtrial.errors import UserError
 from vtrial.statistics import proportionality
 from vtrial.statistics.equivalence import tost
-from vtrial.trial.analyses.base import INFINITE, AbstractArmsAnalysis, check_alpha
+from vtrial.trial.analyses.base import INFINITE, AbstractArmsAnalysis, check_alpha, check_doses
 from vtrial.trial.analyses.equivalence import Logs, check_limit, equivalent, logged
 from vtrial.trial.analyses.estimated import Target, log_ratios
 from vtrial.trial.analyses.null import Disproportional
@@ -73,11 +73,7 @@ class DoseProportionality(AbstractArmsAnalysis):
 
     def check_arms(self, names: Sequence[str]) -> None:
         """Check that there is a dose for each arm, in their order."""
-        if tuple(self.doses) != tuple(names):
-            raise UserError(
-                f"analysis.doses has doses of {', '.join(self.doses)}, but the arms of the design are "
-                f"{', '.join(names)}; give the dose of each arm, in their order."
-            )
+        check_doses(self.doses, names)
 
     def compare(self, seen: Seen, arms: int, reference: int) -> Comparison:
         """Fit and test; where an outcome of some dose has no logarithm there is no slope (code 4)."""

@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 from vtrial.design import Comparison, Seen, judged
 from vtrial.errors import UserError
 from vtrial.statistics import contrast, dose_response, maximum, student
-from vtrial.trial.analyses.base import ALIKE, FEW, AbstractArmsAnalysis, check_alpha, usable
+from vtrial.trial.analyses.base import ALIKE, FEW, AbstractArmsAnalysis, check_alpha, check_doses, usable
 from vtrial.trial.analyses.dose_shape import AbstractDoseShape, guessed
 from vtrial.trial.analyses.estimated import AbstractMeanAnalysis
 
@@ -61,11 +61,7 @@ class McpMod(AbstractMeanAnalysis, AbstractArmsAnalysis):
 
     def check_arms(self, names: Sequence[str]) -> None:
         """Check that there is a dose for each arm, in their order."""
-        if tuple(self.doses) != tuple(names):
-            raise UserError(
-                f"analysis.doses has doses of {', '.join(self.doses)}, but the arms of the design are "
-                f"{', '.join(names)}; give the dose of each arm, in their order."
-            )
+        check_doses(self.doses, names)
 
     def compare(self, seen: Seen, arms: int, reference: int) -> Comparison:
         """Test, fit and average."""
