@@ -4,33 +4,34 @@ A program has tens of thousands of them, and tracing `a * b` takes four times as
 operators are those of arrays, which promote, broadcast and are compiled functions of their own.
 """
 
-import operator
-from collections.abc import Callable
 from typing import Any
 
 from jax import lax
 from jax.core import Tracer
 
 
-def _binary(primitive: Callable, plain: Callable) -> Callable[[Any, Any], Any]:
-    def apply(a: Any, b: Any) -> Any:
-        if isinstance(a, Tracer) and isinstance(b, Tracer):
-            alike = a.aval.shape == b.aval.shape and a.aval.dtype == b.aval.dtype
-        else:
-            alike = isinstance(a, Tracer | float) and isinstance(b, Tracer | float) and type(a) is not type(b)
-        return primitive(a, b) if alike else plain(a, b)
-
-    return apply
+def plus(a: Any, b: Any) -> Any:
+    """Return a + b."""
+    return lax.add(a, b) if _alike(a, b) else a + b
 
 
-plus = _binary(lax.add, operator.add)
-"""Return a + b."""
-minus = _binary(lax.sub, operator.sub)
-"""Return a - b."""
-times = _binary(lax.mul, operator.mul)
-"""Return a b."""
+def minus(a: Any, b: Any) -> Any:
+    """Return a - b."""
+    return lax.sub(a, b) if _alike(a, b) else a - b
+
+
+def times(a: Any, b: Any) -> Any:
+    """Return a b."""
+    return lax.mul(a, b) if _alike(a, b) else a * b
 
 
 def negative(a: Any) -> Any:
     """Return -a."""
     return lax.neg(a) if isinstance(a, Tracer) else -a
+
+
+def _alike(a: Any, b: Any) -> bool:
+    """Return whether a primitive takes both as they are: traced numbers of one type, or one and a literal."""
+    if isinstance(a, Tracer) and isinstance(b, Tracer):
+        return a.shape == b.shape and a.dtype == b.dtype
+    return (isinstance(a, Tracer) and isinstance(b, float)) or (isinstance(a, float) and isinstance(b, Tracer))
