@@ -95,7 +95,9 @@ class Emitter:
         }
 
         def read(atom: Any) -> Values:
-            return constants(self.builder, atom.val) if isinstance(atom, core.Literal) else known[atom]
+            if isinstance(atom, core.Literal):
+                return constants(self.builder, np.asarray(atom.val, atom.aval.dtype))
+            return known[atom]
 
         for equation in jaxpr.eqns:
             results = self._equation(equation, [read(atom) for atom in equation.invars])
