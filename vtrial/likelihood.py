@@ -38,9 +38,8 @@ class StatisticalModel(eqx.Module):
     solver: AbstractSolver
     noise: Mapping[str, AbstractNoise]
     """By output."""
-    centred: tuple[tuple[str, Centring], ...] = eqx.field(static=True, default=())
-    """Parameters whose etas are not sampled standardised, and how; this changes how well samplers work, not the
-    posterior."""
+    centring: Centring | None = eqx.field(static=True, default=None)
+    """Which etas are not sampled standardised, and how; this changes how well samplers work, not the posterior."""
 
     def joint(self, data: Dataset) -> Callable[[], None]:
         """Return the NumPyro model of a dataset.
@@ -52,7 +51,7 @@ class StatisticalModel(eqx.Module):
 
         def numpyro_model() -> None:
             draw, factor = population_level()
-            draw = draw | random_effects.sample_effects(self.population, draw, factor, levels, dict(self.centred))
+            draw = draw | random_effects.sample_effects(self.population, draw, factor, levels, self.centring)
             # One program even where NumPyro runs the model eagerly, at initialisation.
             if self.population.mixture:
                 each = jax.jit(lambda draw: self.class_log_likelihood(draw, data))(draw)
@@ -349,11 +348,12 @@ class StatisticalModel(eqx.Module):
     def starts(self) -> dict[str, Any]:
         """Return where chains start, by site: prior medians, and what these make typical of centred subjects."""
         found: dict[str, Any] = {site: prior.centre() for site, prior in self.priors().items()}
-        for name, how in self.centred:
-            parameter = self.population[name]
-            assert parameter.iiv is not None
-            middle = parameter.scale.location(jnp.asarray(parameter.prior.centre()))
-            found[f"{name}_phi"] = np.asarray(how.frame(middle, jnp.asarray(parameter.iiv.centre()))[0])
+        if self.centring:
+            own = [self.population[name] for name in self.centring.effects]
+            spread = [one.iiv.centre() for one in own if one.iiv is not None]
+            middle = [one.scale.location(jnp.asarray(one.prior.centre())) for one in own]
+            frame = self.centring.frame(middle, jnp.diag(jnp.array(spread)))
+            found[random_effects.PHI] = np.stack(np.broadcast_arrays(*frame.shift), -1)
         return found | {n + MISSING: prior.centre() for n, prior in self.population.missing.items()}
 
     def units(self) -> dict[str, str]:

@@ -6,27 +6,19 @@ import numpy as np
 import numpyro.distributions as dist
 import pytest
 from numpyro import handlers
-from scipy import stats
 
 from tests.helpers import half
-from vtrial import keys
-from vtrial.errors import UserError
 from vtrial.population import (
-    CategoricalEffect,
     Fixed,
-    HockeyStickEffect,
-    LinearEffect,
-    LinearShift,
     LogNormalPrior,
     Normal,
     NormalPrior,
     Parameter,
     Population,
     PowerEffect,
-    check_observed,
 )
 from vtrial.population import effects as random_effects
-from vtrial.population.centring import Centred, Told
+from vtrial.population.centring import Centred, Coordinates, Told
 
 WT = np.array([70.0, 35.0, 140.0])
 
@@ -100,13 +92,13 @@ def test_individual_parameters_by_hand():
     assert (np.asarray(found["KA"]) == 1.5).all()
 
 
-def density(p, centred, values, levels):
+def density(p, centring, values, levels):
     """Log density of the population's sites, and the etas they mean."""
 
     def model():
         draw, factor = p.sample()
         draw = draw | random_effects.sample_studies(p, draw, levels)
-        return random_effects.sample_effects(p, draw, factor, levels, centred)
+        return random_effects.sample_effects(p, draw, factor, levels, centring)
 
     trace = handlers.trace(handlers.substitute(model, values)).get_trace()
     total = sum(s["fn"].log_prob(s["value"]).sum() for s in trace.values() if s["type"] == "sample")
@@ -125,178 +117,76 @@ def test_centred_and_not_are_the_same_distribution(blocks):
     factor = np.asarray(p.factor({n: jnp.asarray(v) for n, v in draw.items()}))
     raw = np.random.default_rng(1).normal(size=(3, 3))
     common = draw | {"kappa_raw": np.zeros((3, 3, 2)), "VC_study_raw": np.zeros(2)}
-    plain, etas = density(p, {}, common | {"eta_raw": raw}, levels)
+    plain, etas = density(p, None, common | {"eta_raw": raw}, levels)
     eta = raw @ factor.T
     for i, name in enumerate(p.effects):
         np.testing.assert_allclose(etas[f"{name}_eta"], eta[:, i], rtol=1e-12, atol=1e-14)
     location = {"CL": np.log(draw["CL"]), "VC": np.log(draw["VC"]), "E0": draw["E0"]}
-    informed = (0.0, 4.0, 900.0)
-    told, whole = Told(informed, 0.3), Centred()
-    for centred in ({"CL": whole, "VC": whole, "E0": whole}, {"VC": told}, {"CL": told, "E0": whole}):
-        phi, jacobian = {}, 0.0
-        for name, how in centred.items():
-            i = p.effects.index(name)
-            own, spread = location[name] + raw[:, :i] @ factor[i, :i], factor[i, i]
-            root = np.sqrt(1.0 + np.array(informed) * spread**2) if how is told else np.full(3, spread)
-            middle = np.array(informed) * spread / root * (own - 0.3) if how is told else own
-            phi[f"{name}_phi"], jacobian = middle + root * raw[:, i], jacobian + np.log(root).sum()
-        apart = [i for i, n in enumerate(p.effects) if n not in centred]
-        values = common | phi | ({"eta_raw": raw[:, apart]} if apart else {})
-        value, same = density(p, centred, values, levels)
-        assert value == pytest.approx(plain - jacobian, rel=1e-12)
-        for name in p.effects:
-            np.testing.assert_allclose(same[f"{name}_eta"], etas[f"{name}_eta"], rtol=1e-10, atol=1e-12)
+    own = np.stack([location[n] * np.ones(3) for n in p.effects], 1) + eta
+    root = np.random.default_rng(2).normal(size=(3, 2, 2)) * np.array([0.0, 2.0, 30.0])[:, None, None]
+    for names in (("CL", "VC", "E0"), ("VC",), ("CL", "E0")):
+        at = [p.effects.index(name) for name in names]
+        part, given = factor[np.ix_(at, at)], own[:, at] - raw[:, at] @ factor[np.ix_(at, at)].T
+        whole = Centred(names)
+        phi, jacobian = own[:, at], 3 * np.log(np.diagonal(part)).sum()
+        compare(p, whole, phi, jacobian, raw, common, levels, plain, etas)
+        if len(names) < 3:
+            known = root[:, : len(names), : len(names)]
+            told = Told(names, tuple(tuple(map(tuple, one)) for one in known.tolist()), (0.3, -0.1)[: len(names)])
+            phi, jacobian = by_hand(told, part, given, raw[:, at])
+            compare(p, told, phi, jacobian, raw, common, levels, plain, etas)
 
 
-@pytest.mark.parametrize("precision", [0.0, 2.0, 1e4])
-def test_a_told_effect_given_normal_data_varies_by_one(precision):
-    """Whatever omega and location: posterior of a normal mean, by hand, carried to the coordinate."""
-    told = Told((precision,), 0.2)
-    for spread, location in ((0.01, 0.2), (0.7, 0.2), (5.0, -3.0)):
-        middle, root = told.frame(jnp.asarray(location), jnp.asarray(spread))
-        variance = 1.0 / (1.0 + precision * spread**2)
-        assert float(root[0] ** 2) * variance == pytest.approx(1.0, rel=1e-12)
-        # The data's own value is 0.5: the mean of the coordinate does not move with the location.
-        mean = precision * spread * (0.5 - location) * variance
-        assert float(middle[0] + root[0] * mean) == pytest.approx(
-            precision * spread * 0.3 / np.sqrt(1.0 + precision * spread**2), rel=1e-9, abs=1e-12
-        )
+def by_hand(told, part, location, z):
+    """The coordinates and the log of their size, subject by subject, with matrices of NumPy."""
+    phi, size = [], 0.0
+    for known, middle, one in zip(np.array(told.root), location, z, strict=True):
+        pull = part.T @ known @ known.T
+        precision = np.eye(len(part)) + pull @ part
+        # The lower triangular A with A' A = precision, from a Cholesky factor of it backwards.
+        lower = np.linalg.cholesky(precision[::-1, ::-1]).T[::-1, ::-1]
+        phi.append(lower @ one + np.linalg.solve(lower.T, pull @ (middle - np.array(told.around))))
+        size += np.linalg.slogdet(lower)[1]
+    return np.array(phi), size
 
 
-def test_blocks_correlate_and_others_do_not():
-    p = population(correlation=2.0, blocks=[["E0", "CL"]])
-    cholesky = jnp.asarray(np.linalg.cholesky([[1.0, 0.7], [0.7, 1.0]]))
-    draw = {"CL_iiv": 0.3, "VC_iiv": 0.4, "E0_iiv": 2.0}
-    factor = p.factor({n: jnp.asarray(v) for n, v in draw.items()} | {"iiv_cholesky_CL_E0": cholesky})
-    np.testing.assert_allclose(factor @ factor.T, [[0.09, 0, 0.42], [0, 0.16, 0], [0.42, 0, 4.0]], atol=1e-15)
-    assert "CL and E0" in p.describe_correlation()
+def compare(p, centring, phi, jacobian, raw, common, levels, plain, etas):
+    apart = [i for i, n in enumerate(p.effects) if n not in centring.effects]
+    values = common | {"eta_phi": jnp.asarray(phi)} | ({"eta_raw": raw[:, apart]} if apart else {})
+    value, same = density(p, centring, values, levels)
+    assert value == pytest.approx(plain - jacobian, rel=1e-11)
+    for name in p.effects:
+        np.testing.assert_allclose(same[f"{name}_eta"], etas[f"{name}_eta"], rtol=1e-9, atol=1e-12)
 
 
-def test_student_etas_have_the_variance_and_the_tails():
-    p = Population({"CL": Parameter("L/h", LogNormalPrior(3.0, 0.3), half(0.5), degrees=5.0)})
-    draw = {"CL": jnp.asarray(3.0), "CL_iiv": jnp.asarray(0.4)}
-    each = keys.numbered(jax.random.key(0), 40_000)
-    eta = np.asarray(jax.vmap(lambda k: p.new_effects(k, draw, p.factor(draw), 1)[0])(each))[:, 0]
-    law = stats.t(5, scale=0.4 * np.sqrt(3 / 5))
-    assert law.std() == pytest.approx(0.4)
-    assert stats.kstest(eta, law.cdf).pvalue > 1e-3
-    levels = random_effects.levels(p, {}, 2)
-    latent = jnp.asarray([[0.3], [-4.0]])
-    expected = stats.t(5, scale=np.sqrt(3 / 5)).logpdf(np.asarray(latent)[:, 0])
-    np.testing.assert_allclose(random_effects.latent_log_density(p, latent), expected)
-    assert random_effects.latent_size(p, levels) == 1
+@pytest.mark.parametrize("scale", [0.0, 1.0, 100.0])
+def test_told_effects_given_normal_data_vary_by_one(scale):
+    """Whatever OMEGA and locations: posterior of a normal mean, by hand, carried to the coordinates."""
+    known = scale * np.array([[1.0, 0.0], [-0.9, 0.3]])  # the difference is known well, the sum hardly
+    information, around, data = known @ known.T, np.array([0.2, -1.0]), np.array([0.5, -1.2])
+    told = Told(("CL", "VC"), (tuple(map(tuple, known.tolist())),), tuple(around))
+    means = []
+    for spread, location in ((0.01, (0.2, -1.0)), (0.7, (0.2, 0.0)), (5.0, (-3.0, 1.0))):
+        factor = spread * np.array([[1.0, 0.0], [0.3, 0.8]])
+        frame = told.frame([jnp.full(1, x) for x in location], jnp.asarray(factor))
+        lower = np.zeros((2, 2))
+        lower[0, 0], (lower[1, 0], lower[1, 1]) = frame.rows[0][0][0], (x[0] for x in frame.rows[1])
+        covariance = np.linalg.inv(np.eye(2) + factor.T @ information @ factor)
+        np.testing.assert_allclose(lower @ covariance @ lower.T, np.eye(2), atol=1e-9)
+        mean = covariance @ factor.T @ information @ (data - location)
+        shift = np.array([float(x[0]) for x in frame.shift])
+        # Where it is depends on what the data say beside the typical value alone, not on the location.
+        expected = np.linalg.solve(lower.T, factor.T @ information @ (data - around))
+        np.testing.assert_allclose(shift + lower @ mean, expected, rtol=1e-8, atol=1e-9)
+        means.append(expected)
+    assert scale == 0.0 or not np.allclose(means[0], means[2])
 
 
-def test_new_subjects_vary_by_occasion_and_study():
-    p, n = population(), 20_000
-    draw = {site: jnp.asarray(prior.centre()) for site, prior in p.priors().items()} | {
-        "CL_iiv": jnp.asarray(0.3),
-        "CL_iov": jnp.asarray(0.4),
-        "VC_iiv": jnp.asarray(0.3),
-        "VC_study": jnp.asarray(0.5),
-    }
-    covariates = {name: jnp.asarray(70.0) for name in COVARIATES}
-
-    def one(key):
-        study = p.new_study(keys.named(key, "study"), draw)
-        return p.new_subject(key, draw, p.factor(draw), covariates, study)
-
-    found = jax.vmap(one)(keys.numbered(jax.random.key(1), n))
-    cl, vc = np.log(found["CL"] / draw["CL"]), np.log(found["VC"] / draw["VC"])
-    assert abs(cl.std() - 0.5) < 4 * 0.5 / np.sqrt(2 * n)
-    assert abs(vc.std() - np.hypot(0.3, 0.5)) < 4 * 0.6 / np.sqrt(2 * n)
-
-
-@pytest.mark.parametrize(
-    ("effect", "expected"),
-    [
-        (HockeyStickEffect("WT", "kg", 70.0, 90.0, 0.01, -0.002), [1.0, 1 - 0.35, 1 + 0.2 - 0.1]),
-        (HockeyStickEffect("WT", "kg", 100.0, 90.0, 0.0, 0.01), [0.9, 0.9, 1.4]),
-    ],
-)
-def test_hockey_stick(effect, expected):
-    np.testing.assert_allclose(effect.factor(jnp.asarray(WT), {}), expected)
-    assert effect.factor(jnp.asarray(effect.reference), {}) == 1.0
-
-
-def shifted(*slopes):
-    """CL in L/h that weight and a statin add to, and that age multiplies."""
-    weight, statin = slopes
-    effects = {
-        "AGE": LinearEffect("AGE", "yr", 60.0, 0.01),
-        "WT": LinearShift("WT", "kg", 70.0, weight),
-        "STATIN": LinearShift("STATIN", "", 0.0, statin),
-    }
-    return Parameter("L/h", LogNormalPrior(2.0, 0.3), half(0.5), effects)
-
-
-@pytest.mark.parametrize("known", [True, False])
-def test_shifts_add_and_factors_multiply_the_sum(known):
-    slopes = (0.01, 0.5) if known else (NormalPrior(0.01, 0.1), NormalPrior(0.5, 0.1))
-    draw = {"CL": 2.0} | ({} if known else {"CL_WT_slope": 0.01, "CL_STATIN_slope": 0.5})
-    draw = {n: jnp.asarray(v) for n, v in draw.items()}
-    covariates = {"WT": WT, "STATIN": np.array([1.0, 0.0, 1.0]), "AGE": np.array([60.0, 50.0, 70.0])}
-    expected = np.array([2.0 + 0.5, 2.0 - 0.35, 2.0 + 0.7 + 0.5]) * np.array([1.0, 0.9, 1.1])
-    given = {n: jnp.asarray(v) for n, v in covariates.items()}
-    one = shifted(*slopes)
-    np.testing.assert_allclose(one.individual("CL", draw, jnp.zeros(3), given), expected, rtol=1e-12)
-    assert one.units("CL").get("CL_WT_slope") == (None if known else "(L/h)/(kg)")
-    # Weight that varies with time: the parameter has its axis.
-    given["WT"] = jnp.stack([given["WT"], given["WT"]], axis=-1)
-    again = one.individual("CL", draw, jnp.zeros(3), given)
-    np.testing.assert_allclose(again, np.stack([expected, expected], -1), rtol=1e-12)
-    daily = one.converted("CL", "L/d")
-    draw = {n: 24.0 * v for n, v in draw.items()}
-    np.testing.assert_allclose(daily.individual("CL", draw, jnp.zeros(3), given), 24.0 * again, rtol=1e-12)
-
-
-def test_estimated_coefficients_replace_numbers():
-    known = PowerEffect("WT", "kg", 70.0, 0.6)
-    estimated = PowerEffect("WT", "kg", 70.0, NormalPrior(0.75, 0.1))
-    np.testing.assert_allclose(
-        known.factor(jnp.asarray(WT), {}), estimated.factor(jnp.asarray(WT), {"exponent": jnp.asarray(0.6)})
-    )
-    genotype = CategoricalEffect("CYP", "", 0, {0: 1.0, 1: LogNormalPrior(0.7, 0.2), 2: 0.4})
-    assert set(genotype.coefficients()) == {"1"}
-    np.testing.assert_allclose(
-        genotype.factor(jnp.asarray([0.0, 1.0, 2.0]), {"1": jnp.asarray(0.66)}), [1.0, 0.66, 0.4]
-    )
-
-
-@pytest.mark.parametrize(
-    ("make", "said"),
-    [
-        (lambda: population(correlation=2.0, blocks=[["CL", "VCC"]]), "Did you mean 'VC'"),
-        (lambda: population(correlation=2.0, blocks=[["CL", "VC"], ["VC", "E0"]]), "'VC' twice"),
-        (lambda: population(blocks=[["CL", "VC"]]), "needs population.correlation"),
-        (
-            lambda: population(
-                correlation=2.0,
-                parameters={"VC": Parameter("L", LogNormalPrior(30.0, 0.3), half(0.5), degrees=4.0)},
-            ),
-            "Student-t eta, which cannot be correlated",
-        ),
-        (
-            lambda: check_observed(population(), {"WT": "kg"}, {"WT": WT}, ("A", "B", "C")),
-            "has iov, which needs covariate OCC",
-        ),
-        (
-            lambda: check_observed(
-                population(), {"WT": "kg"}, COVARIATES | {"WT": np.array([70, np.nan, 80])}, tuple("ABC")
-            ),
-            "WT of ID B is missing; give its distribution",
-        ),
-        (
-            lambda: check_observed(
-                Population({"CL": shifted(0.05, 0.5)}),
-                {"WT": "kg", "STATIN": "", "AGE": "yr"},
-                {"WT": np.array([70.0, 20.0]), "STATIN": np.zeros(2), "AGE": np.full(2, 60.0)},
-                ("A", "B"),
-            ),
-            r"Covariates of ID B, AGE 60, WT 20, STATIN 0, make its typical CL -0\.5 L/h, which LogNormal does not",
-        ),
-    ],
-)
-def test_mistakes(make, said):
-    with pytest.raises(UserError, match=said):
-        make()
+def test_coordinates_are_drawn_from_their_own_density():
+    """The mean log density of draws is minus the entropy: of a normal in two dimensions, over A."""
+    told = Told(("CL", "VC"), (((2.0, 0.0), (1.0, 3.0)),), (0.0, 0.0))
+    frame = told.frame([jnp.zeros(1), jnp.ones(1)], jnp.array([[0.5, 0.0], [0.2, 0.4]]))
+    law = Coordinates([dist.Normal(0.0, 1.0)] * 2, frame, 1)
+    found = np.asarray(law.log_prob(law.sample(jax.random.key(0), (40_000,))))
+    entropy = 1.0 + np.log(2 * np.pi) + float(frame.log_size[0])
+    assert abs(found.mean() + entropy) < 4 * found.std() / np.sqrt(len(found))

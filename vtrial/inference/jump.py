@@ -60,7 +60,7 @@ class Jumps:
         self._density, self._statistical, self._fit = density, statistical, fit
         self._level = UnconstrainedDensity(statistical.population_level(data))
         self._inner = Inner(statistical, data, "interaction")
-        self._place = places(density, statistical, dict(statistical.centred), statistical.levels(data))
+        self._place = places(density, statistical, statistical.centring, statistical.levels(data))
         classes = fit.classes
         self._factor = jnp.linalg.cholesky(jnp.asarray(classes.covariance))
         share = np.maximum(classes.probability, _LEAST)
@@ -71,7 +71,7 @@ class Jumps:
         vector, count = self._density.vector(point), len(self._fit.vector)
         level, rest = vector[:count], vector[count:]
         draw = self._level.constrain(self._level.point(level))
-        population, how = self._statistical.population, dict(self._statistical.centred)
+        population, how = self._statistical.population, self._statistical.centring
         given = (population, draw, population.factor(draw), how)
         now = random_effects.latent_columns(*given, rest[self._place])
         centre = jnp.asarray(self._fit.classes.mean) + self._fit.classes.along @ (level - self._fit.vector)

@@ -158,7 +158,7 @@ class Repeated:
 
         def model() -> None:
             draw, factor = population_level()
-            random_effects.sample_effects(statistical.population, draw, factor, levels, dict(statistical.centred))
+            random_effects.sample_effects(statistical.population, draw, factor, levels, statistical.centring)
 
         seeded = handlers.seed(
             handlers.substitute(model, data={n: jnp.asarray(x) for n, x in at.items()}), keys.named(key, "truth")

@@ -104,7 +104,7 @@ def root(
     covariance of their own problem, around a mode that moves with the population level; both are carried over to the
     coordinates that are sampled by the derivatives of these.
     """
-    population, how, levels = statistical.population, dict(statistical.centred), statistical.levels(data)
+    population, how, levels = statistical.population, statistical.centring, statistical.levels(data)
     level = UnconstrainedDensity(statistical.population_level(data))
 
     def columns(vector: Array, latent: Array) -> Float[Array, "subject latent"]:
@@ -134,7 +134,7 @@ def root(
 def places(
     density: UnconstrainedDensity,
     statistical: StatisticalModel,
-    how: dict[str, Centring],
+    how: Centring | None,
     levels: random_effects.Levels,
 ) -> Int[np.ndarray, "subject latent"]:
     """Return where the coordinates of each subject are, counted from the end of the population level."""

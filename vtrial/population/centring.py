@@ -1,43 +1,126 @@
-"""How a random effect of observed people is sampled, where not by itself: about what the data say of each subject."""
+"""How random effects of observed people are sampled, where not by themselves: about what the data say of each subject.
 
+Formulas are written out for each pair of effects: there are few, and each is an operation on all subjects at once.
+"""
+
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpyro.distributions as dist
+from jaxtyping import Array, Float, Key
+from numpyro.distributions import constraints
+
+from vtrial import keys
+
+
+class Frame(NamedTuple):
+    """Coordinates u = A z + shift of some effects z, each over its SD given those before it."""
+
+    rows: tuple[tuple[Float[Array, "*subject"], ...], ...]
+    """A, lower triangular, row by row up to the diagonal."""
+    shift: tuple[Float[Array, "*subject"], ...]
+
+    def coordinates(self, z: Sequence[Float[Array, " subject"]]) -> list[Float[Array, " subject"]]:
+        """Return u."""
+        return [
+            sum((a * x for a, x in zip(row, z, strict=False)), s) for row, s in zip(self.rows, self.shift, strict=True)
+        ]
+
+    def standard(self, u: Sequence[Float[Array, " subject"]]) -> list[Float[Array, " subject"]]:
+        """Return z."""
+        z: list[Array] = []
+        for row, shift, own in zip(self.rows, self.shift, u, strict=True):
+            z.append((own - shift - sum(a * x for a, x in zip(row, z, strict=False))) / row[-1])
+        return z
+
+    @property
+    def log_size(self) -> Float[Array, "*subject"]:
+        """The log of how much larger u is than z: of A's determinant."""
+        return sum((jnp.log(row[-1]) for row in self.rows), jnp.zeros(()))
+
+
+class Coordinates(dist.Distribution):
+    """The distribution of a frame's coordinates of each subject."""
+
+    support = constraints.real_vector  # pyright: ignore[reportAssignmentType]
+
+    def __init__(self, laws: Sequence[dist.Distribution], frame: Frame, subjects: int):
+        """Take the distribution of each standardised effect, and the frame."""
+        self.laws, self.frame = tuple(laws), frame
+        super().__init__((subjects,), (len(self.laws),))
+
+    def sample(self, key: Key[Array, ""], sample_shape: tuple[int, ...] = ()) -> Float[Array, "*draw subject effect"]:
+        """Draw coordinates."""
+        shape = (*sample_shape, *self.batch_shape)
+        each = keys.numbered(key, len(self.laws))
+        z = [jnp.asarray(law.sample(own, shape)) for law, own in zip(self.laws, each, strict=True)]
+        return jnp.stack([jnp.broadcast_to(u, shape) for u in self.frame.coordinates(z)], -1)
+
+    def log_prob(self, value: Float[Array, "*draw subject effect"], intermediates: None = None) -> Array:
+        """Return the log density."""
+        z = self.frame.standard(list(jnp.moveaxis(jnp.asarray(value), -1, 0)))
+        total = sum(jnp.asarray(law.log_prob(x)) for law, x in zip(self.laws, z, strict=True))
+        return total - self.frame.log_size
 
 
 class Told(NamedTuple):
-    """Sample an effect so that, given a subject's own data, it varies by 1 whatever omega and the typical value are.
+    """Sample effects so that, given a subject's own data, they vary by 1, each on its own, whatever OMEGA is.
 
-    With L the SD of the effect given those before it, z the effect over L and data that tell subject's own value with
-    precision i (as much as a normal measurement of variance 1 / i), the coordinate is
+    Let L be the factor of their part of OMEGA, z the effects over it, and the data tell a subject's own values with
+    precision I (as much as normal measurements of covariance I^-1). Then z has the precision P = 1 + L' I L, and with
+    P = A' A, A lower triangular, the coordinates are
 
-        u = sqrt(1 + i L^2) z + i L / sqrt(1 + i L^2) (location - around).
+        u = A z + A'^-1 L' I (location - around).
 
-    Where L is small it is z, and where the data say much, sqrt(i) times the subject's own value: neither omega near 0
-    nor a large one makes a funnel. It is the exact form, for normal data, of what partial centring is on average.
+    Where L is small they are z, and where the data say much, the subject's own values in the scale of their error:
+    neither an omega near 0 nor a large one makes a funnel. Effects that data tell together only (VMAX and KM, of which
+    they know the ratio) stay apart whatever their omegas. It is the exact form, for normal data, of what partial
+    centring is on average.
     Source: the conditional law of a normal mean; Papaspiliopoulos, Roberts and Skold 2007,
     doi:10.1214/088342307000000014, for the centring that this makes depend on omega.
     """
 
-    information: tuple[float, ...]
-    """Precision i of what the data say of each subject, on the parameter's scale."""
-    around: float
-    """A typical value of the location, on that scale."""
+    effects: tuple[str, ...]
+    root: tuple[tuple[tuple[float, ...], ...], ...]
+    """B of each subject, with I = B B', on the parameters' scales."""
+    around: tuple[float, ...]
+    """Typical values of the locations, on those scales."""
 
-    def frame(self, location: Float[Array, "*subject"], spread: Float[Array, ""]) -> tuple[Array, Array]:
-        """Return what the coordinate is at z = 0, and by what z is multiplied, given location and L."""
-        information = jnp.asarray(self.information)
-        root = jnp.sqrt(1.0 + information * spread**2)
-        return information * spread / root * (location - self.around), root
+    def frame(self, location: Sequence[Float[Array, " subject"]], factor: Float[Array, "effect effect"]) -> Frame:
+        """Return the coordinates, given the locations and L."""
+        root, count = jnp.asarray(self.root), len(self.around)
+        told = jnp.einsum("sij,ik->sjk", root, factor)
+        column = [[told[:, j, k] for j in range(count)] for k in range(count)]
+        away = [jnp.asarray(own) - around for own, around in zip(location, self.around, strict=True)]
+        seen = [sum(root[:, i, j] * away[i] for i in range(count)) for j in range(count)]
+        precision = {
+            (i, j): float(i == j) + sum(a * b for a, b in zip(column[i], column[j], strict=True))
+            for i in range(count)
+            for j in range(i + 1)
+        }
+        rows: dict[tuple[int, int], Array] = {}
+        shift: dict[int, Array] = {}
+        for i in reversed(range(count)):
+            below = range(i + 1, count)
+            rows[i, i] = jnp.sqrt(precision[i, i] - sum(rows[k, i] ** 2 for k in below))
+            for j in range(i):
+                rows[i, j] = (precision[i, j] - sum(rows[k, i] * rows[k, j] for k in below)) / rows[i, i]
+            pull = sum(a * b for a, b in zip(column[i], seen, strict=True))
+            shift[i] = (pull - sum(rows[k, i] * shift[k] for k in below)) / rows[i, i]
+        lower = tuple(tuple(rows[i, j] for j in range(i + 1)) for i in range(count))
+        return Frame(lower, tuple(shift[i] for i in range(count)))
 
 
 class Centred(NamedTuple):
-    """Sample the subject's own value on the parameter's scale: the location plus the effect."""
+    """Sample the subject's own values on the parameters' scales: the locations plus the effects."""
 
-    def frame(self, location: Float[Array, "*subject"], spread: Float[Array, ""]) -> tuple[Array, Array]:
-        """Return what the coordinate is at z = 0, and by what z is multiplied, given location and L."""
-        return location, spread
+    effects: tuple[str, ...]
+
+    def frame(self, location: Sequence[Float[Array, " subject"]], factor: Float[Array, "effect effect"]) -> Frame:
+        """Return the coordinates, given the locations and the factor of the effects' part of OMEGA."""
+        rows = tuple(tuple(factor[i, j] for j in range(i + 1)) for i in range(len(self.effects)))
+        return Frame(rows, tuple(jnp.asarray(own) for own in location))
 
 
 type Centring = Told | Centred

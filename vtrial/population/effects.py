@@ -11,15 +11,17 @@ import numpyro.distributions as dist
 from jaxtyping import Array, Float, Int
 
 from vtrial._types import Values
-from vtrial.population.centring import Centring
+from vtrial.population.centring import Centring, Coordinates, Frame
 from vtrial.population.population import Population
 
 RAW = "eta_raw"
 """Site of standardised etas [subject, effect]: before OMEGA, which makes the fit non-centred."""
 KAPPA_RAW = "kappa_raw"
 """Site of the standardised kappas [subject, occasion, effect]."""
-INTERNAL = (RAW, KAPPA_RAW)
-"""Sites that only help to sample; sites ending in `_phi` and `_raw` too."""
+PHI = "eta_phi"
+"""Site of the coordinates of centred etas [subject, effect]."""
+INTERNAL = (RAW, KAPPA_RAW, PHI)
+"""Sites that only help to sample; sites ending in `_raw` too."""
 
 
 class Levels(eqx.Module):
@@ -54,25 +56,25 @@ def sample_effects(
     draw: Values,
     factor: Float[Array, "effect effect"],
     levels: Levels,
-    centred: Mapping[str, Centring],
+    centring: Centring | None,
 ) -> dict[str, Array]:
     """Sample the random effects of subjects and their occasions inside a NumPyro model.
 
-    An eta is sampled standardised (non-centred), or, if its parameter is in `centred`, as the site `CL_phi`, whose
-    mean and SD follow from the typical value, the mean of the effect given those before it, and its SD given those.
+    An eta is sampled standardised (non-centred), or, if a centring is about it, with the others of these in the site
+    `eta_phi`, which follows from the typical values, OMEGA and the other effects.
 
     Args:
         population: the population.
         draw: its numbers, by site.
         factor: Cholesky factor of OMEGA.
         levels: of the data.
-        centred: by parameter, how.
+        centring: of some etas, how they are sampled instead.
 
     Returns:
         `CL_eta` [subject] and `CL_kappa` [subject, occasion], by site.
     """
     subjects = len(levels.study)
-    found = _etas(population, draw, factor, subjects, centred)
+    found = _etas(population, draw, factor, subjects, centring)
     if population.occasion_effects:
         shape = (len(levels.occasions), len(population.occasion_effects))
         with numpyro.plate("subject", subjects):
@@ -103,48 +105,75 @@ def _etas(
     draw: Values,
     factor: Float[Array, "effect effect"],
     subjects: int,
-    centred: Mapping[str, Centring],
+    centring: Centring | None,
 ) -> dict[str, Array]:
-    """Sample the etas one parameter after the other, each given those before it (the rows of the Cholesky factor)."""
-    apart = [n for n in population.effects if n not in centred and population[n].degrees is None]
-    found, standard = {}, []
+    """Sample the etas: standardised ones, and those of a centring given these."""
+    effects, told = population.effects, centring.effects if centring else ()
+    apart = _apart(population, centring)
+    standard: dict[str, Array] = {}
     with numpyro.plate("subject", subjects):
-        joint = jnp.zeros((subjects, 0))
         if apart:
             joint = jnp.asarray(numpyro.sample(RAW, dist.Normal(jnp.zeros(len(apart)), 1.0).to_event(1)))
-        for i, name in enumerate(population.effects):
-            mean = sum((factor[i, j] * z for j, z in enumerate(standard)), jnp.zeros(subjects))
-            law = population.standard(name).expand((subjects,))
-            if name in centred:
-                middle, spread = _centre(population, draw, factor, centred, i, mean)
-                around = dist.TransformedDistribution(law, dist.transforms.AffineTransform(middle, spread))
-                z = (jnp.asarray(numpyro.sample(f"{name}_phi", around)) - middle) / spread
-            else:
-                z = joint[:, apart.index(name)] if name in apart else jnp.asarray(numpyro.sample(f"{name}_raw", law))
-            standard.append(z)
-            found[f"{name}_eta"] = mean + factor[i, i] * z
-    return found
+            standard |= {name: joint[:, i] for i, name in enumerate(apart)}
+        for name in effects:
+            if name not in apart and name not in told:
+                law = population.standard(name).expand((subjects,))
+                standard[name] = jnp.asarray(numpyro.sample(f"{name}_raw", law))
+        if centring:
+            frame = _frame(population, draw, factor, centring, standard, subjects)
+            laws = [population.standard(name) for name in told]
+            phi = jnp.asarray(numpyro.sample(PHI, Coordinates(laws, frame, subjects)))
+            standard |= zip(told, frame.standard(list(phi.T)), strict=True)
+    z = [standard[name] for name in effects]
+    return {
+        f"{name}_eta": sum((factor[i, j] * z[j] for j in range(i)), factor[i, i] * z[i])
+        for i, name in enumerate(effects)
+    }
 
 
-def _centre(
+def _apart(population: Population, centring: Centring | None) -> list[str]:
+    """Return the effects that are sampled standardised, in one site: normal ones."""
+    told = centring.effects if centring else ()
+    return [n for n in population.effects if n not in told and population[n].degrees is None]
+
+
+def _frame(
     population: Population,
     draw: Values,
     factor: Float[Array, "effect effect"],
-    centred: Mapping[str, Centring],
-    i: int,
-    mean: Float[Array, " subject"],
-) -> tuple[Float[Array, " subject"], Float[Array, "*subject"]]:
-    """Return middle and spread of a centred site, given the mean that an eta has by those before it."""
-    name = population.effects[i]
-    location = population[name].scale.location(jnp.asarray(draw[name]))
-    return centred[name].frame(location + mean, factor[i, i])
+    centring: Centring,
+    standard: Mapping[str, Float[Array, " subject"]],
+    subjects: int,
+) -> Frame:
+    """Return the frame of the effects of a centring, given the other effects, standardised."""
+    effects, location = population.effects, []
+    for name in centring.effects:
+        i = effects.index(name)
+        given = sum((factor[i, effects.index(n)] * z for n, z in standard.items()), jnp.zeros(subjects))
+        location.append(population[name].scale.location(jnp.asarray(draw[name])) + given)
+    own = np.array([effects.index(name) for name in centring.effects])
+    return centring.frame(location, factor[own[:, None], own])
+
+
+def _framed(
+    population: Population,
+    draw: Values,
+    factor: Float[Array, "effect effect"],
+    centring: Centring,
+    columns: Float[Array, "subject latent"],
+) -> tuple[list[int], Frame]:
+    """Return which columns a centring is about, and its frame given the others."""
+    effects = population.effects
+    others = {name: columns[:, i] for i, name in enumerate(effects) if name not in centring.effects}
+    frame = _frame(population, draw, factor, centring, others, len(columns))
+    return [effects.index(name) for name in centring.effects], frame
 
 
 def sampled_columns(
     population: Population,
     draw: Values,
     factor: Float[Array, "effect effect"],
-    centred: Mapping[str, Centring],
+    centring: Centring | None,
     latent: Float[Array, "subject latent"],
 ) -> Float[Array, "subject latent"]:
     """Return what `sample_effects` would have sampled to get standardised random effects, in the order of these.
@@ -153,53 +182,45 @@ def sampled_columns(
         population: the population.
         draw: its numbers, by site.
         factor: Cholesky factor of OMEGA.
-        centred: by parameter, how.
+        centring: how.
         latent: etas, then kappas of every occasion.
     """
-    columns = []
-    for i, name in enumerate(population.effects):
-        z = latent[:, i]
-        if name in centred:
-            middle, spread = _centre(population, draw, factor, centred, i, latent[:, :i] @ factor[i, :i])
-            z = middle + spread * z
-        columns.append(z)
-    count = len(population.effects)
-    return jnp.concatenate([jnp.stack(columns, -1), latent[:, count:]], -1) if columns else latent
+    if centring is None:
+        return latent
+    own, frame = _framed(population, draw, factor, centring, latent)
+    return latent.at[:, np.array(own)].set(jnp.stack(frame.coordinates([latent[:, i] for i in own]), -1))
 
 
 def latent_columns(
     population: Population,
     draw: Values,
     factor: Float[Array, "effect effect"],
-    centred: Mapping[str, Centring],
+    centring: Centring | None,
     columns: Float[Array, "subject latent"],
 ) -> Float[Array, "subject latent"]:
     """Return the standardised random effects that `sampled_columns` made these columns of; arguments likewise."""
-    latent = columns
-    for i, name in enumerate(population.effects):
-        if name in centred:
-            middle, spread = _centre(population, draw, factor, centred, i, latent[:, :i] @ factor[i, :i])
-            latent = latent.at[:, i].set((columns[:, i] - middle) / spread)
-    return latent
+    if centring is None:
+        return columns
+    own, frame = _framed(population, draw, factor, centring, columns)
+    return columns.at[:, np.array(own)].set(jnp.stack(frame.standard([columns[:, i] for i in own]), -1))
 
 
 def as_columns(
-    population: Population, sites: Mapping[str, np.ndarray], centred: Mapping[str, Centring], levels: Levels
+    population: Population, sites: Mapping[str, np.ndarray], centring: Centring | None, levels: Levels
 ) -> Float[np.ndarray, "subject latent"]:
     """Return the sites that `sample_effects` samples as the columns of `sampled_columns`."""
-    subjects = len(levels.study)
-    apart = [n for n in population.effects if n not in centred and population[n].degrees is None]
+    subjects, apart = len(levels.study), _apart(population, centring)
+    told = centring.effects if centring else ()
     columns: list[np.ndarray] = [np.zeros((subjects, 0))]
     for name in population.effects:
-        own = sites[RAW][:, apart.index(name)] if name in apart else sites[_own_site(name, centred)]
+        if name in told:
+            own = sites[PHI][:, told.index(name)]
+        else:
+            own = sites[RAW][:, apart.index(name)] if name in apart else sites[f"{name}_raw"]
         columns.append(own[:, None])
     if population.occasion_effects:
         columns.append(sites[KAPPA_RAW].reshape(subjects, -1))
     return np.concatenate(columns, -1)
-
-
-def _own_site(name: str, centred: Mapping[str, Centring]) -> str:
-    return f"{name}_phi" if name in centred else f"{name}_raw"
 
 
 def latent_size(population: Population, levels: Levels) -> int:
