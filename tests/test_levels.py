@@ -29,7 +29,7 @@ ROWS = """ID,TIME,AMT,DV,EVID,WT,OCC,STUDY
 2,5,.,2.0,0,.,1,2
 """
 MODEL = OneCompartmentOral()
-SUBJECTS = ("eta_phi", "eta_raw", "kappa_raw")
+SUBJECTS = ("CL_phi", "eta_raw", "kappa_raw")
 """Sites of the subjects where CL is centred."""
 
 
@@ -123,9 +123,9 @@ def test_centred_joint_is_the_same_posterior(table):
     values |= {"kappa_raw": jnp.zeros((2, 2, 1)), "VC_study_raw": jnp.zeros(2)}
     eta = np.array([[0.1, 0.05], [-0.2, 0.0]])
     plain, _ = log_density(statistical().joint(data), (), {}, values | {"eta_raw": jnp.asarray(eta / [0.4, 0.3])})
-    phi = {"eta_phi": np.log(2.5) + eta[:, :1], "eta_raw": (eta[:, 1:] / 0.3)}
+    phi = {"CL_phi": np.log(2.5) + eta[:, :1], "eta_raw": (eta[:, 1:] / 0.3)}
     centred, _ = log_density(
-        statistical(centring=Centred(("CL",))).joint(data),
+        statistical(centring=(Centred(("CL",)),)).joint(data),
         (),
         {},
         values | {n: jnp.asarray(v) for n, v in phi.items()},
@@ -135,7 +135,7 @@ def test_centred_joint_is_the_same_posterior(table):
 
 def test_columns_are_what_is_sampled(table):
     """From a vector to etas and kappas, standardised by hand, and back to where they are in the vector."""
-    how, data = Told(("CL",), (((1.7,),), ((0.7,),)), (0.8,)), read(table)
+    how, data = (Told(("CL",), (((1.7,),), ((0.7,),)), (0.8,), ((0.1,), (-0.2,))),), read(table)
     model = statistical(centring=how)
     density = UnconstrainedDensity(model.joint(data))
     x = density.vector(density.near(jax.random.key(0), model.starts(), 0.3))

@@ -38,7 +38,7 @@ class StatisticalModel(eqx.Module):
     solver: AbstractSolver
     noise: Mapping[str, AbstractNoise]
     """By output."""
-    centring: Centring | None = eqx.field(static=True, default=None)
+    centring: tuple[Centring, ...] = eqx.field(static=True, default=())
     """Which etas are not sampled standardised, and how; this changes how well samplers work, not the posterior."""
 
     def joint(self, data: Dataset) -> Callable[[], None]:
@@ -348,12 +348,12 @@ class StatisticalModel(eqx.Module):
     def starts(self) -> dict[str, Any]:
         """Return where chains start, by site: prior medians, and what these make typical of centred subjects."""
         found: dict[str, Any] = {site: prior.centre() for site, prior in self.priors().items()}
-        if self.centring:
-            own = [self.population[name] for name in self.centring.effects]
+        for some in self.centring:
+            own = [self.population[name] for name in some.effects]
             spread = [one.iiv.centre() for one in own if one.iiv is not None]
             middle = [one.scale.location(jnp.asarray(one.prior.centre())) for one in own]
-            frame = self.centring.frame(middle, jnp.diag(jnp.array(spread)))
-            found[random_effects.PHI] = np.stack(np.broadcast_arrays(*frame.shift), -1)
+            frame = some.frame(middle, jnp.diag(jnp.array(spread)))
+            found[some.site] = np.stack(np.broadcast_arrays(*frame.shift), -1)
         return found | {n + MISSING: prior.centre() for n, prior in self.population.missing.items()}
 
     def units(self) -> dict[str, str]:

@@ -6,7 +6,8 @@ import logging
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
+from scipy.sparse.csgraph import connected_components
 
 from vtrial.data import Dataset
 from vtrial.errors import UserError, nearest
@@ -18,6 +19,10 @@ log = logging.getLogger(__name__)
 
 _LEAST = 0.1
 """An effect that would be centred less is not centred at all: it is then the cheapest."""
+_TOGETHER = 0.7
+"""Effects with a greater partial correlation are sampled together, which costs more."""
+_BLIND = 1e-2
+"""Directions of which the data know so much less than of others that where they are is not asked."""
 _NOTHING = 1e-6
 """The least precision that data are believed to add."""
 _RULES = ("auto", "none", "all")
@@ -50,7 +55,7 @@ def centred(statistical: StatisticalModel, data: Dataset, rule: str) -> tuple[St
     # A subject whose class is not known has no typical value to be centred on.
     effects = tuple(name for name in population.effects if name not in population.by_class)
     if rule == "all":
-        return dataclasses.replace(statistical, centring=Centred(effects) if effects else None), None
+        return dataclasses.replace(statistical, centring=(Centred(effects),) if effects else ()), None
     marginal = Marginal(statistical, data, "interaction")
     try:
         fit = first_look(marginal)
@@ -60,42 +65,71 @@ def centred(statistical: StatisticalModel, data: Dataset, rule: str) -> tuple[St
     return dataclasses.replace(statistical, centring=_told(effects, marginal, fit)), fit
 
 
-def _told(may: tuple[str, ...], marginal: Marginal, fit: Fit) -> Told | None:
+def _told(may: tuple[str, ...], marginal: Marginal, fit: Fit) -> tuple[Told, ...]:
     """Return how those effects are sampled that may be centred and of which the data tell something.
 
-    Of the effects z over L, the factor of OMEGA, data leave the covariance C: their precision is L'^-1 (C^-1 - 1) L^-1.
+    Data leave the effects z over L, the factor of OMEGA, the mean z and the covariance C: their precision is I =
+    L'^-1 (C^-1 - 1) L^-1, and what they tell is that I (m - location) = L'^-1 C^-1 z.
     """
     population = marginal.statistical.population
     draw = marginal.drawn(jnp.asarray(fit.vector))
     factor = np.asarray(jax.jit(lambda known: population.factor(known))(draw))
     own = [i for i, name in enumerate(population.effects) if name in may]
-    own = [i for i, told in zip(own, _informed(fit.subjects.covariance[:, own][:, :, own]), strict=True) if told]
+    groups = [[own[k] for k in group] for group in _groups(fit.subjects.covariance[:, own][:, :, own])]
     for i, name in enumerate(population.effects):
         if name in may:
             left = np.clip(fit.spread[:, i], 0.0, 1.0)
-            form = "by what each subject's data tell" if i in own else "non-centred"
-            share = f"{100 * left.mean():.0f} % of its variance ({100 * left.min():.0f} to {100 * left.max():.0f})"
-            log.info("           eta of %s: sampled %s (the data leave %s)", name, form, share)
-    if not own:
-        return None
-    names = tuple(population.effects[i] for i in own)
-    known = _root(fit.subjects.covariance[:, own][:, :, own])
-    root = np.linalg.solve(factor[np.ix_(own, own)].T, known)
-    around = tuple(_rounded(float(population[name].scale.location(draw[name]))) for name in names)
-    return Told(names, tuple(tuple(tuple(map(_rounded, row)) for row in one) for one in root.tolist()), around)
+            log.info(
+                "           eta of %s: sampled %s (the data leave %.0f to %.0f %% of its variance)",
+                *(name, _how(population.effects, i, groups), 100 * left.min(), 100 * left.max()),
+            )
+    around = {name: _rounded(float(population[name].scale.location(draw[name]))) for name in may}
+    found = []
+    for group in groups:
+        own, names = factor[np.ix_(group, group)], tuple(population.effects[i] for i in group)
+        covariance, mean = fit.subjects.covariance[:, group][:, :, group], fit.subjects.mean[:, group]
+        root = _root(covariance, own)
+        pull = np.linalg.solve(own.T, np.linalg.solve(covariance, mean[..., None]))
+        seen = (np.linalg.pinv(root, rcond=_BLIND) @ pull)[..., 0]
+        rows = tuple(tuple(tuple(map(_rounded, row)) for row in one) for one in root.tolist())
+        typical = tuple(around[name] for name in names)
+        found.append(Told(names, rows, typical, tuple(tuple(map(_rounded, one)) for one in seen.tolist())))
+    return tuple(found)
 
 
-def _informed(covariance: Float[np.ndarray, "subject effect effect"]) -> Bool[np.ndarray, " effect"]:
-    """Return of which effects the data tell something, the others of a subject given."""
-    precision = np.diagonal(np.linalg.inv(covariance), axis1=1, axis2=2)
-    return (1.0 - 1.0 / precision).mean(0) >= _LEAST
+def _how(effects: tuple[str, ...], i: int, groups: list[list[int]]) -> str:
+    """Say how an effect is sampled."""
+    group = next((one for one in groups if i in one), None)
+    if group is None:
+        return "non-centred"
+    others = [effects[k] for k in group if k != i]
+    return "by what each subject's data tell" + (f", together with {' and '.join(others)}" if others else "")
 
 
-def _root(covariance: Float[np.ndarray, "subject effect effect"]) -> Float[np.ndarray, "subject effect effect"]:
-    """Return a root of what data add to the precision 1 of effects, lower triangular; what rounding takes away is 0."""
-    value, vector = np.linalg.eigh(np.linalg.inv(covariance) - np.eye(covariance.shape[1]))
+def _groups(covariance: Float[np.ndarray, "subject effect effect"]) -> list[list[int]]:
+    """Return of which effects the data tell something, those together that they tell together only.
+
+    What is told of an effect is what is known of it, the others of a subject given; two are linked by their partial
+    correlation.
+    """
+    precision = np.linalg.inv(covariance)
+    known = np.diagonal(precision, axis1=1, axis2=2)
+    partial = np.abs(precision / np.sqrt(known[:, :, None] * known[:, None, :])).mean(0)
+    told = (1.0 - 1.0 / known).mean(0) >= _LEAST
+    linked = (partial >= _TOGETHER) & told & told[:, None]
+    count, group = connected_components(linked)
+    groups = [np.flatnonzero(group == k).tolist() for k in range(count)]
+    return [one for one in groups if told[one[0]]]
+
+
+def _root(
+    covariance: Float[np.ndarray, "subject effect effect"], factor: Float[np.ndarray, "effect effect"]
+) -> Float[np.ndarray, "subject effect effect"]:
+    """Return the lower root of the data's precision; what rounding takes away of it is 0."""
+    value, vector = np.linalg.eigh(np.linalg.inv(covariance) - np.eye(len(factor)))
     added = np.einsum("sij,sj,skj->sik", vector, np.maximum(value, _NOTHING), vector)
-    return np.linalg.cholesky(added)
+    inverse = np.linalg.inv(factor)
+    return np.linalg.cholesky(inverse.T @ added @ inverse)
 
 
 def _rounded(x: float) -> float:

@@ -141,5 +141,5 @@ def sample(
     )
     posterior = groups.posterior(keys.named(key, "classes"), density.named(points), statistical, data)
     stats = groups.sample_stats(fields)
-    stats.attrs |= {"centred": list(statistical.centring.effects if statistical.centring else ())} | method.settings()
+    stats.attrs |= {"centred": [name for some in statistical.centring for name in some.effects]} | method.settings()
     return {schema.POSTERIOR: posterior, schema.SAMPLE_STATS: stats}

@@ -134,7 +134,7 @@ def root(
 def places(
     density: UnconstrainedDensity,
     statistical: StatisticalModel,
-    how: Centring | None,
+    how: tuple[Centring, ...],
     levels: random_effects.Levels,
 ) -> Int[np.ndarray, "subject latent"]:
     """Return where the coordinates of each subject are, counted from the end of the population level."""

@@ -21,13 +21,13 @@ class Frame(NamedTuple):
     """A, lower triangular, row by row up to the diagonal."""
     shift: tuple[Float[Array, "*subject"], ...]
 
-    def coordinates(self, z: Sequence[Float[Array, " subject"]]) -> list[Float[Array, " subject"]]:
+    def coordinates(self, z: Sequence[Float[Array, "*draw subject"]]) -> list[Float[Array, "*draw subject"]]:
         """Return u."""
         return [
             sum((a * x for a, x in zip(row, z, strict=False)), s) for row, s in zip(self.rows, self.shift, strict=True)
         ]
 
-    def standard(self, u: Sequence[Float[Array, " subject"]]) -> list[Float[Array, " subject"]]:
+    def standard(self, u: Sequence[Float[Array, "*draw subject"]]) -> list[Float[Array, "*draw subject"]]:
         """Return z."""
         z: list[Array] = []
         for row, shift, own in zip(self.rows, self.shift, u, strict=True):
@@ -68,12 +68,12 @@ class Told(NamedTuple):
     """Sample effects so that, given a subject's own data, they vary by 1, each on its own, whatever OMEGA is.
 
     Let L be the factor of their part of OMEGA, z the effects over it, and the data tell a subject's own values with
-    precision I (as much as normal measurements of covariance I^-1). Then z has the precision P = 1 + L' I L, and with
+    precision I (as much as normal measurements m of covariance I^-1). Then z has the precision P = 1 + L' I L, and with
     P = A' A, A lower triangular, the coordinates are
 
-        u = A z + A'^-1 L' I (location - around).
+        u = A z + A'^-1 L' I (location - m).
 
-    Where L is small they are z, and where the data say much, the subject's own values in the scale of their error:
+    Where L is small they are z, and where the data say much, the subject's own values less m in the scale of their error:
     neither an omega near 0 nor a large one makes a funnel. Effects that data tell together only (VMAX and KM, of which
     they know the ratio) stay apart whatever their omegas. It is the exact form, for normal data, of what partial
     centring is on average.
@@ -83,17 +83,27 @@ class Told(NamedTuple):
 
     effects: tuple[str, ...]
     root: tuple[tuple[tuple[float, ...], ...], ...]
-    """B of each subject, with I = B B', on the parameters' scales."""
+    """B of each subject, lower triangular, with I = B B', on the parameters' scales."""
     around: tuple[float, ...]
     """Typical values of the locations, on those scales."""
+    seen: tuple[tuple[float, ...], ...]
+    """B' (m - around) of each subject."""
 
-    def frame(self, location: Sequence[Float[Array, " subject"]], factor: Float[Array, "effect effect"]) -> Frame:
+    @property
+    def site(self) -> str:
+        """The name of the site of these coordinates [subject, effect]."""
+        return "_".join(self.effects) + "_phi"
+
+    def frame(self, location: Sequence[Float[Array, "*subject"]], factor: Float[Array, "effect effect"]) -> Frame:
         """Return the coordinates, given the locations and L."""
-        root, count = jnp.asarray(self.root), len(self.around)
-        told = jnp.einsum("sij,ik->sjk", root, factor)
-        column = [[told[:, j, k] for j in range(count)] for k in range(count)]
+        known, told, count = jnp.asarray(self.root), jnp.asarray(self.seen), len(self.around)
+        root = {(i, j): known[:, i, j] for i in range(count) for j in range(i + 1)}
+        column = [
+            [sum(root[i, j] * factor[i, k] for i in range(max(j, k), count)) for j in range(count)]
+            for k in range(count)
+        ]
         away = [jnp.asarray(own) - around for own, around in zip(location, self.around, strict=True)]
-        seen = [sum(root[:, i, j] * away[i] for i in range(count)) for j in range(count)]
+        beyond = [sum((root[i, j] * away[i] for i in range(j, count)), -told[:, j]) for j in range(count)]
         precision = {
             (i, j): float(i == j) + sum(a * b for a, b in zip(column[i], column[j], strict=True))
             for i in range(count)
@@ -106,7 +116,7 @@ class Told(NamedTuple):
             rows[i, i] = jnp.sqrt(precision[i, i] - sum(rows[k, i] ** 2 for k in below))
             for j in range(i):
                 rows[i, j] = (precision[i, j] - sum(rows[k, i] * rows[k, j] for k in below)) / rows[i, i]
-            pull = sum(a * b for a, b in zip(column[i], seen, strict=True))
+            pull = sum(a * b for a, b in zip(column[i], beyond, strict=True))
             shift[i] = (pull - sum(rows[k, i] * shift[k] for k in below)) / rows[i, i]
         lower = tuple(tuple(rows[i, j] for j in range(i + 1)) for i in range(count))
         return Frame(lower, tuple(shift[i] for i in range(count)))
@@ -117,7 +127,12 @@ class Centred(NamedTuple):
 
     effects: tuple[str, ...]
 
-    def frame(self, location: Sequence[Float[Array, " subject"]], factor: Float[Array, "effect effect"]) -> Frame:
+    @property
+    def site(self) -> str:
+        """The name of the site of these coordinates [subject, effect]."""
+        return "_".join(self.effects) + "_phi"
+
+    def frame(self, location: Sequence[Float[Array, "*subject"]], factor: Float[Array, "effect effect"]) -> Frame:
         """Return the coordinates, given the locations and the factor of the effects' part of OMEGA."""
         rows = tuple(tuple(factor[i, j] for j in range(i + 1)) for i in range(len(self.effects)))
         return Frame(rows, tuple(jnp.asarray(own) for own in location))

@@ -1,6 +1,6 @@
 """Random effects of observed people: their levels in the data, how they are sampled, and how parameters take them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import equinox as eqx
 import jax
@@ -18,10 +18,8 @@ RAW = "eta_raw"
 """Site of standardised etas [subject, effect]: before OMEGA, which makes the fit non-centred."""
 KAPPA_RAW = "kappa_raw"
 """Site of the standardised kappas [subject, occasion, effect]."""
-PHI = "eta_phi"
-"""Site of the coordinates of centred etas [subject, effect]."""
-INTERNAL = (RAW, KAPPA_RAW, PHI)
-"""Sites that only help to sample; sites ending in `_raw` too."""
+INTERNAL = (RAW, KAPPA_RAW)
+"""Sites that only help to sample; sites ending in `_phi` and `_raw` too."""
 
 
 class Levels(eqx.Module):
@@ -56,19 +54,19 @@ def sample_effects(
     draw: Values,
     factor: Float[Array, "effect effect"],
     levels: Levels,
-    centring: Centring | None,
+    centring: Sequence[Centring],
 ) -> dict[str, Array]:
     """Sample the random effects of subjects and their occasions inside a NumPyro model.
 
-    An eta is sampled standardised (non-centred), or, if a centring is about it, with the others of these in the site
-    `eta_phi`, which follows from the typical values, OMEGA and the other effects.
+    An eta is sampled standardised (non-centred), or, if a centring is about it, as the site `CL_phi`, or `VMAX_KM_phi`
+    if it is about several, which follows from the typical values, OMEGA and the effects before it.
 
     Args:
         population: the population.
         draw: its numbers, by site.
         factor: Cholesky factor of OMEGA.
         levels: of the data.
-        centring: of some etas, how they are sampled instead.
+        centring: how some etas, each of one of them, are sampled instead.
 
     Returns:
         `CL_eta` [subject] and `CL_kappa` [subject, occasion], by site.
@@ -105,10 +103,10 @@ def _etas(
     draw: Values,
     factor: Float[Array, "effect effect"],
     subjects: int,
-    centring: Centring | None,
+    centring: Sequence[Centring],
 ) -> dict[str, Array]:
     """Sample the etas: standardised ones, and those of a centring given these."""
-    effects, told = population.effects, centring.effects if centring else ()
+    effects, told = population.effects, _told(centring)
     apart = _apart(population, centring)
     standard: dict[str, Array] = {}
     with numpyro.plate("subject", subjects):
@@ -119,11 +117,11 @@ def _etas(
             if name not in apart and name not in told:
                 law = population.standard(name).expand((subjects,))
                 standard[name] = jnp.asarray(numpyro.sample(f"{name}_raw", law))
-        if centring:
-            frame = _frame(population, draw, factor, centring, standard, subjects)
-            laws = [population.standard(name) for name in told]
-            phi = jnp.asarray(numpyro.sample(PHI, Coordinates(laws, frame, subjects)))
-            standard |= zip(told, frame.standard(list(phi.T)), strict=True)
+        for some in centring:
+            frame = _frame(population, draw, factor, some, standard, subjects)
+            laws = [population.standard(name) for name in some.effects]
+            phi = jnp.asarray(numpyro.sample(some.site, Coordinates(laws, frame, subjects)))
+            standard |= zip(some.effects, frame.standard(list(phi.T)), strict=True)
     z = [standard[name] for name in effects]
     return {
         f"{name}_eta": sum((factor[i, j] * z[j] for j in range(i)), factor[i, i] * z[i])
@@ -131,9 +129,13 @@ def _etas(
     }
 
 
-def _apart(population: Population, centring: Centring | None) -> list[str]:
+def _told(centring: Sequence[Centring]) -> list[str]:
+    return [name for some in centring for name in some.effects]
+
+
+def _apart(population: Population, centring: Sequence[Centring]) -> list[str]:
     """Return the effects that are sampled standardised, in one site: normal ones."""
-    told = centring.effects if centring else ()
+    told = _told(centring)
     return [n for n in population.effects if n not in told and population[n].degrees is None]
 
 
@@ -145,7 +147,7 @@ def _frame(
     standard: Mapping[str, Float[Array, " subject"]],
     subjects: int,
 ) -> Frame:
-    """Return the frame of the effects of a centring, given the other effects, standardised."""
+    """Return the frame of the effects of a centring, given other effects, standardised."""
     effects, location = population.effects, []
     for name in centring.effects:
         i = effects.index(name)
@@ -155,25 +157,11 @@ def _frame(
     return centring.frame(location, factor[own[:, None], own])
 
 
-def _framed(
-    population: Population,
-    draw: Values,
-    factor: Float[Array, "effect effect"],
-    centring: Centring,
-    columns: Float[Array, "subject latent"],
-) -> tuple[list[int], Frame]:
-    """Return which columns a centring is about, and its frame given the others."""
-    effects = population.effects
-    others = {name: columns[:, i] for i, name in enumerate(effects) if name not in centring.effects}
-    frame = _frame(population, draw, factor, centring, others, len(columns))
-    return [effects.index(name) for name in centring.effects], frame
-
-
 def sampled_columns(
     population: Population,
     draw: Values,
     factor: Float[Array, "effect effect"],
-    centring: Centring | None,
+    centring: Sequence[Centring],
     latent: Float[Array, "subject latent"],
 ) -> Float[Array, "subject latent"]:
     """Return what `sample_effects` would have sampled to get standardised random effects, in the order of these.
@@ -185,39 +173,43 @@ def sampled_columns(
         centring: how.
         latent: etas, then kappas of every occasion.
     """
-    if centring is None:
-        return latent
-    own, frame = _framed(population, draw, factor, centring, latent)
-    return latent.at[:, np.array(own)].set(jnp.stack(frame.coordinates([latent[:, i] for i in own]), -1))
+    effects, columns = population.effects, latent
+    known = {name: latent[:, i] for i, name in enumerate(effects) if name not in _told(centring)}
+    for some in centring:
+        own = np.array([effects.index(name) for name in some.effects])
+        frame, z = _frame(population, draw, factor, some, known, len(latent)), list(latent[:, own].T)
+        columns = columns.at[:, own].set(jnp.stack(frame.coordinates(z), -1))
+        known |= zip(some.effects, z, strict=True)
+    return columns
 
 
 def latent_columns(
     population: Population,
     draw: Values,
     factor: Float[Array, "effect effect"],
-    centring: Centring | None,
+    centring: Sequence[Centring],
     columns: Float[Array, "subject latent"],
 ) -> Float[Array, "subject latent"]:
     """Return the standardised random effects that `sampled_columns` made these columns of; arguments likewise."""
-    if centring is None:
-        return columns
-    own, frame = _framed(population, draw, factor, centring, columns)
-    return columns.at[:, np.array(own)].set(jnp.stack(frame.standard([columns[:, i] for i in own]), -1))
+    effects, latent = population.effects, columns
+    known = {name: columns[:, i] for i, name in enumerate(effects) if name not in _told(centring)}
+    for some in centring:
+        own = np.array([effects.index(name) for name in some.effects])
+        z = _frame(population, draw, factor, some, known, len(columns)).standard(list(columns[:, own].T))
+        latent = latent.at[:, own].set(jnp.stack(z, -1))
+        known |= zip(some.effects, z, strict=True)
+    return latent
 
 
 def as_columns(
-    population: Population, sites: Mapping[str, np.ndarray], centring: Centring | None, levels: Levels
+    population: Population, sites: Mapping[str, np.ndarray], centring: Sequence[Centring], levels: Levels
 ) -> Float[np.ndarray, "subject latent"]:
     """Return the sites that `sample_effects` samples as the columns of `sampled_columns`."""
     subjects, apart = len(levels.study), _apart(population, centring)
-    told = centring.effects if centring else ()
+    own = {n: sites[some.site][:, i] for some in centring for i, n in enumerate(some.effects)}
+    own |= {name: sites[RAW][:, i] for i, name in enumerate(apart)}
     columns: list[np.ndarray] = [np.zeros((subjects, 0))]
-    for name in population.effects:
-        if name in told:
-            own = sites[PHI][:, told.index(name)]
-        else:
-            own = sites[RAW][:, apart.index(name)] if name in apart else sites[f"{name}_raw"]
-        columns.append(own[:, None])
+    columns += [(own[n] if n in own else sites[f"{n}_raw"])[:, None] for n in population.effects]
     if population.occasion_effects:
         columns.append(sites[KAPPA_RAW].reshape(subjects, -1))
     return np.concatenate(columns, -1)
