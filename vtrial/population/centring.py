@@ -73,7 +73,7 @@ class Told(NamedTuple):
 
         u = A z + A'^-1 L' I (location - m).
 
-    Where L is small they are z, and where the data say much, the subject's own values less m in the scale of their error:
+    Where L is small they are z, and where the data say much, the subject's own values less m over their error:
     neither an omega near 0 nor a large one makes a funnel. Effects that data tell together only (VMAX and KM, of which
     they know the ratio) stay apart whatever their omegas. It is the exact form, for normal data, of what partial
     centring is on average.
