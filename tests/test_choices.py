@@ -40,6 +40,7 @@ NEEDS = {
     "analysis/reference_based": VISITS,
     "analysis/procova": ["prognosis=twin"],
     "cohort/children": [f"cohort.covariates.source.charts.{c}.path=theophylline.csv" for c in ("WT", "HT")],
+    "estimand/per_event": ["course=stopping", "estimand.strategies={stop: {_target_: vtrial.trial.TreatmentPolicy}}"],
     "cohort/nhanes": ["cohort.covariates.source.path=theophylline.csv"],
     "course/death": ["estimand=composite"],
     "course/switching": ["course.events.switch.then.to=high"],
@@ -91,7 +92,7 @@ CANNOT = {
 }
 """Choices that ask for another model, other arms or other files than the first study has, and what is said."""
 OTHER_MODEL = "population.parameters (has '.*', which model OneCompartmentOral does not|lacks 'KA')"
-SAME_MODEL = ("theophylline", "theophylline_bioequivalence")
+SAME_MODEL = ("theophylline", "theophylline_bioequivalence", "warfarin_r")
 CHOICES = [f"{f.parent.name}/{f.stem}" for f in sorted(directory("conf").glob("*/*.yaml"))]
 QUICK = ("design", "course")
 """The others are as quick, but they are many."""
