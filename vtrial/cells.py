@@ -98,7 +98,7 @@ def judge_cell(folder: Path, name: str, cell: Cell) -> Found:
             key = keys.named(jax.random.key(study.seed), "trial")
 
             def compute() -> dict[str, xr.Dataset]:
-                judged, characteristics = trials_judged(key, study, outcomes.opened(schema.OUTCOMES))
+                judged, characteristics, _ = trials_judged(key, study, outcomes.opened(schema.OUTCOMES))
                 return {schema.OPERATING_CHARACTERISTICS: characteristics, schema.EACH_TRIAL: each_trial(judged)}
 
             trials.stage("trial", compute)

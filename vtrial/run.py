@@ -9,13 +9,14 @@ from pathlib import Path
 import jax
 import numpy as np
 import xarray as xr
-from jaxtyping import Array, Key
+from jaxtyping import Array, Int, Key
 
 from vtrial import diagnose, keys, schema, tree
 from vtrial.blocks import Blocks, Groups
 from vtrial.cohort import (
     Cohort,
     block_size,
+    in_calls,
     kept_units,
     recruiter,
     simulator,
@@ -30,6 +31,7 @@ from vtrial.study import Study
 from vtrial.trial import (
     SCORE,
     Judged,
+    Rules,
     add_estimands,
     add_events,
     add_links,
@@ -273,43 +275,25 @@ def _scorer(
 
 def conducted(key: Key[Array, ""], study: Study, table: xr.Dataset) -> dict[str, xr.Dataset]:
     """Conduct the trials on a table of potential outcomes, and decide; return what they and their sum are."""
-    judged, characteristics = trials_judged(key, study, table)
+    judged, characteristics, ratios = trials_judged(key, study, table)
     primary = (study.primary, *study.analysis.beside)
     trials = tree.trial(judged.trials, judged.corrected, study.design, primary, judged.units)
-    return {
-        schema.TRIAL: trials.assign(log_risk_ratios(key, study.links, table, study.rules().reference).data_vars),
-        schema.OPERATING_CHARACTERISTICS: characteristics,
-    }
+    return {schema.TRIAL: trials.assign(ratios.data_vars), schema.OPERATING_CHARACTERISTICS: characteristics}
 
 
-def trials_judged(key: Key[Array, ""], study: Study, table: xr.Dataset) -> tuple[Judged, xr.Dataset]:
-    """Conduct the trials on a table of potential outcomes, and decide; return them and the operating characteristics.
+def trials_judged(key: Key[Array, ""], study: Study, table: xr.Dataset) -> tuple[Judged, xr.Dataset, xr.Dataset]:
+    """Conduct the trials on a table of potential outcomes, and decide.
 
     Memory holds the primary endpoint of a block of replicates, then one endpoint of one arm at a time.
+
+    Returns:
+        The trials, the operating characteristics, and the logarithms of risk ratios that `log_risk_ratios` gives.
     """
     unit, rules = {n: e.unit(study.model) for n, e in study.endpoints.items()}, study.rules()
-    run, count = conductor(rules), table.sizes[schema.REPLICATE]
+    count = table.sizes[schema.REPLICATE]
     size = max(1, min(count, _TOGETHER // (table.sizes[schema.SUBJECT] * table.sizes[schema.ARM])))
-    parts, scored = [], study.prognosis is not None
     partly = () if study.design.toxicity else configurations(len(study.design.names), rules.reference)
-    happens = any(event.intercurrent for event in study.course.events.values())
-    for start in range(0, count, size):
-        # The last block is filled up with the last replicate, so that all blocks share one compilation.
-        part = table.isel({schema.REPLICATE: np.minimum(np.arange(start, start + size), count - 1)})
-        found = tree.lived(part, (study.primary, *study.analysis.beside), timed=rules.clock.timed)
-        potential = tree.potential(part, study.design, study.analysis, found, study.estimand, study.primary)
-        null = without_effect(potential, rules.reference, study.analysis.null)
-        truths = estimand_truths(found, rules, study.estimand) if happens else None
-        score = potential.covariates[SCORE] if scored else None
-        none = run(key, null, start)
-        wrong = [false_claims(none, rules, among) for among in partly[:1]]
-        for among in partly[1:]:
-            some = without_effect(potential, rules.reference, study.analysis.null, among)
-            wrong.append(false_claims(run(key, some, start), rules, among))
-        block = run(key, potential, start), none, truths, score, wrong
-        kept = min(size, count - start)
-        parts.append(jax.tree.map(lambda x, n=kept: np.asarray(x)[:n], block))
-    trials, none, truths, score, wrong = jax.tree.map(lambda *p: np.concatenate(p), *parts)
+    trials, none, truths, score, wrong = in_calls(count, size, _conducts(key, study, rules, table, partly))
     partial = dict(zip(partly, wrong, strict=True))
     judged = judge(trials, none, rules, primary=study.primary, unit=unit[study.primary], partial=partial)
     characteristics = operating_characteristics(judged, {n: table[n] for n in study.endpoints}, unit)
@@ -318,11 +302,40 @@ def trials_judged(key: Key[Array, ""], study: Study, table: xr.Dataset) -> tuple
     if score is not None:
         add_prognosis(characteristics, trials, score, rules)
     add_events(characteristics, table)
-    add_links(characteristics, study.links, log_risk_ratios(key, study.links, table, rules.reference))
+    ratios = log_risk_ratios(key, study.links, table, rules.reference)
+    add_links(characteristics, study.links, ratios)
     recommended = study.decision.decide(characteristics) or ""
     characteristics.attrs["recommended"] = recommended
     log.info("           decision: %s", f"recommend {recommended}" if recommended else "recommend no arm")
-    return judged, characteristics
+    return judged, characteristics, ratios
+
+
+def _conducts(
+    key: Key[Array, ""], study: Study, rules: Rules, table: xr.Dataset, partly: tuple[tuple[int, ...], ...]
+) -> Callable[[Int[np.ndarray, " row"]], tuple]:
+    """Return what conducts the trials of some replicates of the table, and says what they are judged by.
+
+    These are the trials, the same without effect, the truth of estimands and the score where there are such, and false
+    claims where the null hypothesis is true of each set of arms in `partly`, the first of which is all.
+    """
+    run, happens = conductor(rules), any(event.intercurrent for event in study.course.events.values())
+
+    def conducts(rows: Int[np.ndarray, " row"]) -> tuple:
+        part = table.isel({schema.REPLICATE: rows})
+        found = tree.lived(part, (study.primary, *study.analysis.beside), timed=rules.clock.timed)
+        potential = tree.potential(part, study.design, study.analysis, found, study.estimand, study.primary)
+        null = without_effect(potential, rules.reference, study.analysis.null)
+        truths = estimand_truths(found, rules, study.estimand) if happens else None
+        score = potential.covariates[SCORE] if study.prognosis is not None else None
+        first = int(rows[0])
+        none = run(key, null, first)
+        wrong = [false_claims(none, rules, among) for among in partly[:1]]
+        for among in partly[1:]:
+            some = without_effect(potential, rules.reference, study.analysis.null, among)
+            wrong.append(false_claims(run(key, some, first), rules, among))
+        return run(key, potential, first), none, truths, score, wrong
+
+    return conducts
 
 
 def _seal(store: Store) -> dict[str, xr.Dataset]:

@@ -190,3 +190,27 @@ def test_a_study_knows_the_score_of_those_who_may_enrol(tmp_path):
     code, _, err = run_cli("-cn", "theophylline_quick", *settings[:-1], *size)
     assert code == 2
     assert "add prognosis=twin" in err
+
+
+def in_order(time, event, score):
+    """The share of pairs, of those whose order is known, in which the one with the greater score has the later event."""
+    known = event[:, None] & (time[:, None] < time[None])
+    return np.where(known, np.heaviside(score[None] - score[:, None], 0.5), 0.0).sum() / known.sum()
+
+
+@pytest.mark.slow
+def test_a_study_of_events_tells_the_concordance_of_the_score(tmp_path):
+    settings = ["prognosis=twin", "prognosis.people=20", "cohort.replicates=6", "cohort.subjects=90"]
+    size = ["design.sizes=[80,0]", "design.timing.numbers=[20,40]", "enrolment.sites=8", f"directory={tmp_path}/run"]
+    code, _, err = run_cli("-cn", "tumour_survival", *settings, *size)
+    assert code == 0, err
+    tree = xr.open_datatree(tmp_path / "run" / "result.zarr")
+    trial, score = tree["trial"], tree["outcomes"]["baseline_prognosis"].to_numpy()[:, :80]
+    time, event, arm = (trial[name].to_numpy() for name in ("outcome", "event", "allocated"))
+    wanted = [
+        np.mean([in_order(t[a == k], e[a == k], s[a == k]) for t, e, s, a in zip(time, event, score, arm, strict=True)])
+        for k in range(2)
+    ]
+    np.testing.assert_allclose(tree["operating_characteristics"]["prognosis_concordance"], wanted, rtol=1e-12)
+    report = (tmp_path / "run" / "report.html").read_text()
+    assert "Probability that the greater score has the later event" in report

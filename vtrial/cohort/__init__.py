@@ -2,6 +2,7 @@
 
 from vtrial.cohort.adaptive import HYPOTHETICAL, LEDGER, ledger_names
 from vtrial.cohort.assay import Assay
+from vtrial.cohort.calls import in_calls
 from vtrial.cohort.consequence import AbstractConsequence, Die, Leave, Rescue, Stop, Switch
 from vtrial.cohort.course import Adherence, Event, Treatment
 from vtrial.cohort.covariates import (
@@ -77,6 +78,7 @@ __all__ = [
     "check_source",
     "draw_kept",
     "fates",
+    "in_calls",
     "kept_units",
     "ledger_names",
     "needed",

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from vtrial import keys
 from vtrial.cohort.adaptive import HYPOTHETICAL, follow, ledger_names, padded, prescription
+from vtrial.cohort.calls import in_calls
 from vtrial.cohort.consequence import Therapy
 from vtrial.cohort.course import Treatment, Visits
 from vtrial.cohort.fate import World, asked, existing, off_time, told
@@ -122,14 +123,9 @@ def simulator(
         repeated = {n: value[start : start + count] for n, value in (ledger or {}).items()}
         own = np.zeros(count, int) if alike else np.arange(start, start + count)
         given = jax.tree.map(np.asarray, (own, cohort.parameters, cohort.covariates, noise, repeated))
-        size, parts = _together(replicates, subjects, len(arms)), []
-        for first in range(0, count, size):
-            # The last call is filled up with the last replicate, so that all calls share one compilation.
-            rows = np.minimum(np.arange(first, first + size), count - 1)
-            found = block(*jax.tree.map(lambda x, r=rows: x[r], given))
-            kept = min(size, count - first)
-            parts.append(jax.tree.map(lambda x, n=kept: np.asarray(x)[:n], found))
-        values, code, courses, moments, fate, decided = jax.tree.map(lambda *p: np.concatenate(p), *parts)
+        size = _together(replicates, subjects, len(arms))
+        found = in_calls(count, size, lambda rows: block(*jax.tree.map(lambda x: x[rows], given)))
+        values, code, courses, moments, fate, decided = found
         return Outcomes(values, code, plan.time[plan.shown], courses, moments, fate, decided)
 
     return simulates

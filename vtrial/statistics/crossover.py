@@ -133,19 +133,15 @@ def subject_random(
 
     Source: EMA, Questions and Answers EMA/618604/2008, 8; Patterson and Thompson 1971, doi:10.1093/biomet/58.3.545.
     """
-    known, x = _random_columns(outcome, arm, sequence, sequences, arms, reference)
+    given = _random(outcome, arm, sequence, sequences, arms, reference)
 
     def criterion(log_ratio):
         """Return less twice the profile of the restricted log-likelihood, but for a constant."""
-        a, b = _whitened(outcome, known, x, log_ratio)
-        normal, right = jnp.einsum("npi,npj->ij", a, a), jnp.einsum("npi,np->i", a, b)
-        inverse, kernel, rank = pseudo_inverse(normal)
-        residual = ((b - jnp.einsum("npi,i->np", a, inverse @ right)) ** 2).sum()
-        size = jnp.linalg.slogdet(normal + kernel)[1]
-        return (known.sum() - rank) * jnp.log(residual) + _between(known, log_ratio) + size
+        residual, size, _ = given.restricted(log_ratio)
+        return given.df * jnp.log(residual) + size
 
     ratio = _least(criterion)
-    found = _solved(*_whitened(outcome, known, x, ratio), known.sum(), arms, reference)
+    found = _solved(*given.whitened(ratio), given.known.sum(), arms, reference)
     within = subject_fixed(outcome, arm, arms=arms, reference=reference)
     return found._replace(df=within.df, log_ratio=ratio)
 
@@ -167,18 +163,12 @@ def satterthwaite(
 
     Source: Giesbrecht and Burns 1985, doi:10.2307/2530872.
     """
-    known, x = _random_columns(outcome, arm, sequence, sequences, arms, reference)
+    given = _random(outcome, arm, sequence, sequences, arms, reference)
     at = jnp.stack([jnp.log(effects.variance), effects.log_ratio])
-    a, _ = _whitened(outcome, known, x, at[1])
-    _, kernel, rank = pseudo_inverse(jnp.einsum("npi,npj->ij", a, a))
 
     def parts(place):
-        a, b = _whitened(outcome, known, x, place[1])
-        whole = jnp.einsum("npi,npj->ij", a, a) + kernel
-        inverse = jnp.linalg.inv(whole) - kernel
-        residual = ((b - jnp.einsum("npi,i->np", a, inverse @ jnp.einsum("npi,np->i", a, b))) ** 2).sum()
-        size = jnp.linalg.slogdet(whole)[1] + _between(known, place[1])
-        deviance = (known.sum() - rank) * place[0] + residual * jnp.exp(-place[0]) + size
+        residual, size, inverse = given.restricted(place[1])
+        deviance = given.df * place[0] + residual * jnp.exp(-place[0]) + size
         return deviance, jnp.exp(place[0]) * jnp.diagonal(inverse)[-(arms - 1) :]
 
     curvature = jax.hessian(lambda place: parts(place)[0])(at)
@@ -189,29 +179,52 @@ def satterthwaite(
     return jnp.full(arms, jnp.nan).at[others].set(jnp.where(inside, df, jnp.nan))
 
 
-def _random_columns(
+class _Random(NamedTuple):
+    """What is fitted with random subjects: outcomes, and indicators of sequences, periods and treatments."""
+
+    outcome: Float[Array, "patient period"]
+    known: Bool[Array, "patient period"]
+    columns: Float[Array, "patient period column"]
+    kernel: Float[Array, "column column"]
+    """The projection on what cannot be estimated; it is the same whatever the variances."""
+    df: Int[Array, ""]
+    """Known outcomes less what is estimated of the columns."""
+
+    def whitened(self, log_ratio):
+        """Return columns and outcome less a part of each subject's mean, so that their errors are independent."""
+        part = 1 - 1 / jnp.sqrt(1 + self.known.sum(1) * jnp.exp(log_ratio))
+        outcome = centred(self.outcome[:, :, None], self.known, part)[:, :, 0]
+        return centred(self.columns, self.known, part), outcome
+
+    def restricted(self, log_ratio):
+        """Return what the restricted likelihood is made of.
+
+        That is the sum of squared residuals, the log determinants (of the outcomes' covariance over the variance within
+        subjects, and of the normal equations), and the inverse of the latter.
+        """
+        a, b = self.whitened(log_ratio)
+        whole = jnp.einsum("npi,npj->ij", a, a) + self.kernel
+        inverse = jnp.linalg.inv(whole) - self.kernel
+        residual = ((b - jnp.einsum("npi,i->np", a, inverse @ jnp.einsum("npi,np->i", a, b))) ** 2).sum()
+        between = jnp.log1p(self.known.sum(1) * jnp.exp(log_ratio)).sum()
+        return residual, between + jnp.linalg.slogdet(whole)[1], inverse
+
+
+def _random(
     outcome: Float[Array, "patient period"],
     arm: Int[Array, "patient period"],
     sequence: Int[Array, " patient"],
     sequences: int,
     arms: int,
     reference: int,
-) -> tuple[Bool[Array, "patient period"], Float[Array, "patient period column"]]:
-    """Return what is known, and indicators of sequences, periods and treatments."""
+) -> _Random:
+    """Return what is fitted; arguments are those of `subject_random`."""
     known = jnp.isfinite(outcome) & (arm >= 0)
     one = jnp.broadcast_to(sequence[:, None, None] == jnp.arange(sequences)[None, None], (*arm.shape, sequences))
-    return known, jnp.concatenate([one.astype(float), _columns(arm, arms, reference)], 2)
-
-
-def _whitened(outcome, known: Bool[Array, "patient period"], x, log_ratio):
-    """Return columns and outcome less a part of each subject's mean, so that their errors are independent."""
-    part = 1 - 1 / jnp.sqrt(1 + known.sum(1) * jnp.exp(log_ratio))
-    return centred(x, known, part), centred(outcome[:, :, None], known, part)[:, :, 0]
-
-
-def _between(known: Bool[Array, "patient period"], log_ratio) -> Float[Array, ""]:
-    """Return the log determinant of the covariance by the variance within subjects."""
-    return jnp.log1p(known.sum(1) * jnp.exp(log_ratio)).sum()
+    columns = jnp.concatenate([one.astype(float), _columns(arm, arms, reference)], 2)
+    there = jnp.where(known[:, :, None], columns, 0.0)
+    _, kernel, rank = pseudo_inverse(jnp.einsum("npi,npj->ij", there, there))
+    return _Random(outcome, known, columns, kernel, known.sum() - rank)
 
 
 def _least(function) -> Float[Array, ""]:
