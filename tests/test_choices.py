@@ -40,7 +40,7 @@ NEEDS = {
     "analysis/reference_based": VISITS,
     "analysis/procova": ["prognosis=twin"],
     "cohort/children": [f"cohort.covariates.source.charts.{c}.path=theophylline.csv" for c in ("WT", "HT")],
-    "estimand/per_event": ["course=stopping", "estimand.strategies={stop: {_target_: vtrial.trial.TreatmentPolicy}}"],
+    "estimand/per_event": ["course=leaving", "estimand.strategies={dropout: {_target_: vtrial.trial.TreatmentPolicy}}"],
     "cohort/nhanes": ["cohort.covariates.source.path=theophylline.csv"],
     "course/death": ["estimand=composite"],
     "course/switching": ["course.events.switch.then.to=high"],

@@ -178,11 +178,15 @@ def _gate(
         loo = xr.Dataset()
     else:
         loo = study.loo(keys.named(key, "loo"), statistical, data, posterior, store.group(schema.LOG_LIKELIHOOD))
-    health = diagnose.fit_health(fitted, store.group(schema.SAMPLE_STATS), prior, statistical, loo)
+    stats = store.group(schema.SAMPLE_STATS)
+    health = diagnose.fit_health(fitted, stats, prior, statistical, loo)
     judged = study.gate.judge(health, loo)
     notes = [*diagnose.data_notes(statistical, data), *diagnose.fit_notes(health, fitted, prior, statistical, loo)]
     if not data.empty:
-        notes = [*diagnose.fit_failures(store.group(schema.POSTERIOR_PREDICTIVE)["code"]), *notes]
+        failed = diagnose.fit_failures(store.group(schema.POSTERIOR_PREDICTIVE)["code"])
+        notes = [*failed, *diagnose.lost_after_warmup(stats), *notes]
+    for one in diagnose.lost_on_the_way(stats):
+        log.info("           where chains turned back: %s", one)
     for note in notes:
         log.warning("%s", note)
     judged.attrs["notes"] = notes

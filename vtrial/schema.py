@@ -100,6 +100,8 @@ CLASS: Final = "class"
 RECORD: Final = "record"
 ID: Final = "ID"
 """Subjects, where `subject` is a coordinate of observations."""
+CODE: Final = "code"
+PHASE: Final = "phase"
 RESPONSE: Final = "response"
 """Outputs, where there is one value each."""
 
@@ -111,6 +113,9 @@ RESULT_CODES: Final[dict[int, str]] = {
     4: "no steady state was found, or more earlier doses overlap at it than the table provides for",
 }
 """Why one person's solve failed, by its code."""
+
+PHASES: Final = ("warm-up", "sampling")
+"""Of a sampler."""
 
 ANALYSIS_CODES: Final[dict[int, str]] = {
     0: "analysed",

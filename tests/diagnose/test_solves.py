@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from vtrial.diagnose import failed_solves, fit_failures
+from vtrial.diagnose import failed_solves, fit_failures, lost_after_warmup, lost_on_the_way
 
 
 def test_patients_are_named_by_reason():
@@ -25,3 +25,15 @@ def test_of_a_fit_subjects_are_named_once():
     (said,) = fit_failures(code)
     assert "10 of 30 solves of observed subjects failed (code 3, an amount became negative: 10 solve(s), ID b)" in said
     assert fit_failures(code * 0) == []
+
+
+def test_where_chains_turned_back():
+    counts = np.zeros((2, 5, 5), int)
+    counts[0, :, 2], counts[0, 3, 2], counts[1, 4, 3] = 1, 7, 2
+    coords = {"phase": ["warm-up", "sampling"], "ID": list("abcde"), "code": range(5)}
+    stats = xr.Dataset({"failed_solves": (("phase", "ID", "code"), counts)}, coords)
+    limit, negative = lost_on_the_way(stats)
+    assert limit.endswith("11 solve(s), ID d; ID a; ID b; and 2 more (11 in warm-up, 0 in sampling)")
+    assert negative == "code 3, an amount became negative: 2 solve(s), ID e (0 in warm-up, 2 in sampling)"
+    assert negative in lost_after_warmup(stats)[0]
+    assert lost_after_warmup(stats.isel(ID=slice(4))) == lost_on_the_way(xr.Dataset()) == []

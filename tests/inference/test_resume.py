@@ -5,14 +5,18 @@ import subprocess
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.helpers import ROOT
+from tests.helpers import ROOT, theophylline
 from tests.inference.cases import MCMC
 from vtrial import schema
 from vtrial.inference import Checkpoint, Nuts, Svi, walk
+from vtrial.solve import AbstractSolver, Auto, Profile, ResultCode
 
+MOST = 5.0
+"""1/h: more than any but one of the subjects has."""
 SAMPLERS = MCMC | {"svi": Svi(steps=1000, draws=100, candidates=100)}
 
 
@@ -30,6 +34,24 @@ class DiesAfter(Checkpoint):
             raise KeyboardInterrupt
 
 
+class Fragile(AbstractSolver):
+    """Another solver, to which people with a large KA are too hard."""
+
+    solver: AbstractSolver
+
+    def __call__(self, model, p, events, *, key=None):
+        found = self.solver(model, p, events, key=key)
+        return Profile(found.outputs, jnp.where(p["KA"] > MOST, ResultCode.STEP_LIMIT, found.code))
+
+    def check(self, model, p):
+        return self.solver.check(model, p)
+
+
+@pytest.fixture(scope="module")
+def statistical():
+    return theophylline(solver=Fragile(Auto()))
+
+
 @pytest.fixture(scope="module")
 def whole(statistical, data):
     return {name: s(jax.random.key(0), statistical, data) for name, s in SAMPLERS.items()}
@@ -44,6 +66,17 @@ def test_an_interrupted_run_goes_on_to_the_same_draws(name, saves, whole, statis
     found = SAMPLERS[name](jax.random.key(0), statistical, data, checkpoint=Checkpoint(tmp_path / "c"))
     for group in (schema.POSTERIOR, schema.SAMPLE_STATS):
         assert found[group].identical(whole[name][group])
+
+
+@pytest.mark.parametrize("name", MCMC)
+def test_solves_that_failed_on_the_way_are_counted(name, whole):
+    """In trajectories that diverged, one or more subjects each; the posterior ends where they fail."""
+    posterior, stats = whole[name][schema.POSTERIOR], whole[name][schema.SAMPLE_STATS]
+    failed = stats["failed_solves"]
+    assert failed.sel(code=ResultCode.STEP_LIMIT).sum() == failed.sum()
+    assert (failed.sum(("ID", "code")) > 0).all()
+    assert failed.sel(phase="sampling").max() <= stats["diverging"].sum()
+    assert posterior["KA_individual"].max() < MOST
 
 
 KILLED = """

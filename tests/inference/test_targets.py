@@ -10,6 +10,7 @@ from vtrial import keys
 from vtrial.inference import CrossChain, Nuts, Svi
 from vtrial.inference.approximation import smoothed
 from vtrial.inference.density import UnconstrainedDensity
+from vtrial.inference.failures import Failures
 from vtrial.inference.path import best, climb, last
 from vtrial.inference.progress import least_ess
 from vtrial.inference.walk import Clock, Plan, walk
@@ -42,7 +43,9 @@ def test_moments_of_a_normal(name, density):
     begin = jax.vmap(lambda k: density.near(k, {}, 0.5))(keys.numbered(key, chains))
     plan = Plan(600, 4000 // chains, ("a",))
     made = sampler.kernel(density)
-    points, fields = walk(made, plan, keys.numbered(key, chains), lambda _: begin, like, None, Clock())
+    points, fields = walk(
+        made, plan, keys.numbered(key, chains), lambda _: begin, like, None, Clock(), Failures(jnp.zeros_like, 0)
+    )
     x = np.concatenate([points["a"], points["b"]], axis=-1)
     assert int(fields["diverging"].sum()) == 0
     wanted, sd = np.array([*MEAN, 3, 3, 3, 3]), np.array([*SD, 0.1, 0.1, 0.1, 0.1])

@@ -76,7 +76,9 @@ def test_a_forced_fit_is_in_red(tree):
 
 
 def test_failed_solves_are_named_by_reason(tree, page):
-    assert re.search(r"Solves of the observed subjects at the draws kept: all \d+ succeeded\.", page)
+    assert re.search(
+        r"Solves of the observed subjects at the draws kept: all \d+ succeeded\. Failed where the sampler", page
+    )
     assert tables.failures(tree).rows == []
     outcomes = tree[schema.OUTCOMES].to_dataset()
     code = outcomes["code"].copy()

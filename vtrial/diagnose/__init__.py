@@ -9,7 +9,7 @@ from vtrial.diagnose.notes import data_notes, fit_notes
 from vtrial.diagnose.recover import Recovery, recovery
 from vtrial.diagnose.refit import Limits, summarised
 from vtrial.diagnose.sbc import Calibration, calibration
-from vtrial.diagnose.solves import failed_solves, fit_failures
+from vtrial.diagnose.solves import failed_solves, fit_failures, lost_after_warmup, lost_on_the_way
 from vtrial.diagnose.table import parameter_table
 from vtrial.diagnose.vpc import VisualCheck
 
@@ -28,6 +28,8 @@ __all__ = [
     "fit_failures",
     "fit_health",
     "fit_notes",
+    "lost_after_warmup",
+    "lost_on_the_way",
     "parameter_table",
     "recovery",
     "stacking_weights",

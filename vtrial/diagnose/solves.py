@@ -71,3 +71,37 @@ def fit_failures(code: xr.DataArray) -> list[str]:
         "have no density, and what follows from them is not known; change inference, priors or solver."
         for one in failed_solves(code, (schema.ID,))
     ]
+
+
+def lost_on_the_way(sample_stats: xr.Dataset) -> list[str]:
+    """Return what the solves that failed where chains went say, reason by reason; none if none did, or no chain walked.
+
+    Args:
+        sample_stats: what the sampler reported.
+    """
+    if "failed_solves" not in sample_stats:
+        return []
+    counts, found = sample_stats["failed_solves"], []
+    for code in counts[schema.CODE].to_numpy().tolist():
+        mine = counts.sel({schema.CODE: code})
+        each = mine.sum(schema.PHASE).to_numpy()
+        order = np.argsort(-each, kind="stable")[: int((each > 0).sum())]
+        if len(order):
+            whose = tuple(f"{schema.ID} {_label(mine, schema.ID, i)}" for i in order[:_FIRST].tolist())
+            named = Failure(code, schema.RESULT_CODES[code], int(each.sum()), whose, len(order) - len(whose))
+            by_phase = (f"{int(mine.sel({schema.PHASE: one}).sum())} in {one}" for one in schema.PHASES)
+            found.append(f"{named.sentence()} ({', '.join(by_phase)})")
+    return found
+
+
+def lost_after_warmup(sample_stats: xr.Dataset) -> list[str]:
+    """Return what is to be said of solves that failed where chains went after the warm-up: one sentence, or none."""
+    failed = sample_stats.get("failed_solves")
+    if failed is None or not failed.sel({schema.PHASE: schema.PHASES[1]}).any():
+        return []
+    reasons = ". ".join(lost_on_the_way(sample_stats))
+    return [
+        f"Chains turned back where solves failed, after the warm-up too: {reasons}. These are divergences that no step "
+        "size mends; if they are many, the posterior ends where the solver does: look at priors, data of these "
+        "subjects, or the solver's tolerances and limit of steps."
+    ]

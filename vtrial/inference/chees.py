@@ -67,6 +67,8 @@ class Trajectory(NamedTuple):
     """Whitened: standard normal."""
     gradient: Float[Array, "chain coordinate"]
     potential: Float[Array, " chain"]
+    lost: Float[Array, "chain coordinate"]
+    """Where on the way the density was lost first; not a number where it was not."""
 
 
 def kernel(
@@ -122,7 +124,7 @@ def kernel(
             "potential_energy": potential,
         }
         new = State(key, state.iteration + 1, x, potential, gradient, *keep)
-        return new, (jax.vmap(density.point)(x), fields)
+        return new, Draw(jax.vmap(density.point)(x), fields, end.lost)
 
     return Kernel(init, step)
 
@@ -141,9 +143,13 @@ def _integrate(both, state: State, r: Array, size: Array, steps: Array) -> Traje
         half = at.momentum - 0.5 * size * mass.gather(at.gradient)
         x = at.x + size * mass.spread(half)
         potential, gradient = both(x)
-        return Trajectory(x, half - 0.5 * size * mass.gather(gradient), gradient, potential)
+        # Beyond a first position there may be more, but those are not where the density sent the chain.
+        first = ~jnp.isfinite(potential) & jnp.isnan(at.lost).any(axis=1)
+        lost = jnp.where(first[:, None], x, at.lost)
+        return Trajectory(x, half - 0.5 * size * mass.gather(gradient), gradient, potential, lost)
 
-    return jax.lax.fori_loop(0, steps, leap, Trajectory(state.x, r, state.gradient, state.potential))
+    nowhere = jnp.full_like(state.x, jnp.nan)
+    return jax.lax.fori_loop(0, steps, leap, Trajectory(state.x, r, state.gradient, state.potential, nowhere))
 
 
 def _learn(

@@ -122,13 +122,13 @@ def jumping(kernel: Kernel, density: Density, jumps: Jumps) -> Kernel:
         return there, *both(there), point
 
     def step(state: Any) -> tuple[Any, Draw]:
-        state, (_, fields) = kernel.step(state)
+        state, draw = kernel.step(state)
         key = keys.named(state.key, "jump")
         if kernel.over is None:
             x, potential, gradient, point = jax.vmap(jump)(keys.numbered(key, len(state.x)), state.x)
         else:
             x, potential, gradient, point = jump(key, state.x)
         moved = state._replace(x=x, potential=potential, gradient=gradient)
-        return moved, (point, fields | {"potential_energy": potential})
+        return moved, draw._replace(point=point, fields=draw.fields | {"potential_energy": potential})
 
     return kernel._replace(step=step)

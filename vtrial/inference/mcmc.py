@@ -18,6 +18,7 @@ from vtrial.inference.base import AbstractInference
 from vtrial.inference.centring import centred, check_centring
 from vtrial.inference.checkpoint import Checkpoint, identity
 from vtrial.inference.density import Point, UnconstrainedDensity
+from vtrial.inference.failures import failures
 from vtrial.inference.jump import Jumps, check_jumps, jumping, wanted
 from vtrial.inference.start import CHAINS, check_start, fitted_starts, starts
 from vtrial.inference.walk import Clock, Kernel, Plan, walk
@@ -126,6 +127,7 @@ def sample(
     kernel = method.kernel(target)
     if fit is not None and wanted(method.jumps, statistical):
         kernel = jumping(kernel, target, Jumps(density, statistical, data, fit))
+    lost = failures(target, density.constrain, statistical, data)
     points, fields = walk(
         kernel,
         Plan(method.warmup, method.draws, density.population),
@@ -134,12 +136,13 @@ def sample(
         like,
         checkpoint,
         clock,
+        lost,
     )
     log.info(
         "           first step after %.1f s (compiling the sampler %.1f s); warm-up %.1f s and sampling %.1f s of CPU",
         *(clock.ready, clock.compiling, clock.warmup, clock.sampling),
     )
     posterior = groups.posterior(keys.named(key, "classes"), density.named(points), statistical, data)
-    stats = groups.sample_stats(fields)
+    stats = groups.sample_stats(fields).merge(lost.columns(data))
     stats.attrs |= {"centred": [name for some in statistical.centring for name in some.effects]} | method.settings()
     return {schema.POSTERIOR: posterior, schema.SAMPLE_STATS: stats}

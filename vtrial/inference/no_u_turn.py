@@ -163,7 +163,9 @@ def kernel(
             "potential_energy": branch.choice.potential,
         }
         x, gradient, potential, _ = branch.choice
-        return State(key, state.iteration + 1, x, potential, gradient, *kept), (density.point(x), fields)
+        # A branch in which the density is lost ends there.
+        lost = jnp.where(jnp.isfinite(branch.end.potential), jnp.nan, branch.end.x)
+        return State(key, state.iteration + 1, x, potential, gradient, *kept), Draw(density.point(x), fields, lost)
 
     return init, step
 

@@ -251,13 +251,13 @@ def _walked(
 
     def run(state: Any) -> Any:
         shape = jax.eval_shape(kernel.step, state)[1]
-        room = jax.tree.map(lambda x: jnp.zeros((draws, *x.shape), x.dtype), (shape[0], shape[1]["diverging"]))
+        room = jax.tree.map(lambda x: jnp.zeros((draws, *x.shape), x.dtype), (shape.point, shape.fields["diverging"]))
 
         def one(i: Array, carry: Any) -> Any:
             # Warm-up and sampling are one loop, so that the step is compiled once: draw 0 is overwritten at last.
             state, kept = carry
-            state, (point, fields) = kernel.step(state)
-            place, fresh = jnp.maximum(i - warmup, 0), (point, fields["diverging"])
+            state, draw = kernel.step(state)
+            place, fresh = jnp.maximum(i - warmup, 0), (draw.point, draw.fields["diverging"])
             return state, jax.tree.map(lambda all_, x: all_.at[place].set(x), kept, fresh)
 
         return jax.lax.fori_loop(0, warmup + draws, one, (state, room))[1]

@@ -8,18 +8,27 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
+from jaxtyping import Array, Float, Int
 
+from vtrial import schema
 from vtrial.inference.ahead import Ahead
 from vtrial.inference.checkpoint import Checkpoint
 from vtrial.inference.density import Point
+from vtrial.inference.failures import Failures
 from vtrial.inference.progress import Progress, least_ess
 
 _CHUNK = 50
 """Iterations between two looks at the clock."""
 
-type Draw = tuple[Point, dict[str, Array]]
-"""A point of every chain and the sampler's statistics there."""
+
+class Draw(NamedTuple):
+    """What an iteration gives of one chain, or of all [chain ...]."""
+
+    point: Point
+    fields: dict[str, Array]
+    """The sampler's statistics there."""
+    lost: Float[Array, "*chain coordinate"]
+    """Where the density was lost on the way; not a number where it was not."""
 
 
 class Kernel(NamedTuple):
@@ -93,6 +102,7 @@ def walk(
     like: Any,
     checkpoint: Checkpoint | None,
     clock: Clock,
+    failures: Failures,
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Run warm-up and sampling; return the points and statistics of the draws [chain draw ...].
 
@@ -105,6 +115,7 @@ def walk(
         like: shapes of those.
         checkpoint: where the state is saved, and whence it is resumed.
         clock: is told where the time goes.
+        failures: is told where the density is lost.
     """
     began = time.process_time()
     init = jax.jit(lambda *given: jax.tree.map(strong, kernel.init(*given)))
@@ -112,9 +123,13 @@ def walk(
     chunk, count = _chunk(kernel), jax.ShapeDtypeStruct((), jnp.int32)
     made = jax.eval_shape(chunk, shapes, count)[1]
     ahead = Ahead(chunk, shapes, count)
-    saved = checkpoint.load(shapes, made) if checkpoint else None
-    # Whether there is a density at a start is asked of the program that begins the chains: no other has to be compiled.
-    done, state, kept = saved or (0, init(keys, starts(lambda points: init(keys, points).potential)), [])
+    saved = checkpoint.load((shapes, failures.counts), (made.point, made.fields)) if checkpoint else None
+    if saved:
+        done, (state, counts), kept = saved
+        failures.counts = np.array(counts)
+    else:
+        # Whether there is a density at a start is asked of the program that begins the chains: no other is compiled.
+        done, state, kept = 0, init(keys, starts(lambda points: init(keys, points).potential)), []
     advance = ahead.function()
     clock.compiling += time.process_time() - began
     clock.ready = time.process_time() - clock.began
@@ -124,20 +139,30 @@ def walk(
         while done < total:
             # A chunk never straddles the end of the warm-up; its length is data, so there is one compilation.
             length = min(_CHUNK, (plan.warmup if done < plan.warmup else total) - done)
-            before = time.process_time()
-            state, found = jax.block_until_ready(advance(state, jnp.asarray(length, jnp.int32)))
-            if done < plan.warmup:
-                clock.warmup += time.process_time() - before
-            else:
-                clock.sampling += time.process_time() - before
-            if done >= plan.warmup:
-                record.add(jax.tree.map(lambda x, n=length: np.asarray(x)[:, :n], found))
+            phase = schema.PHASES[done >= plan.warmup]
+            state, found = _timed(advance, state, length, clock, phase)
+            failures.add(phase, found.lost)
+            if phase == "sampling":
+                record.add((found.point, found.fields))
             done += length
-            phase = "warm-up" if done <= plan.warmup else "sampling"
             progress.advance(length, phase, lambda: _detail(record.all(), plan.watched))
             if checkpoint and checkpoint.due():
-                record.save(checkpoint, done, state)
+                record.save(checkpoint, done, (state, failures.counts))
     return record.all()
+
+
+def _timed(
+    advance: Callable[..., tuple[Any, Draw]], state: Any, length: int, clock: Clock, phase: str
+) -> tuple[Any, Draw]:
+    """Advance all chains by one chunk, and add its time to that of the phase."""
+    before = time.process_time()
+    state, found = jax.block_until_ready(advance(state, jnp.asarray(length, jnp.int32)))
+    spent = time.process_time() - before
+    if phase == "sampling":
+        clock.sampling += spent
+    else:
+        clock.warmup += spent
+    return state, jax.tree.map(lambda x: np.asarray(x)[:, :length], found)
 
 
 def strong(x: Any) -> Array:

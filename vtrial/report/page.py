@@ -6,6 +6,7 @@ import jinja2
 import xarray as xr
 
 from vtrial import schema
+from vtrial.diagnose import lost_on_the_way
 from vtrial.report import checks, etas, figures, goodness, happenings, individual, ledger, links, tables
 from vtrial.report.numbers import interval, known, percent, significant, with_error
 
@@ -119,11 +120,12 @@ def _loo(tree: xr.DataTree) -> list[str]:
 
 
 def _solved(tree: xr.DataTree) -> str:
-    """Say how many solves of the observed subjects failed at the draws kept."""
+    """Say how many solves of the observed subjects failed at the draws kept, and on the way of the chains."""
     code = tree[schema.POSTERIOR_PREDICTIVE].dataset["code"]
     failed = int((code != 0).sum())
     said = f"{failed} of the {code.size} failed" if failed else f"all {code.size} succeeded"
-    return f"Solves of the observed subjects at the draws kept: {said}."
+    lost = ". ".join(lost_on_the_way(tree[schema.SAMPLE_STATS].dataset)) or "none"
+    return f"Solves of the observed subjects at the draws kept: {said}. Failed where the sampler turned back: {lost}."
 
 
 def _given(tree: xr.DataTree) -> str:
