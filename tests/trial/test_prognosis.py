@@ -193,7 +193,7 @@ def test_a_study_knows_the_score_of_those_who_may_enrol(tmp_path):
 
 
 def in_order(time, event, score):
-    """The share of pairs, of those whose order is known, in which the one with the greater score has the later event."""
+    """The share of pairs of known order in which the one with the greater score has the later event."""
     known = event[:, None] & (time[:, None] < time[None])
     return np.where(known, np.heaviside(score[None] - score[:, None], 0.5), 0.0).sum() / known.sum()
 

@@ -141,7 +141,7 @@ def walk(
             length = min(_CHUNK, (plan.warmup if done < plan.warmup else total) - done)
             phase = schema.PHASES[done >= plan.warmup]
             state, found = _timed(advance, state, length, clock, phase)
-            failures.add(phase, found.lost)
+            failures.add(phase, np.asarray(found.lost))
             if phase == "sampling":
                 record.add((found.point, found.fields))
             done += length

@@ -95,9 +95,10 @@ class Emitter:
         }
 
         def read(atom: Any) -> Values:
-            if isinstance(atom, core.Literal):
-                return constants(self.builder, np.asarray(atom.val, atom.aval.dtype))
-            return known[atom]
+            if not isinstance(atom, core.Literal):
+                return known[atom]
+            aval: Any = atom.aval
+            return constants(self.builder, np.asarray(atom.val, aval.dtype))
 
         for equation in jaxpr.eqns:
             results = self._equation(equation, [read(atom) for atom in equation.invars])
