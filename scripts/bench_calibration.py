@@ -59,7 +59,7 @@ SAMPLERS = {
 }
 FEW = {"NUTS 4 x (200 + 250)": Nuts(target_accept=0.9, warmup=200, draws=250)}
 """Where a draw is dear."""
-LONGER = {"NUTS 4 x (300 + 1000)": Nuts(target_accept=0.9, warmup=300, draws=1000)}
+LONGER = {"NUTS 4 x (300 + 1000)": Nuts(target_accept=0.95, warmup=300, draws=1000)}
 """Where an omega is known so little that it takes more of them."""
 
 
