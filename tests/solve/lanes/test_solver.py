@@ -378,3 +378,20 @@ def test_error_functions_are_compiled_with_their_derivatives(stiff):
     np.testing.assert_allclose(score(0.4, solver), score(0.4, exact), rtol=1e-8)
     slope = [jax.jit(jax.jacrev(lambda k, s=s: score(k, s)))(0.4) for s in (solver, exact)]
     np.testing.assert_allclose(*slope, rtol=1e-6)
+
+
+@pytest.mark.parametrize("stiff", [False, True])
+def test_derivatives_in_single_precision(stiff):
+    """As in double precision; literals of the program are numbers of the type of their place."""
+
+    def slopes(rtol):
+        table = event_table([Dose(0.0, 100.0, 0), 2.0, 9.0])
+        p = {name: jnp.asarray(value, jnp.result_type(float)) for name, value in TYPICAL.items()}
+        solver = Lanes(stiff=stiff, rtol=rtol, atol=rtol)
+        return jax.jacfwd(lambda p: solver(MODEL, p, table).outputs["concentration"])(p)
+
+    with jax.enable_x64(False):
+        single = slopes(1e-4)
+    for name, double in slopes(1e-8).items():
+        assert single[name].dtype == jnp.float32
+        np.testing.assert_allclose(single[name], double, rtol=0.01, atol=0.01 * float(abs(double).max()))
