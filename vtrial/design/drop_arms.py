@@ -37,7 +37,7 @@ class DropArms(AbstractCorrectedDesign):
 
     At the end the arms that stayed are tested against the control by the closed Dunnett test of all arms that started.
     Places of arms that left stay empty: what is known of an arm at the end is then what it would be had nobody left,
-    and dropping can only make rejection rarer. Source: Thall, Simon and Ellenberg 1989, doi:10.2307/2532496; Dunnett
+    and dropping can only make rejection rarer. Source: Thall, Simon and Ellenberg 1989, Biometrics 45:537; Dunnett
     1955, doi:10.1080/01621459.1955.10501294.
     """
 

@@ -174,7 +174,7 @@ class AbsoluteFiltrationRate(AbstractMeasure):
     """A person's own filtration rate: that of 1.73 m^2 times the person's body surface over 1.73 m^2.
 
     What doses and clearances go by, such as Calvert's formula: in small and large people it is far from the rate of
-    1.73 m^2. Source: Du Bois and Du Bois 1916 for the surface, McIntosh et al. 1928, doi:10.1172/JCI100168, for 1.73.
+    1.73 m^2. Source: Du Bois and Du Bois 1916 for the surface, McIntosh et al. 1928, J Clin Invest 6:467, for 1.73.
     """
 
     indexed: AbstractMeasure

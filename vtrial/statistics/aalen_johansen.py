@@ -23,7 +23,7 @@ def cumulative_incidence(
         at: times to say it at.
         causes: how many kinds of event there are.
 
-    Source: Aalen and Johansen 1978, doi:10.2307/4615704.
+    Source: Aalen and Johansen 1978, Scand J Stat 5:141.
     """
     table = ordered(time, cause > 0, known)
     died = jnp.where(table.event, taken(table, cause), 0)

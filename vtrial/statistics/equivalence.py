@@ -241,7 +241,7 @@ def scaled_criterion(
         scaling: gives the slope.
         alpha: one less the confidence.
 
-    Source: Howe 1974, doi:10.1080/01621459.1974.10480183; Tothfalusi and Endrenyi 2016, doi:10.3389/fphar.2016.00177.
+    Source: Howe 1974, J Am Stat Assoc 69:789; Tothfalusi and Endrenyi 2016, doi:10.1208/s12248-016-9873-6.
     """
     half = student.quantile(2 * alpha, df) * error
     square = difference**2 - error**2

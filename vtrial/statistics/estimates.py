@@ -2,7 +2,7 @@
 
 Effects are on the scale of the estimate, whose variance at the end is 1 / information. By the stagewise ordering, an
 earlier rejection is stronger evidence than a later one, whatever the statistic. Source: Tsiatis, Rosner and Mehta 1984,
-doi:10.2307/2531159; repeated intervals: Jennison and Turnbull 1989, doi:10.1111/j.2517-6161.1989.tb01440.x.
+doi:10.2307/2530924; repeated intervals: Jennison and Turnbull 1989, J R Stat Soc B 51:305.
 """
 
 from typing import NamedTuple

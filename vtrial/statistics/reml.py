@@ -235,7 +235,7 @@ def satterthwaite(
 ) -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""]]:
     """Return a contrast's estimate, standard error and degrees of freedom.
 
-    Source: Giesbrecht and Burns 1985, doi:10.2307/2530876.
+    Source: Giesbrecht and Burns 1985, doi:10.2307/2530872.
     """
     variance = contrast @ fitted.covariance @ contrast
     gradient = jnp.einsum("a,jab,b->j", contrast, fitted.sensitivity, contrast)

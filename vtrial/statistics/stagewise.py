@@ -5,7 +5,7 @@ are those a trial turned out to have, and a look may combine stages whose weight
 The recursion is done once, under an effect near the answer; what another effect would give follows from the likelihood
 ratio, which goes by the score alone where the weights are those of the information, and after one stage in any case.
 
-Source: Tsiatis, Rosner and Mehta 1984, doi:10.2307/2531159; after an adaptive change: Lehmacher and Wassmer 1999,
+Source: Tsiatis, Rosner and Mehta 1984, doi:10.2307/2530924; after an adaptive change: Lehmacher and Wassmer 1999,
 doi:10.1111/j.0006-341X.1999.01286.x.
 """
 
