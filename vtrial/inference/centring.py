@@ -66,11 +66,12 @@ def centred(statistical: StatisticalModel, data: Dataset, rule: str) -> tuple[St
 
 
 def _told(may: tuple[str, ...], marginal: Marginal, fit: Fit) -> tuple[Told, ...]:
-    """Return how those effects are sampled that may be centred and of which the data tell something.
-
-    Data leave the effects z over L, the factor of OMEGA, the mean z and the covariance C: their precision is I =
-    L'^-1 (C^-1 - 1) L^-1, and what they tell is that I (m - location) = L'^-1 C^-1 z.
-    """
+    """Return how those effects are sampled that may be centred and of which the data tell something."""
+    if not may:
+        return ()
+    if not np.isfinite(fit.subjects.covariance).all():
+        log.warning("           no parameter is sampled centred: the Laplace fit has no width")
+        return ()
     population = marginal.statistical.population
     draw = marginal.drawn(jnp.asarray(fit.vector))
     factor = np.asarray(jax.jit(lambda known: population.factor(known))(draw))
@@ -83,18 +84,33 @@ def _told(may: tuple[str, ...], marginal: Marginal, fit: Fit) -> tuple[Told, ...
                 "           eta of %s: sampled %s (the data leave %.0f to %.0f %% of its variance)",
                 *(name, _how(population.effects, i, groups), 100 * left.min(), 100 * left.max()),
             )
-    around = {name: _rounded(float(population[name].scale.location(draw[name]))) for name in may}
     found = []
     for group in groups:
-        own, names = factor[np.ix_(group, group)], tuple(population.effects[i] for i in group)
+        names = tuple(population.effects[i] for i in group)
+        around = tuple(_rounded(float(population[name].scale.location(draw[name]))) for name in names)
         covariance, mean = fit.subjects.covariance[:, group][:, :, group], fit.subjects.mean[:, group]
-        root = _root(covariance, own)
-        pull = np.linalg.solve(own.T, np.linalg.solve(covariance, mean[..., None]))
-        seen = (np.linalg.pinv(root, rcond=_BLIND) @ pull)[..., 0]
+        root, seen = _data(factor[np.ix_(group, group)], covariance, mean)
         rows = tuple(tuple(tuple(map(_rounded, row)) for row in one) for one in root.tolist())
-        typical = tuple(around[name] for name in names)
-        found.append(Told(names, rows, typical, tuple(tuple(map(_rounded, one)) for one in seen.tolist())))
+        found.append(Told(names, rows, around, tuple(tuple(map(_rounded, one)) for one in seen.tolist())))
     return tuple(found)
+
+
+def _data(
+    factor: Float[np.ndarray, "effect effect"],
+    covariance: Float[np.ndarray, "subject effect effect"],
+    mean: Float[np.ndarray, "subject effect"],
+) -> tuple[Float[np.ndarray, "subject effect effect"], Float[np.ndarray, "subject effect"]]:
+    """Return what the data alone tell: B and B' (m - location) of `Told`; what rounding takes away of B is 0.
+
+    Data leave the effects z over L, the factor of OMEGA, the mean z and the covariance C: their precision is I =
+    L'^-1 (C^-1 - 1) L^-1, and what they tell is that I (m - location) = L'^-1 C^-1 z.
+    """
+    value, vector = np.linalg.eigh(np.linalg.inv(covariance) - np.eye(len(factor)))
+    added = np.einsum("sij,sj,skj->sik", vector, np.maximum(value, _NOTHING), vector)
+    inverse = np.linalg.inv(factor)
+    root = np.linalg.cholesky(inverse.T @ added @ inverse)
+    pull = inverse.T @ np.linalg.solve(covariance, mean[..., None])
+    return root, (np.linalg.pinv(root, rcond=_BLIND) @ pull)[..., 0]
 
 
 def _how(effects: tuple[str, ...], i: int, groups: list[list[int]]) -> str:
@@ -120,16 +136,6 @@ def _groups(covariance: Float[np.ndarray, "subject effect effect"]) -> list[list
     count, group = connected_components(linked)
     groups = [np.flatnonzero(group == k).tolist() for k in range(count)]
     return [one for one in groups if told[one[0]]]
-
-
-def _root(
-    covariance: Float[np.ndarray, "subject effect effect"], factor: Float[np.ndarray, "effect effect"]
-) -> Float[np.ndarray, "subject effect effect"]:
-    """Return the lower root of the data's precision; what rounding takes away of it is 0."""
-    value, vector = np.linalg.eigh(np.linalg.inv(covariance) - np.eye(len(factor)))
-    added = np.einsum("sij,sj,skj->sik", vector, np.maximum(value, _NOTHING), vector)
-    inverse = np.linalg.inv(factor)
-    return np.linalg.cholesky(inverse.T @ added @ inverse)
 
 
 def _rounded(x: float) -> float:

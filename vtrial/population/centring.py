@@ -75,7 +75,7 @@ class Told(NamedTuple):
 
     Where L is small they are z, and where the data say much, the subject's own values less m over their error:
     neither an omega near 0 nor a large one makes a funnel. Effects that data tell together only (VMAX and KM, of which
-    they know the ratio) stay apart whatever their omegas. It is the exact form, for normal data, of what partial
+    they know the ratio) are independent whatever their omegas. It is the exact form, for normal data, of what partial
     centring is on average.
     Source: the conditional law of a normal mean; Papaspiliopoulos, Roberts and Skold 2007,
     doi:10.1214/088342307000000014, for the centring that this makes depend on omega.
