@@ -230,7 +230,9 @@ def _simulate(key, study: Study, statistical: StatisticalModel, store: Store, po
     """Return the blocks of outcomes; a block reads its own patients alone."""
     design, count, levels = study.design, study.cohort.replicates, study.cohort.levels
     world, rest = world_of(study.estimand, study.course.deadly), (levels, study.course, design.names)
-    simulates = simulator(key, count, design.arms, study.endpoints, posterior, statistical, *rest, world=world)
+    spacing = spacing_of(design, study.model)
+    own = (design.arms, study.endpoints, posterior, statistical, *rest)
+    simulates = simulator(key, count, *own, world=world, spacing=spacing)
     scores = _scorer(keys.named(key, "prognosis"), study, statistical, posterior)
 
     def compute(first: int, stop: int) -> dict[str, xr.Dataset]:
@@ -296,7 +298,7 @@ def trials_judged(key: Key[Array, ""], study: Study, table: xr.Dataset) -> tuple
     for start in range(0, count, size):
         # The last block is filled up with the last replicate, so that all blocks share one compilation.
         part = table.isel({schema.REPLICATE: np.minimum(np.arange(start, start + size), count - 1)})
-        found = tree.lived(part, (study.primary, *study.analysis.beside), timed=rules.clock.timed)
+        found = tree.lived(part, (study.primary, *study.analysis.beside), rules.clock)
         potential = tree.potential(part, study.design, study.analysis, found, study.estimand, study.primary)
         null = without_effect(potential, rules.reference, study.analysis.null)
         truths = estimand_truths(found, rules, study.estimand) if happens else None

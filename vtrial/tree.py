@@ -1,6 +1,6 @@
 """The engine's objects as groups of result.zarr, and back: names, dimensions and units in one place."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -11,10 +11,20 @@ from vtrial import schema
 from vtrial.cohort import HYPOTHETICAL, LEDGER, Cohort, Outcomes, Treatment, World, fates
 from vtrial.cohort.outcomes import MOMENTS, QUANTILES
 from vtrial.data import Dataset
-from vtrial.design import AbstractDesign, Corrected
+from vtrial.design import AbstractDesign, Corrected, starts_of
 from vtrial.endpoint import AbstractEndpoint
 from vtrial.model import AbstractModel, parameter_units
-from vtrial.trial import SCORE, AbstractAnalysis, AbstractEstimand, Lived, Potential, Trials, decompose, known_before
+from vtrial.trial import (
+    SCORE,
+    AbstractAnalysis,
+    AbstractEstimand,
+    Clock,
+    Lived,
+    Potential,
+    Trials,
+    decompose,
+    known_before,
+)
 from vtrial.trial.variance import LEVELS
 
 
@@ -155,7 +165,8 @@ def outcomes(
         f"baseline_{n}": (dims[:2], np.asarray(v), _attrs(f"Covariate {n}, known before allocation"))
         for n, v in patients.covariates.items()
     }
-    told, decisions = fates(endpoints, course, world), _decisions(found, design, model, dims)
+    since = "entry" if design.periods == 1 else "the start of the period"
+    told, decisions = fates(endpoints, course, world, since=since), _decisions(found, design, model, dims)
     fate = _fate(found, told, design, endpoints, course, model)
     group = xr.Dataset(
         values | code | courses | fate | decisions | baseline | moments,
@@ -169,6 +180,7 @@ def outcomes(
             schema.QUANTILE: list(QUANTILES),
             schema.MOMENT: list(MOMENTS),
         }
+        | _periods(design, model)
         | _decision_times(found, design, model),
     )
     group[schema.TIME].attrs |= _attrs("Time since the first dose", model.time)
@@ -199,16 +211,28 @@ def _fate(
     entries = {}
     for name, value in found.fate.items():
         endpoint = next((name.removeprefix(p) for p in _FATES if name.startswith(p)), "")
-        rest, attrs = (), _attrs(told[name], model.time)
+        rest, attrs = (schema.PERIOD,) if design.periods > 1 else (), _attrs(told[name], model.time)
         if endpoint in endpoints:
             rest = _rest(endpoint, endpoints[endpoint].layout, design.periods)
             if not name.startswith("visited_"):
                 attrs["units"] = endpoints[endpoint].unit(model)
         if (event := course.events.get(name.removeprefix("event_"))) is not None:
             kinds = {"changes": event.changes, "intercurrent": event.intercurrent, "leaves": event.leaves}
-            attrs |= {kind: int(so) for kind, so in (kinds | {"dies": event.dies}).items()}
+            kinds |= {"dies": event.dies, "finishes": event.finishes}
+            attrs |= {kind: int(so) for kind, so in kinds.items()}
         entries[name] = ((schema.REPLICATE, schema.SUBJECT, schema.ARM, *rest), value, attrs)
     return entries
+
+
+def _periods(design: AbstractDesign, model: AbstractModel) -> dict[str, Any]:
+    """Return when periods start, as coordinates; none of a design without."""
+    if design.periods == 1:
+        return {}
+    about = _attrs("Time since entry at which the period starts", model.time)
+    return {
+        schema.PERIOD: np.arange(1, design.periods + 1),
+        f"{schema.PERIOD}_start": (schema.PERIOD, starts_of(design, model), about),
+    }
 
 
 def _decisions(found: Outcomes, design: AbstractDesign, model: AbstractModel, dims: tuple[str, ...]) -> dict[str, Any]:
@@ -243,13 +267,13 @@ def _decision_times(found: Outcomes, design: AbstractDesign, model: AbstractMode
     return entries | {"decision_output": (schema.ARM, outputs, _attrs("Output that the policy of the arm sees"))}
 
 
-def lived(table: xr.Dataset, names: tuple[str, ...], *, timed: bool = False) -> Lived:
+def lived(table: xr.Dataset, names: tuple[str, ...], clock: Clock) -> Lived:
     """Return what an analysis reads with and without what happened, from the stored table.
 
     Args:
         table: the outcomes.
         names: of the endpoints, the primary first; of several there is a last axis.
-        timed: whether the primary endpoint is the time of an event.
+        clock: when they are known.
     """
 
     def read(prefix: str = "") -> np.ndarray:
@@ -257,8 +281,16 @@ def lived(table: xr.Dataset, names: tuple[str, ...], *, timed: bool = False) -> 
         return found[0] if len(found) == 1 else np.stack(found, axis=-1)
 
     actual, arms = read(), tuple(str(a) for a in table[schema.ARM].to_numpy())
+    periods = schema.PERIOD in table[names[0]].dims
     if "until" not in table:
-        return Lived(actual, actual, actual, actual, np.full(actual.shape[:3], np.inf), arms=arms, timed=timed)
+        never = np.full(actual.shape[: 4 if periods else 3], np.inf)
+        return Lived(actual, actual, actual, actual, never, arms=arms, timed=clock.timed)
+    end = clock.within.reshape(len(clock.start), -1)[:, 0] if periods else np.inf
+
+    def asked_for(when: xr.DataArray) -> np.ndarray:
+        """Return times of an event, infinity where it is after a period's outcome is known."""
+        return np.where(when.to_numpy() <= end, when.to_numpy(), np.inf)
+
     events = {str(n).removeprefix("event_"): v for n, v in table.items() if str(n).startswith("event_")}
     of_world = {f"estimand_event_{n}": n for n, v in events.items() if v.attrs["intercurrent"]}
     return Lived(
@@ -267,13 +299,19 @@ def lived(table: xr.Dataset, names: tuple[str, ...], *, timed: bool = False) -> 
         read("on_treatment_"),
         read("alive_") if f"alive_{names[0]}" in table else actual,
         table["until"].to_numpy(),
-        {name: v.to_numpy() for name, v in events.items() if v.attrs["intercurrent"]},
+        {name: asked_for(v) for name, v in events.items() if v.attrs["intercurrent"]},
         tuple(name for name, v in events.items() if v.attrs["dies"]),
         arms,
-        timed,
+        clock.timed,
         read("estimand_") if f"estimand_{names[0]}" in table else None,
-        {name: table[key].to_numpy() for key, name in of_world.items() if key in table},
+        {name: asked_for(table[key]) for key, name in of_world.items() if key in table},
+        _ended(events.values(), table["until"].shape) if periods else None,
     )
+
+
+def _ended(events: Iterable[xr.DataArray], shape: tuple[int, ...]) -> np.ndarray:
+    """Return when the first event happens after which the patient begins no later period; infinity for none."""
+    return np.min([np.full(shape, np.inf), *(v.to_numpy() for v in events if v.attrs["finishes"])], axis=0)
 
 
 def variance(outcomes: xr.Dataset, names: Collection[str]) -> xr.Dataset:
@@ -315,7 +353,8 @@ def potential(
             covariates[name] = table[name].to_numpy()[:, :, reference]
     visited = f"visited_{primary}"
     time = table[visited].to_numpy() if visited in table else None
-    return Potential(estimand.observed(found), estimand.until(found), estimand.target(found), covariates, time)
+    tables = estimand.observed(found), estimand.until(found), estimand.target(found)
+    return Potential(*tables, covariates, time, found.ended)
 
 
 def trial(

@@ -136,6 +136,11 @@ class Event(eqx.Module):
         """Whether it is death."""
         return any(c.dies for c in self.then)
 
+    @property
+    def finishes(self) -> bool:
+        """Whether the patient begins no later period."""
+        return any(c.finishes for c in self.then)
+
     def applies(self, arm: str) -> bool:
         """Return whether it may happen in an arm."""
         return all(c.applies(arm) for c in self.then)
@@ -202,10 +207,14 @@ class Treatment(eqx.Module):
 
     Of the events that change the treatment the first happens; death and leaving may follow it, and come before it.
 
+    In a design with periods hazards run on from one period to the next, the time between them included, and each event
+    may happen again in each. What a consequence does to later periods it says itself.
+
     Args:
         adherence: whether doses are taken; left out, all are.
         events: what may happen, by name.
-        points: times at which hazards are evaluated, equally spaced from the start to the end of what is observed.
+        points: times at which hazards are evaluated, equally spaced from the start to the end of what is observed, and
+            as many from there to the start of the next period.
         timing: when doses are taken; left out, when they are due.
         visits: when patients come to the visits of endpoints with visits; left out, at their times.
         assays: limits of quantification, by output that is measured.
@@ -280,9 +289,17 @@ class Treatment(eqx.Module):
                         f"{nearest(covariate, known)}"
                     )
 
-    def grid(self, end: float) -> tuple[float, ...]:
-        """Return the times at which hazards are evaluated; none where nothing may happen."""
-        return tuple(np.linspace(0.0, end, self.points).tolist()) if self.events else ()
+    def grid(self, end: float, until: float = 0.0) -> tuple[float, ...]:
+        """Return the times at which hazards are evaluated; none where nothing may happen.
+
+        Args:
+            end: of what is observed.
+            until: when the next period begins: as many times again lie between.
+        """
+        if not self.events:
+            return ()
+        after = np.linspace(end, until, self.points)[1:] if until > end else np.zeros(0)
+        return (*np.linspace(0.0, end, self.points).tolist(), *after.tolist())
 
     def describe(self) -> str:
         """Say it."""

@@ -276,6 +276,8 @@ def _target(strategy: AbstractEstimand, lived: Lived) -> np.ndarray:
 def add_events(oc: xr.Dataset, outcomes: xr.Dataset) -> None:
     """Add the share of virtual patients to whom each event happens by the end of what is observed, and who leave.
 
+    In a design with periods it is the share of those who begin a period, to whom it happens before the next one starts.
+
     Args:
         oc: the operating characteristics.
         outcomes: the table of potential outcomes; it is left alone where nothing may happen.
@@ -283,9 +285,12 @@ def add_events(oc: xr.Dataset, outcomes: xr.Dataset) -> None:
     events = sorted(str(name) for name in outcomes if str(name).startswith("event_"))
     if not events:
         return
-    shares = [average(np.isfinite(outcomes[name].to_numpy()).mean(1)) for name in events]
+    periods = schema.PERIOD in outcomes[events[0]].dims
+    over = (1, 3) if periods else 1
+    shares = [average(np.isfinite(outcomes[name].to_numpy()).mean(over)) for name in events]
     oc.coords[schema.HAPPENING] = [name.removeprefix("event_") for name in events]
     what = "Share of virtual patients to whom it happens by the end of what is observed"
+    what += ", or by the next period, of those who begin a period" if periods else ""
     dims = (schema.HAPPENING, schema.ARM)
     oc["happened"] = (dims, np.stack([s[0] for s in shares]), {"long_name": what, "units": ""})
     error = {"long_name": f"Monte-Carlo error of: {what}", "units": ""}
