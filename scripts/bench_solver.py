@@ -155,15 +155,25 @@ class Timed(NamedTuple):
 
 def timed(function, *arguments, calls: int = 5) -> Timed:
     """Compile and call a function."""
-    start = time.perf_counter()
-    compiled = jax.jit(function).lower(*arguments).compile()
-    compiling, costs = time.perf_counter() - start, []
-    result = jax.block_until_ready(compiled(*arguments))
-    for _ in range(calls):
-        cpu, wall = time.process_time(), time.perf_counter()
-        jax.block_until_ready(compiled(*arguments))
-        costs.append((time.process_time() - cpu, time.perf_counter() - wall))
-    return Timed(compiling, *(min(each) for each in zip(*costs, strict=True)), result)
+    return together([(function, arguments)], calls, 0.0)[0]
+
+
+def together(functions: list[tuple], calls: int, seconds: float) -> list[Timed]:
+    """Compile functions, then call them in turn, so often and for so long at least: a busy moment meets all alike."""
+    made = []
+    for function, arguments in functions:
+        start = time.perf_counter()
+        compiled = jax.jit(function).lower(*arguments).compile()
+        compiling = time.perf_counter() - start
+        made.append((compiled, arguments, compiling, jax.block_until_ready(compiled(*arguments)), []))
+    start, turn = time.perf_counter(), 0
+    while turn < calls or time.perf_counter() < start + seconds:
+        for compiled, arguments, _, _, costs in made:
+            cpu, wall = time.process_time(), time.perf_counter()
+            jax.block_until_ready(compiled(*arguments))
+            costs.append((time.process_time() - cpu, time.perf_counter() - wall))
+        turn += 1
+    return [Timed(c, *(min(each) for each in zip(*costs, strict=True)), result) for _, _, c, result, costs in made]
 
 
 def show(title: str, head: list[str], rows: list[list[str]]) -> None:
@@ -197,7 +207,7 @@ def bench(names: list[str], persons: int) -> None:
             [*row, f"{agrees:.0e}", str(int((codes != 0).sum())), f"{mine.compiling:.2f}", f"{other.compiling:.2f}"]
         )
         assert np.isfinite(outputs).all()
-        slopes.append(gradient(name, case, mine.cpu / persons, min(persons, 2000)))
+        slopes.append(gradient(name, case, min(persons, 2000)))
     head = ["model", "solver", "persons/CPU s", "diffrax", "ratio", "/ mrgsolve"]
     show(
         f"Solves: {persons:,} persons, 28 doses, 200 samples, rtol {RTOL:g}",
@@ -208,19 +218,18 @@ def bench(names: list[str], persons: int) -> None:
     show("Gradients of a sum of squares of logarithms in the parameters of each person", head, slopes)
 
 
-def gradient(name: str, case: Case, solve: float, persons: int) -> list[str]:
-    """Compare the gradient in all parameters, and in one, with the solve."""
+def gradient(name: str, case: Case, persons: int) -> list[str]:
+    """Compare the gradient in all parameters, and in one, with the solve of the same persons, called in turn."""
     p, function = population(case, persons), ours(case)
 
     def loss(changed, p):
         return jnp.sum(jnp.log(jnp.abs(function(p | changed)[0]) + 1e-9) ** 2)
 
     some = {n: p[n] for n in list(p)[:1]}
-    every = timed(jax.grad(loss), p, p, calls=3)
-    one = timed(jax.grad(loss), some, p, calls=3)
-    each = every.cpu / persons
-    row = [name, str(len(p)), f"{1 / each:,.0f}", f"{each / solve:.1f}", f"{1 + len(p)}"]
-    return [*row, f"{one.cpu / persons / solve:.1f}", f"{every.compiling:.2f}"]
+    slope = jax.grad(loss)
+    every, one, solve = together([(slope, (p, p)), (slope, (some, p)), (function, (p,))], 3, 3.0)
+    row = [name, str(len(p)), f"{persons / every.cpu:,.0f}", f"{every.cpu / solve.cpu:.1f}", f"{1 + len(p)}"]
+    return [*row, f"{one.cpu / solve.cpu:.1f}", f"{every.compiling:.2f}"]
 
 
 def scaling(names: list[str]) -> None:

@@ -18,6 +18,7 @@ from vtrial.solve.lanes.problem import (
     Settings,
     Span,
     Table,
+    assembled,
     clamped,
     entered,
     parameters_at,
@@ -57,16 +58,9 @@ def program(equations: Equations, settings: Settings, *, differentiable: bool = 
     `vtrial.solve.lanes.sensitivity`: its mesh is frozen and its solves are marked; with `moves` the times
     of entries may have derivatives.
     """
-    driver = _Driver(equations, settings, differentiable, moves)
-    return Program(
-        fixed=equations.parameters + equations.states,
-        tables=settings.kinds(),
-        columns=equations.outputs,
-        finals=2,
-        init=driver.init,
-        step=driver.step,
-        emit=driver.emit,
-        finish=lambda fixed, state: (state.code, state.steps),
+    made = _Driver(equations, settings, differentiable, moves)
+    return assembled(
+        equations, settings, made.init, made.step, made.emit, lambda fixed, state: (state.code, state.steps)
     )
 
 
@@ -82,7 +76,7 @@ class _Driver:
         """Take the first entry, and guess a step from the states and their rates."""
         nothing = (jnp.zeros_like(fixed[0]),) * len(self.settings.infused)
         t, first = lane_load(Table.TIME, 0), jnp.int32(0)
-        y, inputs = entered(self.settings, self._initial(fixed), first, self._initial(fixed), nothing)
+        y, inputs = entered(self.settings, self.equations.initial(fixed), first, self.equations.initial(fixed), nothing)
         slopes = tuple(self._rates(fixed, first + 1, inputs)(t, y))
         guess = self.freeze(first_length(y, slopes))
         return State(
@@ -145,18 +139,12 @@ class _Driver:
     def emit(self, fixed: tuple, look: Look) -> tuple:
         """Return the outputs of a sample inside a step."""
         y = self.method.between(look.theta, look.h, look.y, look.attempt)
-        p = parameters_at(self.settings, self._parameters(fixed), look.span)(look.t)
+        p = parameters_at(self.settings, self.equations.given(fixed), look.span)(look.t)
         return tuple(self.equations.observe(look.t, y, p))
-
-    def _parameters(self, fixed: tuple) -> tuple:
-        return tuple(fixed[: self.equations.parameters])
-
-    def _initial(self, fixed: tuple) -> tuple:
-        return tuple(fixed[self.equations.parameters : self.equations.parameters + self.equations.states])
 
     def _rates(self, fixed: tuple, entries: Any, inputs: tuple) -> Rates:
         """Return the rates in the interval after so many entries, with the input."""
-        at = parameters_at(self.settings, self._parameters(fixed), span_after(self.settings, entries))
+        at = parameters_at(self.settings, self.equations.given(fixed), span_after(self.settings, entries))
 
         def rates(t: Any, y: tuple) -> tuple:
             found = list(self.equations.rates(t, y, at(t)))
@@ -175,7 +163,7 @@ class _Driver:
             slopes = state.known or self._rates(fixed, state.entry, state.inputs)(state.t, y)
             y = tuple(one + shift * slope for one, slope in zip(y, slopes, strict=True))
         entry = clamped(state.entry, Table.TIME)
-        filled, added = entered(self.settings, self._initial(fixed), entry, y, state.inputs)
+        filled, added = entered(self.settings, self.equations.initial(fixed), entry, y, state.inputs)
         y = tuple(lax.select(aimed.enters, new, old) for new, old in zip(filled, y, strict=True))
         return y, tuple(lax.select(aimed.enters, new, old) for new, old in zip(added, state.inputs, strict=True))
 

@@ -20,6 +20,7 @@ Load = Callable[[int, Value], Value]
 _TYPES = {"float64": "double", "float32": "float", "int32": "i32", "int64": "i64", "bool": "i1"}
 _UNSIGNED = {"uint32": np.int32, "uint64": np.int64}
 """Held as signed ones of their size: for what treats bits alone that is the same."""
+_WITHOUT_SIGN = {np.dtype(name) for name in _UNSIGNED}
 _BITWISE = {"bitcast_convert_type", "and", "or", "xor", "not"}
 """What may be done with unsigned numbers."""
 _CALLS = {
@@ -113,7 +114,7 @@ class Emitter:
             return inputs
         if name == "cond":
             return self._branches(parameters["branches"], inputs)
-        if name not in _BITWISE and any(str(x.aval.dtype) in _UNSIGNED for x in (*equation.invars, *equation.outvars)):
+        if name not in _BITWISE and any(x.aval.dtype in _WITHOUT_SIGN for x in (*equation.invars, *equation.outvars)):
             raise Unsupported(f"Lane kernels cannot do '{name}' with unsigned numbers.")
         if self._folds(inputs):
             return self._fold(equation, inputs)

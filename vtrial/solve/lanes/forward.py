@@ -12,6 +12,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.extend import core
 
+from vtrial.solve.lanes.arithmetic import minus, negative, plus, times
+
 Tangents = dict[Any, Any]
 """Derivative by direction; a direction left out is structurally zero."""
 
@@ -46,8 +48,8 @@ def scaled(factor: Any, tangent: Any) -> Any:
     """Return the product of two scalars, without multiplying by a literal one."""
     for one, other in ((factor, tangent), (tangent, factor)):
         if isinstance(one, float) and abs(one) == 1.0:
-            return other if one == 1.0 else -other
-    return factor * tangent
+            return other if one == 1.0 else negative(other)
+    return times(factor, tangent)
 
 
 def combine(*terms: tuple[Any, Tangents]) -> Tangents:
@@ -56,38 +58,42 @@ def combine(*terms: tuple[Any, Tangents]) -> Tangents:
     for factor, tangents in terms:
         for direction, tangent in tangents.items():
             part = scaled(factor, tangent)
-            total[direction] = total[direction] + part if direction in total else part
+            total[direction] = plus(total[direction], part) if direction in total else part
     return total
 
 
 @rule("add")
 @rule("add_any")
 def _add(x, _):
-    return [Dual(x[0].value + x[1].value, combine((1.0, x[0].tangents), (1.0, x[1].tangents)))]
+    return [Dual(plus(x[0].value, x[1].value), combine((1.0, x[0].tangents), (1.0, x[1].tangents)))]
 
 
 @rule("sub")
 def _sub(x, _):
-    return [Dual(x[0].value - x[1].value, combine((1.0, x[0].tangents), (-1.0, x[1].tangents)))]
+    return [Dual(minus(x[0].value, x[1].value), combine((1.0, x[0].tangents), (-1.0, x[1].tangents)))]
 
 
 @rule("neg")
 def _neg(x, _):
-    return [Dual(-x[0].value, combine((-1.0, x[0].tangents)))]
+    return [Dual(negative(x[0].value), combine((-1.0, x[0].tangents)))]
 
 
 @rule("mul")
 def _mul(x, _):
     a, b = x
-    return [Dual(a.value * b.value, combine((b.value, a.tangents), (a.value, b.tangents)))]
+    return [Dual(times(a.value, b.value), combine((b.value, a.tangents), (a.value, b.tangents)))]
 
 
 @rule("div")
 def _div(x, _):
     a, b = x
     inverse = 1.0 / b.value  # one division serves the value and every direction
-    value = a.value * inverse if b.tangents else a.value / b.value
-    return [Dual(value, combine((inverse, a.tangents), (-(value * inverse) if b.tangents else 0.0, b.tangents)))]
+    value = times(a.value, inverse) if b.tangents else a.value / b.value
+    return [
+        Dual(
+            value, combine((inverse, a.tangents), (negative(times(value, inverse)) if b.tangents else 0.0, b.tangents))
+        )
+    ]
 
 
 @rule("exp")

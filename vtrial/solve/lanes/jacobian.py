@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 from jax.extend import core
 
+from vtrial.solve.lanes.arithmetic import minus, negative, times
 from vtrial.solve.lanes.forward import REACHES, Dual, combine, forward, rule
 
 Entries = dict[tuple[int, int], Any]
@@ -65,10 +66,10 @@ def factorise(matrix: Entries, plan: tuple[Pivot, ...]) -> Entries:
     for k, rows, columns in plan:
         work[k, k] = 1.0 / work[k, k]
         for i in rows:
-            work[i, k] = work[i, k] * work[k, k]
+            work[i, k] = times(work[i, k], work[k, k])
             for j in columns:
-                product = work[i, k] * work[k, j]
-                work[i, j] = work[i, j] - product if (i, j) in work else -product
+                product = times(work[i, k], work[k, j])
+                work[i, j] = minus(work[i, j], product) if (i, j) in work else negative(product)
     return work
 
 
@@ -78,8 +79,8 @@ def substitute(factors: Entries, plan: tuple[Pivot, ...], right: Sequence[Any]) 
 
     def less(i: int, entry: tuple[int, int], k: int) -> None:
         if x[k] is not None:
-            product = factors[entry] * x[k]
-            x[i] = -product if x[i] is None else x[i] - product
+            product = times(factors[entry], x[k])
+            x[i] = negative(product) if x[i] is None else minus(x[i], product)
 
     for k, rows, _ in plan:
         for i in rows:
@@ -87,7 +88,7 @@ def substitute(factors: Entries, plan: tuple[Pivot, ...], right: Sequence[Any]) 
     for k, _, columns in reversed(plan):
         for j in columns:
             less(k, (k, j), j)
-        x[k] = None if x[k] is None else x[k] * factors[k, k]
+        x[k] = None if x[k] is None else times(x[k], factors[k, k])
     return tuple(x)
 
 
@@ -114,7 +115,7 @@ def _(x, parameters):
     found = substitute(factors, plan, [one.value for one in right])
     terms = [[(1.0, one.tangents)] for one in right]
     for (i, j), entry in matrix.items():
-        terms[i].append((-found[j], entry.tangents))
+        terms[i].append((negative(found[j]), entry.tangents))
     changes = [combine(*each) for each in terms]
     results = [Dual(value, {}) for value in found]
     for direction in {d: None for change in changes for d in change}:

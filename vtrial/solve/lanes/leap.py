@@ -16,7 +16,7 @@ from jax import lax
 from vtrial.solve.base import ResultCode
 from vtrial.solve.exact.rational import CONSTANT, GAUGE, POLES, REACH, RESIDUES, SIGHT
 from vtrial.solve.lanes.jacobian import Entries
-from vtrial.solve.lanes.problem import Equations, Settings, Table, clamped, entered
+from vtrial.solve.lanes.problem import Equations, Settings, Table, assembled, clamped, entered
 from vtrial.solve.lanes.program import Program, Step, lane_load, lane_rows
 from vtrial.solve.lanes.resolvent import resolvent
 from vtrial.solve.lanes.stepping import larger, smaller
@@ -81,15 +81,8 @@ def leap(equations: Equations, settings: Settings, *, differentiable: bool = Fal
     With `differentiable` it is made for `vtrial.solve.lanes.sensitivity`.
     """
     made = _Leap(equations, settings, differentiable)
-    return Program(
-        fixed=equations.parameters + equations.states,
-        tables=settings.kinds(),
-        columns=equations.outputs,
-        finals=2,
-        init=made.init,
-        step=made.step,
-        emit=made.emit,
-        finish=lambda fixed, stand: (stand.code, stand.leaps),
+    return assembled(
+        equations, settings, made.init, made.step, made.emit, lambda fixed, stand: (stand.code, stand.leaps)
     )
 
 
@@ -103,8 +96,8 @@ class _Leap(NamedTuple):
     def init(self, fixed: tuple) -> Stand:
         """Take the first entry, find the rates, and begin to try leaps."""
         t, zero = lane_load(Table.TIME, 0), jnp.zeros_like(fixed[0])
-        initial, size = self._initial(fixed), self.equations.states
-        rates = rate_entries(self.equations, self._parameters(fixed), t, zero)
+        initial, size = self.equations.initial(fixed), self.equations.states
+        rates = rate_entries(self.equations, self.equations.given(fixed), t, zero)
         rates |= {(i, size + k): zero + 1.0 for k, i in enumerate(self.settings.infused)}
         y, inputs = entered(self.settings, initial, jnp.int32(0), initial, (zero,) * len(self.settings.infused))
         end = lane_load(Table.SAMPLE, lane_rows(Table.SAMPLE) - 1)
@@ -129,7 +122,7 @@ class _Leap(NamedTuple):
         within = found <= lax.select(here.tries, jnp.full_like(size, SIGHT), jnp.full_like(size, REACH)) * size
         moves = last & within & ~here.tries
         enters, emits = moves & whole & ~looks, moves & whole & looks
-        filled, added = entered(self.settings, self._initial(fixed), entry, total, here.inputs)
+        filled, added = entered(self.settings, self.equations.initial(fixed), entry, total, here.inputs)
         longest, furthest = _judged(here, lax.stop_gradient(h), last, within)
         most = (larger(old, new) for old, new in zip(here.largest, magnitudes(filled), strict=True))
         left = Stand(
@@ -156,13 +149,7 @@ class _Leap(NamedTuple):
     def emit(self, fixed: tuple, seen: Any) -> tuple:
         """Return the outputs of a sample."""
         sample, there = seen
-        return tuple(self.equations.observe(sample, there, self._parameters(fixed)))
-
-    def _parameters(self, fixed: tuple) -> tuple:
-        return tuple(fixed[: self.equations.parameters])
-
-    def _initial(self, fixed: tuple) -> tuple:
-        return tuple(fixed[self.equations.parameters : self.equations.parameters + self.equations.states])
+        return tuple(self.equations.observe(sample, there, self.equations.given(fixed)))
 
     def _added(self, here: Stand, h: Any) -> tuple[tuple, tuple, Any]:
         """Return the leap's sums with the part of one more pole, the gauge's too, and the size it is compared with."""

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from vtrial.solve.lanes.arithmetic import plus, times
+
 Rates = Callable[[Any, tuple], tuple]
 """Rates of the states at a time and a state: rates(t, y)."""
 
@@ -43,6 +45,6 @@ def weighted(weights: Sequence[Any], stages: Sequence[tuple], i: int) -> Any:
     total = None
     for weight, stage in zip(weights, stages, strict=True):
         if not (isinstance(weight, float) and weight == 0.0):
-            term = stage[i] if isinstance(weight, float) and weight == 1.0 else weight * stage[i]
-            total = term if total is None else total + term
+            term = stage[i] if isinstance(weight, float) and weight == 1.0 else times(weight, stage[i])
+            total = term if total is None else plus(total, term)
     return 0.0 if total is None else total

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import lax
 
-from vtrial.solve.lanes.program import lane_load, lane_rows
+from vtrial.solve.lanes.program import Program, Step, lane_load, lane_rows
 
 
 class Table(IntEnum):
@@ -61,6 +61,14 @@ class Equations(NamedTuple):
     parameters: int
     outputs: int
 
+    def given(self, fixed: tuple) -> tuple[Any, ...]:
+        """Return the parameters among the fixed floats."""
+        return tuple(fixed[: self.parameters])
+
+    def initial(self, fixed: tuple) -> tuple[Any, ...]:
+        """Return the initial states among the fixed floats."""
+        return tuple(fixed[self.parameters : self.parameters + self.states])
+
 
 class Settings(NamedTuple):
     """How the equations are to be solved; hashable."""
@@ -87,6 +95,22 @@ class Settings(NamedTuple):
     def kinds(self) -> tuple[str, ...]:
         """Return the kind of each table."""
         return KINDS + (SPAN_KINDS + ("f", "f") * len(self.varying) if self.varying else ())
+
+
+def assembled(
+    equations: Equations,
+    settings: Settings,
+    init: Callable[[tuple], Any],
+    step: Callable[[tuple, Any], Step],
+    emit: Callable[[tuple, Any], tuple[Any, ...]],
+    finish: Callable[[tuple, Any], tuple[Any, Any]],
+) -> Program:
+    """Return the program of these parts, which reads the fixed floats and tables described above.
+
+    `finish` returns a `ResultCode` and a number of steps.
+    """
+    fixed = equations.parameters + equations.states
+    return Program(fixed, settings.kinds(), equations.outputs, 2, init, step, emit, finish)
 
 
 def clamped(row: Any, table: int) -> Any:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from jax.extend import core
 
+from vtrial.solve.lanes.arithmetic import minus, negative, plus, times
 from vtrial.solve.lanes.forward import REACHES, Dual, combine, rule
 from vtrial.solve.lanes.jacobian import Entries, Pivot, elimination, factorise, solved_reach, substitute
 
@@ -17,7 +18,7 @@ class Complex(NamedTuple):
 
     def __add__(self, other: "Complex") -> "Complex":  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return the sum."""
-        return Complex(self.real + other.real, _sum(self.imag, other.imag))
+        return Complex(plus(self.real, other.real), _sum(self.imag, other.imag))
 
     def __sub__(self, other: "Complex") -> "Complex":
         """Return the difference."""
@@ -25,7 +26,7 @@ class Complex(NamedTuple):
 
     def __neg__(self) -> "Complex":
         """Return the negative."""
-        return Complex(-self.real, None if self.imag is None else -self.imag)
+        return Complex(negative(self.real), None if self.imag is None else negative(self.imag))
 
     def __mul__(self, other: Any) -> "Complex":  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return the product with another, or with a real scalar."""
@@ -33,9 +34,9 @@ class Complex(NamedTuple):
             other = Complex(other)
         a, b, c, d = *self, *other
         if b is None or d is None:
-            cross = a * d if d is not None else None if b is None else b * c
-            return Complex(a * c, cross)
-        return Complex(a * c - b * d, a * d + b * c)
+            cross = times(a, d) if d is not None else None if b is None else times(b, c)
+            return Complex(times(a, c), cross)
+        return Complex(minus(times(a, c), times(b, d)), plus(times(a, d), times(b, c)))
 
     __rmul__ = __mul__
 
@@ -46,7 +47,7 @@ class Complex(NamedTuple):
 
 
 def _sum(a: Any, b: Any) -> Any:
-    return b if a is None else a if b is None else a + b
+    return b if a is None else a if b is None else plus(a, b)
 
 
 lane_resolvent_p = core.Primitive("lane_resolvent")

@@ -9,7 +9,7 @@ from jax import lax
 from vtrial.solve.base import ResultCode
 from vtrial.solve.exact.paths import Paths, carry, nodes
 from vtrial.solve.lanes.jacobian import Entries, linearise
-from vtrial.solve.lanes.problem import Equations, Settings, Table, clamped, entered
+from vtrial.solve.lanes.problem import Equations, Settings, Table, assembled, clamped, entered
 from vtrial.solve.lanes.program import Program, Step, lane_load, lane_rows
 from vtrial.solve.lanes.stepping import larger
 
@@ -40,15 +40,8 @@ def walk(equations: Equations, settings: Settings, paths: Paths) -> Program:
     It has no mesh, so that its derivatives are those of the formulas; see `vtrial.solve.lanes.sensitivity`.
     """
     made = _Walk(equations, settings, paths)
-    return Program(
-        fixed=equations.parameters + equations.states,
-        tables=settings.kinds(),
-        columns=equations.outputs,
-        finals=2,
-        init=made.init,
-        step=made.step,
-        emit=made.emit,
-        finish=lambda fixed, place: (place.code, place.entry),
+    return assembled(
+        equations, settings, made.init, made.step, made.emit, lambda fixed, place: (place.code, place.entry)
     )
 
 
@@ -64,7 +57,7 @@ class _Walk(NamedTuple):
         t, zero = lane_load(Table.TIME, 0), jnp.zeros_like(fixed[0])
         rates = self._rates(fixed, t, zero)
         nothing = (zero,) * len(self.settings.infused)
-        initial = self._initial(fixed)
+        initial = self.equations.initial(fixed)
         y, inputs = entered(self.settings, initial, jnp.int32(0), initial, nothing)
         roots = tuple(tuple(jnp.asarray(x, zero.dtype) for x in block) for block in nodes(self.paths, rates))
         code, first, sizes = jnp.int32(ResultCode.SOLVED), jnp.int32(1), magnitudes(y)
@@ -78,7 +71,7 @@ class _Walk(NamedTuple):
         sample = lane_load(Table.SAMPLE, row)
         goal = lax.select(looks, sample, lane_load(Table.TIME, entry))
         there = carry(self.paths, here.rates, here.roots, goal - here.t, (*here.y, *here.inputs))
-        filled, added = entered(self.settings, self._initial(fixed), entry, there, here.inputs)
+        filled, added = entered(self.settings, self.equations.initial(fixed), entry, there, here.inputs)
         alive = here.row < samples
         stays = looks | ~alive
         left = here._replace(
@@ -95,17 +88,11 @@ class _Walk(NamedTuple):
     def emit(self, fixed: tuple, seen: Any) -> tuple:
         """Return the outputs of a sample."""
         sample, there = seen
-        return tuple(self.equations.observe(sample, there, self._parameters(fixed)))
-
-    def _parameters(self, fixed: tuple) -> tuple:
-        return tuple(fixed[: self.equations.parameters])
-
-    def _initial(self, fixed: tuple) -> tuple:
-        return tuple(fixed[self.equations.parameters : self.equations.parameters + self.equations.states])
+        return tuple(self.equations.observe(sample, there, self.equations.given(fixed)))
 
     def _rates(self, fixed: tuple, t: Any, zero: Any) -> Entries:
         """Return the rates that the closed form reads; one that only looks as if it were there is zero."""
-        found = rate_entries(self.equations, self._parameters(fixed), t, zero)
+        found = rate_entries(self.equations, self.equations.given(fixed), t, zero)
         within = [(i, j) for block in self.paths.blocks for i in block.states for j in block.states]
         wanted = sorted({place for place in (*self.paths.links, *within) if max(place) < self.equations.states})
         return {place: found.get(place, zero) for place in wanted}
