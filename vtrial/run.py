@@ -21,7 +21,7 @@ from vtrial.cohort import (
     simulator,
 )
 from vtrial.data import Dataset
-from vtrial.design import washout_note
+from vtrial.design import spacing_of, washout_note
 from vtrial.inference import Checkpoint, Prior, groups
 from vtrial.likelihood import StatisticalModel
 from vtrial.provenance import identity
@@ -39,8 +39,10 @@ from vtrial.trial import (
     estimand_truths,
     false_claims,
     judge,
+    lived,
     log_risk_ratios,
     operating_characteristics,
+    potential,
     truth_note,
     without_effect,
     world_of,
@@ -298,17 +300,17 @@ def trials_judged(key: Key[Array, ""], study: Study, table: xr.Dataset) -> tuple
     for start in range(0, count, size):
         # The last block is filled up with the last replicate, so that all blocks share one compilation.
         part = table.isel({schema.REPLICATE: np.minimum(np.arange(start, start + size), count - 1)})
-        found = tree.lived(part, (study.primary, *study.analysis.beside), rules.clock)
-        potential = tree.potential(part, study.design, study.analysis, found, study.estimand, study.primary)
-        null = without_effect(potential, rules.reference, study.analysis.null)
+        found = lived(part, (study.primary, *study.analysis.beside), rules.clock)
+        revealed = potential(part, study.design, study.analysis, found, study.estimand, study.primary)
+        null = without_effect(revealed, rules.reference, study.analysis.null)
         truths = estimand_truths(found, rules, study.estimand) if happens else None
-        score = potential.covariates[SCORE] if scored else None
+        score = revealed.covariates[SCORE] if scored else None
         none = run(key, null, start)
         wrong = [false_claims(none, rules, among) for among in partly[:1]]
         for among in partly[1:]:
-            some = without_effect(potential, rules.reference, study.analysis.null, among)
+            some = without_effect(revealed, rules.reference, study.analysis.null, among)
             wrong.append(false_claims(run(key, some, start), rules, among))
-        block = run(key, potential, start), none, truths, score, wrong
+        block = run(key, revealed, start), none, truths, score, wrong
         kept = min(size, count - start)
         parts.append(jax.tree.map(lambda x, n=kept: np.asarray(x)[:n], block))
     trials, none, truths, score, wrong = jax.tree.map(lambda *p: np.concatenate(p), *parts)

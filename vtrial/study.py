@@ -17,7 +17,7 @@ from vtrial.cohort import (
     preview,
 )
 from vtrial.data import AbstractData, Dataset
-from vtrial.design import AbstractDesign
+from vtrial.design import AbstractDesign, starts_of
 from vtrial.dosing import AbstractRegimen, check_limits
 from vtrial.endpoint import AbstractEndpoint
 from vtrial.errors import UserError, nearest, within

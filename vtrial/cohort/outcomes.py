@@ -100,18 +100,16 @@ def simulator(
         course: what may happen during treatment; left out, nothing.
         names: the arms' names, by which patients switch to them.
         ledger: that of earlier outcomes, whose doses are then repeated as they were, and nothing is decided.
-        alike: whether all replicates have the keys of the first: the same people, but for their parameters.
+        alike: whether all replicates have the keys of the first: the same people, but for parameters.
         world: another one in which patients are simulated too, for an estimand; with a ledger, whose doses are not of
             that world, there is none.
-        spacing: time from the start of one period to that of the next, in the model's time unit, in which events may
-            happen though nothing is observed; 0: none but what is observed.
+        spacing: time from the start of one period to the next, in the model's unit: events happen all that time.
     """
     course, levels = course or Treatment(), levels or Levels()
     known = levels.posterior(posterior, statistical)
     named = dict(zip(names or map(str, range(len(arms))), arms, strict=True))
     plan = planned(named, endpoints, statistical.model, course)
-    other = world if course.events and not ledger else None
-    last = Rule(named, plan, endpoints, statistical, course, levels.residual, other)
+    last = Rule(named, plan, endpoints, statistical, course, levels.residual, None if ledger else world)
     rules = replace(last, plan=planned(named, endpoints, statistical.model, course, spacing)), last
     block = jax.jit(jax.vmap(lambda number, *given: _replicate(rules, jax.random.fold_in(key, number), *given)))
 
@@ -121,17 +119,23 @@ def simulator(
         repeated = {n: value[start : start + count] for n, value in (ledger or {}).items()}
         own = np.zeros(count, int) if alike else np.arange(start, start + count)
         given = jax.tree.map(np.asarray, (own, cohort.parameters, cohort.covariates, noise, repeated))
-        size, parts = _together(replicates, subjects, len(arms)), []
-        for first in range(0, count, size):
-            # The last call is filled up with the last replicate, so that all calls share one compilation.
-            rows = np.minimum(np.arange(first, first + size), count - 1)
-            found = block(*jax.tree.map(lambda x, r=rows: x[r], given))
-            kept = min(size, count - first)
-            parts.append(jax.tree.map(lambda x, n=kept: np.asarray(x)[:n], found))
-        values, code, courses, moments, fate, decided = jax.tree.map(lambda *p: np.concatenate(p), *parts)
+        found = _by_parts(block, given, count, _together(replicates, subjects, len(arms)))
+        values, code, courses, moments, fate, decided = found
         return Outcomes(values, code, plan.time[plan.shown], courses, moments, fate, decided)
 
     return simulates
+
+
+def _by_parts(block: Callable[..., Any], given: Any, count: int, size: int) -> Any:
+    """Return what `block` gives of all replicates, so many at once."""
+    parts = []
+    for first in range(0, count, size):
+        # The last call is filled up with the last replicate, so that all calls share one compilation.
+        rows = np.minimum(np.arange(first, first + size), count - 1)
+        found = block(*jax.tree.map(lambda x, r=rows: x[r], given))
+        kept = min(size, count - first)
+        parts.append(jax.tree.map(lambda x, n=kept: np.asarray(x)[:n], found))
+    return jax.tree.map(lambda *p: np.concatenate(p), *parts)
 
 
 def simulate(

@@ -145,6 +145,17 @@ def _course(oc: xr.Dataset, judged: Judged) -> None:
     _add(oc, "probability_ended", share(look), "Probability that a trial ends at the look", dim=schema.LOOK)
     reason = np.asarray(trials.reason)[:, None] == np.array(list(schema.STOP_REASONS))
     _add(oc, "probability_reason", share(reason), "Probability that a trial ends for the reason", dim="reason")
+    if np.ndim(trials.arm) > 2:
+        oc.coords[schema.PERIOD] = np.arange(1, np.shape(trials.arm)[2] + 1)
+        what = "Share of enrolled patients whose outcome of the period is known"
+        _add(oc, "known", average(_known(trials)), what, dim=schema.PERIOD)
+
+
+def _known(trials: Trials) -> Float[np.ndarray, "replicate period"]:
+    """Return the share of enrolled patients whose outcome of each period is known."""
+    there = np.asarray(trials.arm) >= 0
+    known = np.isfinite(np.asarray(trials.outcome)).reshape(*there.shape, -1).all(-1)
+    return (known & there).sum(1) / np.maximum(there.sum(1), 1)
 
 
 def estimand_truths(lived: Lived, rules: Rules, own: AbstractEstimand) -> Truths:

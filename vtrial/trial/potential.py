@@ -68,11 +68,8 @@ class Clock(eqx.Module):
     @property
     def within(self) -> Float[np.ndarray, "*rest"]:
         """Time since the start of its own period at which each part of the outcome is known."""
-        return self.delay - self.begins(np.ndim(self.delay))
-
-    def begins(self, ndim: int) -> Float[np.ndarray, "*rest"]:
-        """Return the starts of periods with axes for what each period has several of."""
-        return self.start.reshape(self.start.shape + (1,) * (ndim - self.start.ndim))
+        delay = np.asarray(self.delay)
+        return delay - self.start.reshape(self.start.shape + (1,) * (delay.ndim - self.start.ndim))
 
 
 def under(
@@ -122,8 +119,9 @@ def reveal(
         outcome = jnp.where(jnp.isnan(shown), jnp.nan, jnp.where(event, shown, censored))
     else:
         delay = given.delay(clock, arm, shown.shape)
-        seen = delay - clock.begins(shown.ndim - 1) <= _spread(until, shown.ndim)
-        seen &= (_spread(start, shown.ndim) + delay <= now) & _spread(begun(given, arm), shown.ndim)
+        within = delay if periods == 1 else jnp.broadcast_to(jnp.asarray(clock.within), shown.shape)
+        seen = (within <= _spread(until, shown.ndim)) & (_spread(start, shown.ndim) + delay <= now)
+        seen &= _spread(begun(given, arm), shown.ndim)
         outcome = jnp.where(seen, shown, jnp.nan)
         event = jnp.isfinite(outcome)
     known = _spread(there, shown.ndim)
@@ -155,7 +153,8 @@ def progress(
     else:
         # Of each period that is begun the outcome is in, or known not to come; the last of these counts.
         within = clock.within.reshape(arm.shape[1], -1).max(1)
-        own = clock.start + jnp.minimum(under(given.until, arm, arm.shape[1]), within)
+        own = jnp.minimum(under(given.until, arm, arm.shape[1]), within[None])
+        own += jnp.broadcast_to(jnp.asarray(clock.start), own.shape)
         end = jnp.where(begun(given, arm), own, 0.0).max(1)
     event = jnp.full(entered.shape, jnp.inf)
     if clock.layout == EVENT:
