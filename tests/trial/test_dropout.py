@@ -23,32 +23,53 @@ from vtrial.trial import (
     ReferenceScaled,
     Rules,
     conduct,
+    conductor,
 )
 
 ONCE = Arm(Regimen("300 mg", "24 h", 1, "depot"))
 ARMS = {"test": ONCE, "reference": ONCE}
 TWO = Crossover(ARMS, 12, "7 day")
+DOSES = DoseProportionality("reference", {"test": 2.0, "reference": 1.0})
 FOUR = Crossover(ARMS, 12, "7 day", [["test", "reference"] * 2, ["reference", "test"] * 2])
 
 
-def crossed(design, *, rate, ratio=1.0, trials=50, analysis=None):
-    """Log-normal outcomes known on day 2 of each period; patients leave with a constant hazard, between periods too."""
+def rules_of(design, analysis=None):
+    """Outcomes are known on day 2 of each period of 7 days."""
+    start = 7.0 * np.arange(design.periods)
+    clock = Clock(2.0 + start, "value", start)
+    return Rules(design, analysis or Equivalence("reference"), Greatest(), AtOnce(), clock, "day")
+
+
+def table(design, *, rate, ratio=1.0, trials=50):
+    """Log-normal outcomes of patients who leave with a constant hazard, between periods too."""
     random = np.random.default_rng(21)
     shape = (trials, sum(design.sizes) + 10, 2, design.periods)
     logs = sd_from_cv(0.25) * random.normal(size=shape) + 0.5 * random.normal(size=(*shape[:2], 1, 1))
     logs[:, :, 0] += math.log(ratio)
     left = random.exponential(1 / rate, shape) if rate else np.full(shape, np.inf)
     left = np.where(left < 7.0, left, np.inf)
-    start = 7.0 * np.arange(design.periods)
-    rules = Rules(
-        design, analysis or Equivalence("reference"), Greatest(), AtOnce(), Clock(2.0 + start, "value", start), "day"
-    )
-    value = np.exp(logs)
-    return conduct(jax.random.key(2), rules, Potential(value, left, value, {}, ended=left)), value, left
+    return Potential(np.exp(logs), left, np.exp(logs), {}, ended=left)
 
 
+def test_without_hazard_all_are_seen_and_with_a_huge_one_nobody():
+    run = conductor(rules_of(TWO))
+    given = table(TWO, rate=0.0)
+    whole, nobody = (run(jax.random.key(2), t) for t in (given, table(TWO, rate=1e6)))
+    arm = np.asarray(whole.arm)
+    shown = np.take_along_axis(given.value[:, :24], arm[:, :, None], 2)[:, :, 0]
+    np.testing.assert_array_equal(whole.outcome, shown)
+    np.testing.assert_array_equal(whole.comparison.count, 24)
+    np.testing.assert_array_equal(whole.duration, 9.0)
+    assert np.isnan(nobody.outcome).all()
+    assert (np.asarray(nobody.comparison.code) == 1).all()
+    assert not np.asarray(nobody.rejected).any()
+    assert (np.asarray(nobody.duration) < 1.0).all()
+
+
+@pytest.mark.slow
 def test_who_leaves_is_not_seen_again():
-    found, value, left = crossed(FOUR, rate=0.06)
+    given = table(FOUR, rate=0.06)
+    found, value, left = conduct(jax.random.key(2), rules_of(FOUR), given), given.value, given.until
     arm, seen = np.asarray(found.arm), np.asarray(found.outcome)
     for r, i in np.ndindex(arm.shape[:2]):
         there = True
@@ -61,21 +82,6 @@ def test_who_leaves_is_not_seen_again():
     expected = np.exp(-0.06 * (2 + 7 * np.arange(4)))
     assert (np.abs(share - expected) < 4 * np.sqrt(expected * (1 - expected) / seen[..., 0].size)).all()
     np.testing.assert_array_equal(found.duration, 23.0)
-
-
-def test_without_hazard_all_are_seen_and_with_a_huge_one_nobody():
-    whole, value, _ = crossed(TWO, rate=0.0)
-    known = Potential(value, np.full(value.shape, np.inf), value, {})
-    rules = Rules(TWO, Equivalence("reference"), Greatest(), AtOnce(), Clock(np.array([2.0, 9.0]), "value"), "day")
-    plain = conduct(jax.random.key(2), rules, known)
-    np.testing.assert_array_equal(whole.outcome, plain.outcome)
-    np.testing.assert_array_equal(whole.comparison.p, plain.comparison.p)
-    np.testing.assert_array_equal(whole.comparison.count, 24)
-    nobody, _, _ = crossed(TWO, rate=1e6)
-    assert np.isnan(nobody.outcome).all()
-    assert (np.asarray(nobody.comparison.code) == 1).all()
-    assert not np.asarray(nobody.rejected).any()
-    assert (np.asarray(nobody.duration) < 1.0).all()
 
 
 def incomplete(design, periods):
@@ -92,9 +98,9 @@ def incomplete(design, periods):
     ("design", "analysis", "missing", "kept"),
     [
         (TWO, Equivalence("reference"), [1, 1, 1, 2], slice(4, None)),
-        (FOUR, ReferenceScaled("reference"), [3, 3, 4], slice(3, None)),
-        (FOUR, ExpandingLimits("reference"), [3, 3, 4, 4], slice(4, None)),
-        (TWO, DoseProportionality("reference", {"test": 2.0, "reference": 1.0}), [1, 1, 2], slice(3, None)),
+        pytest.param(FOUR, ReferenceScaled("reference"), [3, 3, 4], slice(3, None), marks=pytest.mark.slow),
+        pytest.param(FOUR, ExpandingLimits("reference"), [3, 3, 4, 4], slice(4, None), marks=pytest.mark.slow),
+        pytest.param(TWO, DOSES, [1, 1, 2], slice(3, None), marks=pytest.mark.slow),
     ],
 )
 def test_patients_without_a_difference_count_for_nothing(design, analysis, missing, kept):
@@ -108,6 +114,7 @@ def test_patients_without_a_difference_count_for_nothing(design, analysis, missi
     assert all_.count.tolist() == [24 - len(missing)] * 2
 
 
+@pytest.mark.slow
 def test_fdas_contrast_needs_every_period_and_the_variance_those_of_the_reference():
     """Of T R T R a missing last period leaves no two references; of R T R T it leaves both, and no contrast."""
     arm, outcome = incomplete(FOUR, [1, 1])
@@ -122,7 +129,7 @@ def test_fdas_contrast_needs_every_period_and_the_variance_those_of_the_referenc
 def test_the_consumers_risk_is_five_percent_under_dropout():
     """At the limit, when a third of the patients leaves before the second period."""
     trials = 6000
-    found, _, _ = crossed(TWO, rate=0.055, ratio=1.25, trials=trials)
+    found = conduct(jax.random.key(2), rules_of(TWO), table(TWO, rate=0.055, ratio=1.25, trials=trials))
     count = np.asarray(found.comparison.count)[:, 0]
     p = math.exp(-0.055 * 9.0)
     assert abs(count.mean() - 24 * p) < 4 * math.sqrt(24 * p * (1 - p) / trials)
