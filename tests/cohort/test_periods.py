@@ -8,6 +8,7 @@ import pytest
 from tests.cohort.test_outcomes import ENDPOINTS, HIGH, KEY, LOW, posterior
 from tests.cohort.test_recruit import draws
 from vtrial.cohort import (
+    Adherence,
     Bootstrap,
     Cohort,
     Die,
@@ -116,3 +117,14 @@ def test_what_cannot_happen_changes_nothing(run, found):
 )
 def test_what_ends_a_patients_part_in_the_trial(then, finishes):
     assert Event("1 1/h", then=then).finishes == finishes
+
+
+@pytest.mark.slow
+def test_a_patients_level_of_adherence_is_one_in_all_periods(run):
+    """Doses of two periods go together by it; what is missed is drawn anew in each."""
+    course = Treatment(Adherence(0.6, 0.6, variation=3.0))
+    missed = run(course).values["sample"][:, :, 0] / run(None).values["sample"][:, :, 0]
+    taken = missed.reshape(-1, 2) > 0.9
+    both = taken.astype(float)
+    assert np.corrcoef(both[:, 0], both[:, 1])[0, 1] > 4 / np.sqrt(240)
+    assert (taken[:, 0] != taken[:, 1]).any()

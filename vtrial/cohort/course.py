@@ -47,9 +47,15 @@ class Adherence(eqx.Module):
         if self.variation < 0:
             raise UserError(f"course.adherence.variation is a standard deviation, not {self.variation}.")
 
-    def taken(self, key: Key[Array, ""], doses: int) -> Bool[Array, " {doses}"]:
-        """Return which of a patient's doses are taken; the first is as likely as any in the long run."""
-        own = self.variation * jax.random.normal(keys.named(key, "patient"))
+    def taken(self, key: Key[Array, ""], doses: int, person: Key[Array, ""] | None = None) -> Bool[Array, " {doses}"]:
+        """Return which of a patient's doses are taken; the first is as likely as any in the long run.
+
+        Args:
+            key: of the patient, in the period.
+            doses: how many there are.
+            person: key of the patient in all periods, whose level is one; left out, there is one period.
+        """
+        own = self.variation * jax.random.normal(keys.named(key if person is None else person, "patient"))
         after = jnp.stack([_shifted(p, own) for p in (self.after_missed, self.after_taken)])
         stationary = after[0] / (after[0] + 1.0 - after[1])
         lots = jax.random.uniform(keys.named(key, "dose"), (doses,))
@@ -261,14 +267,24 @@ class Treatment(eqx.Module):
             for regimen in consequence.regimens()
         }
 
-    def taken(self, key: Key[Array, ""], table: EventTable, model: AbstractModel) -> EventTable:
-        """Return the event table of a patient's prescribed doses as they are taken."""
+    def taken(
+        self, key: Key[Array, ""], table: EventTable, model: AbstractModel, person: Key[Array, ""] | None = None
+    ) -> EventTable:
+        """Return the event table of a patient's prescribed doses as they are taken.
+
+        Args:
+            key: of the patient, in the period.
+            table: the doses.
+            model: whose time unit is meant.
+            person: key of the patient in all periods; left out, there is one.
+        """
         if self.adherence is None and self.timing is None:
             return table
         which, doses = doses_of(table)
         taken = jnp.ones(doses, bool)
         if self.adherence is not None:
-            taken = self.adherence.taken(keys.named(key, "adherence"), doses)
+            level = None if person is None else keys.named(person, "adherence")
+            taken = self.adherence.taken(keys.named(key, "adherence"), doses, level)
         if self.timing is not None:
             due = np.unique(np.asarray(table.start))
             later, taken = self.timing.taken(keys.named(key, "timing"), due, taken, model)

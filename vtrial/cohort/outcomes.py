@@ -194,16 +194,16 @@ def _replicate(
     first is that of periods which are followed by another.
     """
     first = next(iter(parameters.values()))
+    person = keys.numbered(key, len(first))
     if first.ndim == 1:
-        own = keys.numbered(key, len(first))
-        return _occasion(rules[1], own, parameters, covariates, noise, ledger)
+        return _occasion(rules[1], person, person, parameters, covariates, noise, ledger)
     each = []
     for i in range(first.shape[1]):
         own = keys.numbered(keys.named(key, f"period {i}"), len(first))
         now = {name: value[:, i] for name, value in parameters.items()}
         repeated = {name: value[:, :, i] for name, value in ledger.items()}
         rule = rules[i + 1 == first.shape[1]]
-        each.append(_occasion(rule, own, now, covariates, noise, repeated))
+        each.append(_occasion(rule, own, person, now, covariates, noise, repeated))
     values, code, course, moments, fate, decided = zip(*each, strict=True)
     stacked, fated, kept = (jax.tree.map(lambda *p: jnp.stack(p, 2), *of) for of in (values, fate, decided))
     summed = jax.tree.map(lambda *p: jnp.stack(p, 1), *moments)
@@ -213,6 +213,7 @@ def _replicate(
 def _occasion(
     rule: Rule,
     patient_keys: Key[Array, " subject"],
+    person_keys: Key[Array, " subject"],
     parameters: Mapping[str, Float[Array, " subject"]],
     covariates: Mapping[str, Float[Array, " subject"]],
     noise: Mapping[str, Array],
@@ -222,7 +223,7 @@ def _occasion(
     by_arm = []
     for number, name in enumerate(rule.arms):
         own = {n: value[:, number] for n, value in ledger.items()}
-        patients = (patient_keys, dict(parameters), dict(covariates), own)
+        patients = (patient_keys, person_keys, dict(parameters), dict(covariates), own)
         by_arm.append(_each(partial(live, rule, name, noise), patients, _PROFILES // len(rule.arms)))
     joined = (jax.tree.map(lambda *a: jnp.stack(a, 1), *(found[i] for found in by_arm)) for i in (0, 1, 4, 5))
     values, again, fate, decided = joined

@@ -42,25 +42,18 @@ def live(
     name: str,
     noise: Mapping[str, Array],
     key: Key[Array, ""],
+    person: Key[Array, ""],
     parameters: Mapping[str, Array],
     covariates: Mapping[str, Array],
     ledger: Mapping[str, Array],
 ):
     """Return endpoints, the same measured again, code, true outputs, fates and ledger of a patient in an arm.
 
-    Given a ledger, its doses are repeated.
+    The `key` is of the period, where there are several, `person` of all. Given a ledger, its doses are repeated.
     """
     statistical, plan, course, arm = rule.statistical, rule.plan, rule.course, rule.arms[name]
     model, time = statistical.model, _times(rule, key)
-    p = {name: value * arm.factors.get(name, 1.0) for name, value in parameters.items()}
-
-    def solve(therapy: Therapy, at: Float[Array, ""]) -> tuple[Array, dict[str, Array]]:
-        table, place = therapy.events(at), jnp.arange(len(plan.time))
-        if course.visits is not None:
-            table, place = sampled(table, time)
-        profile = statistical.solver(model, therapy.parameters(p), table, key=keys.named(key, "system noise"))
-        known = profile.code == ResultCode.SOLVED
-        return profile.code, {o: jnp.where(known, y[place], jnp.nan) for o, y in profile.outputs.items()}
+    solve = _solver(rule, key, time, {n: value * arm.factors.get(n, 1.0) for n, value in parameters.items()})
 
     def followed(
         therapy: Therapy, at: Float[Array, ""], ends: Float[Array, ""], prefix: str = ""
@@ -73,7 +66,7 @@ def live(
 
     never = jnp.asarray(jnp.inf)
     prescribed = arm.regimen.records(model, plan.rows, covariates)
-    events, hypothetical = course.taken(key, prescribed, model), HYPOTHETICAL if course.events else ""
+    events, hypothetical = course.taken(key, prescribed, model, person), HYPOTHETICAL if course.events else ""
     code, unhindered, decided = followed(Therapy(events), jnp.asarray(0.0), never, hypothetical)
     measure = partial(_endpoints, rule, noise, time)
     filled = partial(padded, names=ledger_names(rule.arms.values(), course), count=plan.decisions)
@@ -83,7 +76,7 @@ def live(
         return measure(key, unhindered, never), again, code, unhindered, fate, filled(decided)
     plain = partial(_unsampled, model, covariates)
     visits = partial(_visited, rule, time, partial(measure, key))
-    setting = Setting(course, model, rule.arms, name, time, plan.hazard, covariates, plain, followed, visits)
+    setting = Setting(course, model, rule.arms, name, time, plan.hazard, covariates, plain, followed, visits, person)
     kept = {n.removeprefix(HYPOTHETICAL): value for n, value in decided.items()}
     story = tell(key, setting, events, unhindered, code, kept)
     death, happened = told(course, story, partial(measure, key), unhindered, time)
@@ -97,6 +90,24 @@ def live(
         failed = jnp.maximum(failed, other.code)
     true = {o: jnp.where(time <= death, y, jnp.nan) for o, y in story.true.items()}
     return actual, again, failed, true, fate | happened, filled(decided | dict(story.ledger))
+
+
+def _solver(
+    rule: Rule, key: Key[Array, ""], time: Float[Array, " time"], p: Mapping[str, Array]
+) -> Callable[[Therapy, Float[Array, ""]], tuple[Array, dict[str, Array]]]:
+    """Return what solves a patient of these parameters under a treatment that changes at a time."""
+    statistical = rule.statistical
+
+    def solve(therapy: Therapy, at: Float[Array, ""]) -> tuple[Array, dict[str, Array]]:
+        table, place = therapy.events(at), jnp.arange(len(time))
+        if rule.course.visits is not None:
+            table, place = sampled(table, time)
+        noise = keys.named(key, "system noise")
+        profile = statistical.solver(statistical.model, therapy.parameters(p), table, key=noise)
+        known = profile.code == ResultCode.SOLVED
+        return profile.code, {o: jnp.where(known, y[place], jnp.nan) for o, y in profile.outputs.items()}
+
+    return solve
 
 
 def _times(rule: Rule, key: Key[Array, ""]) -> Float[Array, " time"]:

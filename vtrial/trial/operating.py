@@ -301,7 +301,7 @@ def add_events(oc: xr.Dataset, outcomes: xr.Dataset) -> None:
     shares = [average(np.isfinite(outcomes[name].to_numpy()).mean(over)) for name in events]
     oc.coords[schema.HAPPENING] = [name.removeprefix("event_") for name in events]
     what = "Share of virtual patients to whom it happens by the end of what is observed"
-    what += ", or by the next period, of those who begin a period" if periods else ""
+    what += " or the start of the next period, of those who begin one" if periods else ""
     dims = (schema.HAPPENING, schema.ARM)
     oc["happened"] = (dims, np.stack([s[0] for s in shares]), {"long_name": what, "units": ""})
     error = {"long_name": f"Monte-Carlo error of: {what}", "units": ""}
