@@ -36,6 +36,7 @@ def cell(**changed) -> Cell:
         design=SimpleNamespace(periods=changed.pop("periods", 1)),
         prognosis=changed.get("prognosis"),
         estimand=changed.get("estimand", TreatmentPolicy()),
+        course=SimpleNamespace(events=changed.get("course", {})),
     )
     return Cell({}, study, PLAIN | changed)
 
@@ -61,6 +62,13 @@ def test_cells_share_the_stages_that_do_not_read_what_they_differ_in(changed, sh
     assert [stage for stage in same if stage != "trials"] == shared
     if "periods" not in changed:
         assert part("trials", cell()) != part("trials", cell(**changed))
+
+
+def test_events_between_periods_depend_on_the_time_there_is():
+    near, far = (PLAIN["design"] | {"spacing": spacing} for spacing in ("7 day", "14 day"))
+    for course, same in (({}, True), ({"leave": 1}, False)):
+        both = [part("outcomes", cell(periods=2, design=design, course=course)) for design in (near, far)]
+        assert (both[0] == both[1]) == same
 
 
 def test_outcomes_are_simulated_in_the_world_of_a_mixed_estimand():

@@ -68,6 +68,8 @@ def part(stage: str, cell: Cell) -> Mapping[str, Any]:
     kept: dict[str, Any] = {key: value for key, value in cell.plain.items() if key not in unread}
     if stage in ("patients", "outcomes"):
         kept |= {"periods": cell.study.design.periods, "arms": cell.plain["design"]["arms"]}
+    if stage == "outcomes" and cell.study.design.periods > 1 and cell.study.course.events:
+        kept["spacing"] = cell.plain["design"]["spacing"]  # events may happen between periods
     if stage == "outcomes" and world_of(cell.study.estimand) is not None:
         kept["estimand"] = cell.plain["estimand"]  # patients are simulated in its world
     return kept

@@ -22,7 +22,7 @@ from vtrial.cohort import (
     simulator,
 )
 from vtrial.data import Dataset
-from vtrial.design import washout_note
+from vtrial.design import spacing_of, washout_note
 from vtrial.inference import Checkpoint, Prior, groups
 from vtrial.likelihood import StatisticalModel
 from vtrial.provenance import identity
@@ -41,8 +41,10 @@ from vtrial.trial import (
     estimand_truths,
     false_claims,
     judge,
+    lived,
     log_risk_ratios,
     operating_characteristics,
+    potential,
     truth_note,
     without_effect,
     world_of,
@@ -236,7 +238,9 @@ def _simulate(key, study: Study, statistical: StatisticalModel, store: Store, po
     """Return the blocks of outcomes; a block reads its own patients alone."""
     design, count, levels = study.design, study.cohort.replicates, study.cohort.levels
     world, rest = world_of(study.estimand, study.course.deadly), (levels, study.course, design.names)
-    simulates = simulator(key, count, design.arms, study.endpoints, posterior, statistical, *rest, world=world)
+    spacing = spacing_of(design, study.model)
+    own = (design.arms, study.endpoints, posterior, statistical, *rest)
+    simulates = simulator(key, count, *own, world=world, spacing=spacing)
     scores = _scorer(keys.named(key, "prognosis"), study, statistical, posterior)
 
     def compute(first: int, stop: int) -> dict[str, xr.Dataset]:
@@ -326,18 +330,18 @@ def _conducts(
 
     def conducts(rows: Int[np.ndarray, " row"]) -> tuple:
         part = table.isel({schema.REPLICATE: rows})
-        found = tree.lived(part, (study.primary, *study.analysis.beside), timed=rules.clock.timed)
-        potential = tree.potential(part, study.design, study.analysis, found, study.estimand, study.primary)
-        null = without_effect(potential, rules.reference, study.analysis.null)
+        found = lived(part, (study.primary, *study.analysis.beside), rules.clock)
+        revealed = potential(part, study.design, study.analysis, found, study.estimand, study.primary)
+        null = without_effect(revealed, rules.reference, study.analysis.null)
         truths = estimand_truths(found, rules, study.estimand) if happens else None
-        score = potential.covariates[SCORE] if study.prognosis is not None else None
+        score = revealed.covariates[SCORE] if study.prognosis is not None else None
         first = int(rows[0])
         none = run(key, null, first)
         wrong = [false_claims(none, rules, among) for among in partly[:1]]
         for among in partly[1:]:
-            some = without_effect(potential, rules.reference, study.analysis.null, among)
+            some = without_effect(revealed, rules.reference, study.analysis.null, among)
             wrong.append(false_claims(run(key, some, first), rules, among))
-        return run(key, potential, first), none, truths, score, wrong
+        return run(key, revealed, first), none, truths, score, wrong
 
     return conducts
 

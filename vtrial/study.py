@@ -6,7 +6,7 @@ from typing import Any
 import equinox as eqx
 import numpy as np
 
-from vtrial import diagnose, units
+from vtrial import diagnose
 from vtrial._types import Values
 from vtrial.cohort import (
     Recruitment,
@@ -17,7 +17,7 @@ from vtrial.cohort import (
     preview,
 )
 from vtrial.data import AbstractData, Dataset
-from vtrial.design import AbstractDesign
+from vtrial.design import AbstractDesign, starts_of
 from vtrial.dosing import AbstractRegimen, check_limits
 from vtrial.endpoint import AbstractEndpoint
 from vtrial.errors import UserError, nearest, within
@@ -185,12 +185,11 @@ class Study(eqx.Module):
         """Return what every trial follows."""
         read = [self.endpoints[name] for name in (self.primary, *self.analysis.beside)]
         delay = np.max([one.delay(self.model) for one in read], axis=0)  # of what is read together all is known at once
-        if self.design.periods > 1:
-            spacing = units.quantity(self.design.spacing, self.model.time, where="design.spacing")
-            delay = delay + spacing * np.arange(self.design.periods)
+        start = starts_of(self.design, self.model)
+        delay = delay + start if self.design.periods > 1 else delay
         if self.analysis.beside:
             delay = np.asarray(delay)[..., None]
-        clock = Clock(np.asarray(delay, float), read[0].layout)
+        clock = Clock(np.asarray(delay, float), read[0].layout, start)
         return Rules(self.design, self.analysis, self.objective, self.enrolment, clock, self.model.time)
 
     def words(self) -> dict[str, Any]:

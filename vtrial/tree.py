@@ -11,10 +11,10 @@ from vtrial import schema
 from vtrial.cohort import HYPOTHETICAL, LEDGER, Cohort, Outcomes, Treatment, World, fates
 from vtrial.cohort.outcomes import MOMENTS, QUANTILES
 from vtrial.data import Dataset
-from vtrial.design import AbstractDesign, Corrected
+from vtrial.design import AbstractDesign, Corrected, starts_of
 from vtrial.endpoint import AbstractEndpoint
 from vtrial.model import AbstractModel, parameter_units
-from vtrial.trial import SCORE, AbstractAnalysis, AbstractEstimand, Lived, Potential, Trials, decompose, known_before
+from vtrial.trial import SCORE, Trials, decompose
 from vtrial.trial.variance import LEVELS
 
 
@@ -155,7 +155,8 @@ def outcomes(
         f"baseline_{n}": (dims[:2], np.asarray(v), _attrs(f"Covariate {n}, known before allocation"))
         for n, v in patients.covariates.items()
     }
-    told, decisions = fates(endpoints, course, world), _decisions(found, design, model, dims)
+    since = "entry" if design.periods == 1 else "the start of the period"
+    told, decisions = fates(endpoints, course, world, since=since), _decisions(found, design, model, dims)
     fate = _fate(found, told, design, endpoints, course, model)
     group = xr.Dataset(
         values | code | courses | fate | decisions | baseline | moments,
@@ -169,6 +170,7 @@ def outcomes(
             schema.QUANTILE: list(QUANTILES),
             schema.MOMENT: list(MOMENTS),
         }
+        | _periods(design, model)
         | _decision_times(found, design, model),
     )
     group[schema.TIME].attrs |= _attrs("Time since the first dose", model.time)
@@ -199,16 +201,28 @@ def _fate(
     entries = {}
     for name, value in found.fate.items():
         endpoint = next((name.removeprefix(p) for p in _FATES if name.startswith(p)), "")
-        rest, attrs = (), _attrs(told[name], model.time)
+        rest, attrs = (schema.PERIOD,) if design.periods > 1 else (), _attrs(told[name], model.time)
         if endpoint in endpoints:
             rest = _rest(endpoint, endpoints[endpoint].layout, design.periods)
             if not name.startswith("visited_"):
                 attrs["units"] = endpoints[endpoint].unit(model)
         if (event := course.events.get(name.removeprefix("event_"))) is not None:
             kinds = {"changes": event.changes, "intercurrent": event.intercurrent, "leaves": event.leaves}
-            attrs |= {kind: int(so) for kind, so in (kinds | {"dies": event.dies}).items()}
+            kinds |= {"dies": event.dies, "finishes": event.finishes}
+            attrs |= {kind: int(so) for kind, so in kinds.items()}
         entries[name] = ((schema.REPLICATE, schema.SUBJECT, schema.ARM, *rest), value, attrs)
     return entries
+
+
+def _periods(design: AbstractDesign, model: AbstractModel) -> dict[str, Any]:
+    """Return when periods start, as coordinates; none of a design without."""
+    if design.periods == 1:
+        return {}
+    about = _attrs("Time since entry at which the period starts", model.time)
+    return {
+        schema.PERIOD: np.arange(1, design.periods + 1),
+        f"{schema.PERIOD}_start": (schema.PERIOD, starts_of(design, model), about),
+    }
 
 
 def _decisions(found: Outcomes, design: AbstractDesign, model: AbstractModel, dims: tuple[str, ...]) -> dict[str, Any]:
@@ -243,39 +257,6 @@ def _decision_times(found: Outcomes, design: AbstractDesign, model: AbstractMode
     return entries | {"decision_output": (schema.ARM, outputs, _attrs("Output that the policy of the arm sees"))}
 
 
-def lived(table: xr.Dataset, names: tuple[str, ...], *, timed: bool = False) -> Lived:
-    """Return what an analysis reads with and without what happened, from the stored table.
-
-    Args:
-        table: the outcomes.
-        names: of the endpoints, the primary first; of several there is a last axis.
-        timed: whether the primary endpoint is the time of an event.
-    """
-
-    def read(prefix: str = "") -> np.ndarray:
-        found = [table[f"{prefix}{name}"].to_numpy() for name in names]
-        return found[0] if len(found) == 1 else np.stack(found, axis=-1)
-
-    actual, arms = read(), tuple(str(a) for a in table[schema.ARM].to_numpy())
-    if "until" not in table:
-        return Lived(actual, actual, actual, actual, np.full(actual.shape[:3], np.inf), arms=arms, timed=timed)
-    events = {str(n).removeprefix("event_"): v for n, v in table.items() if str(n).startswith("event_")}
-    of_world = {f"estimand_event_{n}": n for n, v in events.items() if v.attrs["intercurrent"]}
-    return Lived(
-        actual,
-        read("hypothetical_"),
-        read("on_treatment_"),
-        read("alive_") if f"alive_{names[0]}" in table else actual,
-        table["until"].to_numpy(),
-        {name: v.to_numpy() for name, v in events.items() if v.attrs["intercurrent"]},
-        tuple(name for name, v in events.items() if v.attrs["dies"]),
-        arms,
-        timed,
-        read("estimand_") if f"estimand_{names[0]}" in table else None,
-        {name: table[key].to_numpy() for key, name in of_world.items() if key in table},
-    )
-
-
 def variance(outcomes: xr.Dataset, names: Collection[str]) -> xr.Dataset:
     """Return the variance of each endpoint by level, from the moments of the outcomes."""
     entries = {}
@@ -295,27 +276,6 @@ def variance(outcomes: xr.Dataset, names: Collection[str]) -> xr.Dataset:
     coords = {str(c): v for c, v in outcomes.coords.items() if str(c) not in (schema.REPLICATE, schema.MOMENT)}
     kept = {c: v for c, v in coords.items() if set(v.dims) <= {d for dims, *_ in entries.values() for d in dims}}
     return xr.Dataset(entries, {schema.LEVEL: list(LEVELS)} | kept)
-
-
-def potential(
-    table: xr.Dataset,
-    design: AbstractDesign,
-    analysis: AbstractAnalysis,
-    found: Lived,
-    estimand: AbstractEstimand,
-    primary: str,
-) -> Potential:
-    """Return the potential outcomes of the primary endpoint as the estimand has it, with what is known before."""
-    covariates = {
-        str(n).removeprefix("baseline_"): v.to_numpy() for n, v in table.items() if str(n).startswith("baseline_")
-    }
-    reference = design.names.index(analysis.reference)
-    for name in known_before(design, analysis):
-        if name not in covariates:
-            covariates[name] = table[name].to_numpy()[:, :, reference]
-    visited = f"visited_{primary}"
-    time = table[visited].to_numpy() if visited in table else None
-    return Potential(estimand.observed(found), estimand.until(found), estimand.target(found), covariates, time)
 
 
 def trial(

@@ -76,7 +76,7 @@ def test_contract(kind):
     value[1], value[2], value[3] = np.nan, np.inf, 1.0
 
     def first(n):
-        until = np.full((n, *value.shape[1:3]), np.inf)
+        until = np.full((n, *value.shape[1:]), np.inf)
         return conduct(jax.random.key(0), rules, Potential(value[:n], until, value[:n], {}))
 
     many = first(5)

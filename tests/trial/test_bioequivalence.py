@@ -43,7 +43,7 @@ def conducted(design, cv, ratio, analysis=None, trials=TRIALS):
     delay = np.arange(1.0, 1.0 + design.periods) if periods else np.asarray(1.0)
     clock = Clock(np.asarray(delay), "value")
     rules = Rules(design, analysis or Equivalence("reference"), Greatest(), AtOnce(), clock, "day")
-    return conduct(jax.random.key(5), rules, Potential(np.exp(logs), np.full(shape, np.inf), np.exp(logs), {}))
+    return conduct(jax.random.key(5), rules, Potential(np.exp(logs), np.full(logs.shape, np.inf), np.exp(logs), {}))
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_both_endpoints_pass_as_often_as_their_correlation_says(correlation):
     both[:, :, 0] += math.log(ratio)
     clock = Clock(np.arange(1.0, 3.0)[:, None], "value")
     rules = Rules(design, Equivalence("reference", also=["area"]), Greatest(), AtOnce(), clock, "day")
-    table = Potential(np.exp(both), np.full(shape[:3], np.inf), np.exp(both), {})
+    table = Potential(np.exp(both), np.full(shape, np.inf), np.exp(both), {})
     passed = np.asarray(conduct(jax.random.key(5), rules, table).rejected)[:, 0].mean()
     assert abs(passed - expected) < 4 * math.sqrt(expected * (1 - expected) * (1 / TRIALS + 1 / many))
     edge = without_effect(table, 1, rules.analysis.null)

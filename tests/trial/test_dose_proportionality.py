@@ -61,7 +61,7 @@ def test_power_and_level_of_trials(crossed, edge):
     design = Crossover(arms, 3, "7 day") if crossed else Parallel(arms, 12)
     delay = np.arange(1.0, 4.0) if crossed else np.asarray(1.0)
     value = outcomes(trials, sum(design.sizes) + 5, 1.02, cv, (3,) if crossed else ())
-    table = Potential(value, np.full(value.shape[:3], np.inf), value, {})
+    table = Potential(value, np.full(value.shape, np.inf), value, {})
     rules = Rules(design, ANALYSIS, Greatest(), AtOnce(), Clock(delay, "value"), "day")
     if edge:
         # Every arm has the reference's errors there, but a patient of parallel groups is in one arm alone.

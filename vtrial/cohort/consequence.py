@@ -79,6 +79,8 @@ class AbstractConsequence(eqx.Module):
     leaves: eqx.AbstractClassVar[bool]
     """Whether nothing is observed any more."""
     dies: eqx.AbstractClassVar[bool]
+    finishes: ClassVar[bool] = False
+    """Whether the patient begins no later period of a design that has several."""
 
     @abstractmethod
     def check(self, where: str, model: AbstractModel, arms: Mapping[str, Arm], parameters: Collection[str]) -> None:
@@ -102,7 +104,7 @@ class AbstractConsequence(eqx.Module):
 
 
 class AbstractPlainConsequence(AbstractConsequence):
-    """A consequence without settings, which may happen in any arm."""
+    """A consequence that cannot be wrong and may happen in any arm."""
 
     def check(self, where: str, model: AbstractModel, arms: Mapping[str, Arm], parameters: Collection[str]) -> None:
         """Nothing can be wrong."""
@@ -117,13 +119,24 @@ class AbstractPlainConsequence(AbstractConsequence):
 
 
 class Stop(AbstractPlainConsequence):
-    """No dose is taken any more."""
+    """No dose is taken any more: not in later periods either, which the patient does not begin.
 
+    Args:
+        resumes: in a design with periods, whether the next period begins as planned: what is stopped is the treatment
+            of this one.
+    """
+
+    resumes: bool = eqx.field(static=True, default=False)
     changes: ClassVar[bool] = True
     ends: ClassVar[bool] = True
     intercurrent: ClassVar[bool] = True
     leaves: ClassVar[bool] = False
     dies: ClassVar[bool] = False
+
+    @property
+    def finishes(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Whether there is no later period."""
+        return not self.resumes
 
     def change(self, therapy: Therapy, change: Change) -> Therapy:
         """Return the treatment without the arm's later doses."""
@@ -131,17 +144,18 @@ class Stop(AbstractPlainConsequence):
 
     def describe(self) -> str:
         """Say it."""
-        return "stops treatment"
+        return "stops treatment" + (" of the period" if self.resumes else "")
 
 
 class Leave(AbstractPlainConsequence):
-    """Nothing is observed any more; what goes on goes on unseen."""
+    """Nothing is observed any more, and no later period begun; what goes on in this one goes on unseen."""
 
     changes: ClassVar[bool] = False
     ends: ClassVar[bool] = False
     intercurrent: ClassVar[bool] = False
     leaves: ClassVar[bool] = True
     dies: ClassVar[bool] = False
+    finishes: ClassVar[bool] = True
 
     def change(self, therapy: Therapy, change: Change) -> Therapy:
         """Return the treatment as it is."""
@@ -160,6 +174,7 @@ class Die(AbstractPlainConsequence):
     intercurrent: ClassVar[bool] = True
     leaves: ClassVar[bool] = False
     dies: ClassVar[bool] = True
+    finishes: ClassVar[bool] = True
 
     def change(self, therapy: Therapy, change: Change) -> Therapy:
         """Return the treatment as it is: nothing reads it."""
@@ -172,6 +187,8 @@ class Die(AbstractPlainConsequence):
 
 class Rescue(AbstractConsequence):
     """The treatment goes on, and more is done: further doses, or what another drug does to parameters.
+
+    In a design with periods to the start of the next one, which begins without it.
 
     Args:
         regimen: further doses, which are all taken; their time 0 is the event.
@@ -223,6 +240,8 @@ class Rescue(AbstractConsequence):
 
 class Switch(AbstractConsequence):
     """From then on the patient is treated as another arm is; in that arm itself it does not happen.
+
+    In a design with periods to the start of the next one, whose arm is the one planned.
 
     Args:
         to: name of the arm.

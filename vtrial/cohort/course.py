@@ -47,9 +47,15 @@ class Adherence(eqx.Module):
         if self.variation < 0:
             raise UserError(f"course.adherence.variation is a standard deviation, not {self.variation}.")
 
-    def taken(self, key: Key[Array, ""], doses: int) -> Bool[Array, " {doses}"]:
-        """Return which of a patient's doses are taken; the first is as likely as any in the long run."""
-        own = self.variation * jax.random.normal(keys.named(key, "patient"))
+    def taken(self, key: Key[Array, ""], doses: int, person: Key[Array, ""] | None = None) -> Bool[Array, " {doses}"]:
+        """Return which of a patient's doses are taken; the first is as likely as any in the long run.
+
+        Args:
+            key: of the patient, in the period.
+            doses: how many there are.
+            person: key of the patient in all periods, whose level is one; left out, there is one period.
+        """
+        own = self.variation * jax.random.normal(keys.named(key if person is None else person, "patient"))
         after = jnp.stack([_shifted(p, own) for p in (self.after_missed, self.after_taken)])
         stationary = after[0] / (after[0] + 1.0 - after[1])
         lots = jax.random.uniform(keys.named(key, "dose"), (doses,))
@@ -136,6 +142,11 @@ class Event(eqx.Module):
         """Whether it is death."""
         return any(c.dies for c in self.then)
 
+    @property
+    def finishes(self) -> bool:
+        """Whether the patient begins no later period."""
+        return any(c.finishes for c in self.then)
+
     def applies(self, arm: str) -> bool:
         """Return whether it may happen in an arm."""
         return all(c.applies(arm) for c in self.then)
@@ -202,10 +213,14 @@ class Treatment(eqx.Module):
 
     Of the events that change the treatment the first happens; death and leaving may follow it, and come before it.
 
+    In a design with periods hazards run on from one period to the next, the time between them included, and each event
+    may happen again in each. What a consequence does to later periods it says itself.
+
     Args:
         adherence: whether doses are taken; left out, all are.
         events: what may happen, by name.
-        points: times at which hazards are evaluated, equally spaced from the start to the end of what is observed.
+        points: times at which hazards are evaluated, equally spaced from the start to the end of what is observed, and
+            as many from there to the start of the next period.
         timing: when doses are taken; left out, when they are due.
         visits: when patients come to the visits of endpoints with visits; left out, at their times.
         assays: limits of quantification, by output that is measured.
@@ -252,14 +267,24 @@ class Treatment(eqx.Module):
             for regimen in consequence.regimens()
         }
 
-    def taken(self, key: Key[Array, ""], table: EventTable, model: AbstractModel) -> EventTable:
-        """Return the event table of a patient's prescribed doses as they are taken."""
+    def taken(
+        self, key: Key[Array, ""], table: EventTable, model: AbstractModel, person: Key[Array, ""] | None = None
+    ) -> EventTable:
+        """Return the event table of a patient's prescribed doses as they are taken.
+
+        Args:
+            key: of the patient, in the period.
+            table: the doses.
+            model: whose time unit is meant.
+            person: key of the patient in all periods; left out, there is one.
+        """
         if self.adherence is None and self.timing is None:
             return table
         which, doses = doses_of(table)
         taken = jnp.ones(doses, bool)
         if self.adherence is not None:
-            taken = self.adherence.taken(keys.named(key, "adherence"), doses)
+            level = None if person is None else keys.named(person, "adherence")
+            taken = self.adherence.taken(keys.named(key, "adherence"), doses, level)
         if self.timing is not None:
             due = np.unique(np.asarray(table.start))
             later, taken = self.timing.taken(keys.named(key, "timing"), due, taken, model)
@@ -280,9 +305,17 @@ class Treatment(eqx.Module):
                         f"{nearest(covariate, known)}"
                     )
 
-    def grid(self, end: float) -> tuple[float, ...]:
-        """Return the times at which hazards are evaluated; none where nothing may happen."""
-        return tuple(np.linspace(0.0, end, self.points).tolist()) if self.events else ()
+    def grid(self, end: float, until: float = 0.0) -> tuple[float, ...]:
+        """Return the times at which hazards are evaluated; none where nothing may happen.
+
+        Args:
+            end: of what is observed.
+            until: when the next period begins: as many times again lie between.
+        """
+        if not self.events:
+            return ()
+        after = np.linspace(end, until, self.points)[1:] if until > end else np.zeros(0)
+        return (*np.linspace(0.0, end, self.points).tolist(), *after.tolist())
 
     def describe(self) -> str:
         """Say it."""

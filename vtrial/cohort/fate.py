@@ -25,31 +25,36 @@ def off_time(endpoint: AbstractEndpoint, course: Treatment) -> bool:
     return course.visits is not None and endpoint.layout == "visits"
 
 
-def fates(endpoints: Mapping[str, AbstractEndpoint], course: Treatment, world: World | None = None) -> dict[str, str]:
+def fates(
+    endpoints: Mapping[str, AbstractEndpoint], course: Treatment, world: World | None = None, *, since: str = "entry"
+) -> dict[str, str]:
     """Return what is told of what happens to a patient under an arm, by name, in words.
 
-    Endpoints themselves are as things happen: what an estimand of treatment policy is about.
+    Endpoints themselves are as things happen: what an estimand of treatment policy is about. Times are counted `since`
+    entry, or since the start of the period.
     """
     visits = [name for name, endpoint in endpoints.items() if off_time(endpoint, course)]
-    found = {f"visited_{name}": f"Time since entry at which each visit of {name} happens" for name in visits}
+    found = {f"visited_{name}": f"Time since {since} at which each visit of {name} happens" for name in visits}
     if not course.events:
         return found
     for name, event in course.events.items():
         what = " and ".join(c.describe() for c in event.then)
-        found[f"event_{name}"] = f"Time since entry of {name}, which {what}; infinity: does not happen"
-    found["until"] = "Time since entry at which the patient's observation ends; infinity: not early"
+        found[f"event_{name}"] = f"Time since {since} of {name}, which {what}; infinity: does not happen"
+    found["until"] = f"Time since {since} at which the patient's observation ends; infinity: not early"
     for name in endpoints:
         found[f"hypothetical_{name}"] = f"{name} if nothing happened that changes treatment, ends observation or life"
         found[f"on_treatment_{name}"] = f"{name} from the course up to the first event, its last value carried on"
         if course.deadly:
             found[f"alive_{name}"] = f"{name} from the course up to death, its last value carried on"
-    return found if world is None else found | _asked_fates(endpoints, course, world)
+    return found if world is None else found | _asked_fates(endpoints, course, world, since)
 
 
-def _asked_fates(endpoints: Mapping[str, AbstractEndpoint], course: Treatment, world: World) -> dict[str, str]:
+def _asked_fates(
+    endpoints: Mapping[str, AbstractEndpoint], course: Treatment, world: World, since: str
+) -> dict[str, str]:
     """Return what is told of the world of an estimand, by name, in words."""
     said = "as the estimand asks" + (f", if {' and '.join(world.without)} did not happen" if world.without else "")
-    events = {n: f"Time since entry of {n}, {said}; infinity: does not happen" for n in course.events}
+    events = {n: f"Time since {since} of {n}, {said}; infinity: does not happen" for n in course.events}
     return {f"estimand_event_{n}": what for n, what in events.items() if n not in world.without} | {
         f"estimand_{n}": f"{n} {said}" for n in endpoints
     }

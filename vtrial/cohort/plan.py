@@ -51,15 +51,22 @@ class _Sample(NamedTuple):
 
 
 def planned(
-    arms: Mapping[str, Arm], endpoints: Mapping[str, AbstractEndpoint], model: AbstractModel, course: Treatment
+    arms: Mapping[str, Arm],
+    endpoints: Mapping[str, AbstractEndpoint],
+    model: AbstractModel,
+    course: Treatment,
+    until: float = 0.0,
 ) -> Plan:
-    """Return every time at which an endpoint, a hazard or a policy needs the patients."""
+    """Return every time at which an endpoint, a hazard or a policy needs the patients.
+
+    Hazards go on to the end of what is observed, or to `until` if that is later.
+    """
     monitors = {name: arm.policy.monitor for name, arm in arms.items() if arm.policy is not None}
     seen = {name: [_Sample(t) for t in monitor.times(model).tolist()] for name, monitor in monitors.items()}
     wanted = {n: _samples(e, model, moving=course.visits is not None) for n, e in endpoints.items()}
     end = {name: float(e.delay(model).max()) for name, e in endpoints.items()}
     late = 0.0 if course.visits is None else course.visits.bounds(model)[1]
-    grid = [_Sample(rounded(t)) for t in course.grid(max(end.values()) + late)]
+    grid = [_Sample(rounded(t)) for t in course.grid(max(end.values()) + late, until)]
     every = sorted({sample for samples in [*wanted.values(), *seen.values(), grid] for sample in samples})
 
     def places(samples: list[_Sample]) -> Int[np.ndarray, " _"]:

@@ -36,6 +36,8 @@ class Setting(eqx.Module):
     """Returns result code, path and ledger under a treatment, given when it changes and when own doses end."""
     seen: Callable[[Path], Visits] = lambda _: {}
     """Returns what is seen at visits on a path."""
+    person: Key[Array, ""] | None = None
+    """Key of the patient in all periods; left out, there is one period."""
 
 
 class Story(eqx.Module):
@@ -140,7 +142,7 @@ def _therapy(
             end=jnp.max(jnp.asarray(setting.time)),
             arm=setting.arms[setting.arm],
             arms=setting.arms,
-            taken=lambda regimen: setting.course.taken(key, setting.prescribed(regimen), setting.model),
+            taken=lambda regimen: setting.course.taken(key, setting.prescribed(regimen), setting.model, setting.person),
             prescribed=setting.prescribed,
         )
         for consequence in setting.course.events[name].then:

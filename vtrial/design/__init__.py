@@ -11,6 +11,7 @@ from vtrial.design.dose_ranging import DoseRanging
 from vtrial.design.drop_arms import DropArms
 from vtrial.design.group_sequential import GroupSequential
 from vtrial.design.parallel import Parallel
+from vtrial.design.periods import spacing_of, starts_of
 from vtrial.design.randomisation import AbstractRandomisation, Blocks, Minimisation, Shuffled, Stratified, Unrestricted
 from vtrial.design.re_estimation import SampleSizeReestimation
 from vtrial.design.response_adaptive import AbstractBelief, BetaBelief, NormalBelief, ResponseAdaptive
@@ -62,6 +63,8 @@ __all__ = [
     "fresh",
     "judged",
     "revealed",
+    "spacing_of",
+    "starts_of",
     "washout_note",
     "williams",
 ]

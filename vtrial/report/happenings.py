@@ -27,6 +27,12 @@ def events(tree: xr.DataTree) -> Table | None:
     return Table(["Event", "What it does", *(str(x) for x in outcomes["label"].to_numpy())], rows)
 
 
+def said(tree: xr.DataTree) -> str:
+    """Say what the shares of that table are of; "" if nothing may happen."""
+    oc = tree[schema.OPERATING_CHARACTERISTICS].dataset
+    return str(oc["happened"].attrs["long_name"]) if "happened" in oc else ""
+
+
 def _does(outcomes: xr.Dataset, name: str) -> str:
     """Return what an event does, from the words of its variable."""
     said = str(outcomes[f"event_{name}"].attrs["long_name"])
@@ -50,17 +56,23 @@ def shares(outcomes: xr.Dataset, arm: int, time: Float[np.ndarray, " time"]) -> 
 
 
 def fates(tree: xr.DataTree) -> str:
-    """Draw the shares of patients by what has happened to them, over time and arm by arm; "" if nothing may."""
+    """Draw the shares of patients by what has happened to them, over time and arm by arm; "" if nothing may.
+
+    In a design with periods over the time from the start of one to that of the next.
+    """
     outcomes = tree[schema.OUTCOMES].dataset
     if not any(str(name).startswith("event_") for name in outcomes):
         return ""
 
     def draw() -> Figure:
         labels, last = [str(x) for x in outcomes["label"].to_numpy()], float(outcomes[schema.TIME].max())
+        told = outcomes
+        if schema.PERIOD in outcomes.dims:  # of those that are followed by another, to the start of that
+            told, last = outcomes.isel({schema.PERIOD: slice(0, -1)}), float(outcomes["period_start"][1])
         time = np.linspace(0.0, last, _POINTS)
         figure, panels = grid(len(labels), min(3, len(labels)), WIDTH, 2.9)
         for i, axes in enumerate(panels):
-            found = shares(outcomes, i, time)
+            found = shares(told, i, time)
             colours = ["#e8eef1", *(COLOURS[k % len(COLOURS)] for k in range(len(found) - 1))]
             stack = axes.stackplot(time, [100 * share for share in found.values()], colors=colours, labels=list(found))
             for part in stack:

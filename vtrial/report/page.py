@@ -44,6 +44,7 @@ def render(tree: xr.DataTree) -> str:
         characteristics=tables.characteristics(tree),
         course=tables.course_of_trials(tree),
         events=happenings.events(tree),
+        happened=happenings.said(tree),
         information=tables.information(tree),
         estimands=tables.estimands(tree),
         prognosis=tables.prognosis(tree),

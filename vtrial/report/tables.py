@@ -217,15 +217,16 @@ def characteristics(tree: xr.DataTree) -> Table:
     reference, binary = oc.attrs["reference"], bool(outcomes[oc.attrs["primary"]].attrs["binary"])
     unit = oc["truth"].attrs["units"]
     corrected = ("coverage_corrected", "bias_corrected") if "bias_corrected" in oc else ()
+    sizes = ("patients", "patients_analysed") if schema.PERIOD in oc.dims else ("patients",)
     rows = []
     for i, name in enumerate(str(a) for a in oc[schema.ARM].to_numpy()):
         low, high = oc["truth_interval"][:, i].to_numpy()
 
         def shown(variable: str, i: int = i) -> str:
             value, error = float(oc[variable][i]), float(oc[f"{variable}_mcse"][i])
-            if variable in ("truth", "bias", "bias_corrected", "patients"):
+            if variable in ("truth", "bias", "bias_corrected", *sizes):
                 where = oc[variable].attrs["units"]
-                if variable == "patients" or not binary:
+                if variable in sizes or not binary:
                     return with_error(value, error, where)
             return percent(value, error)
 
@@ -242,7 +243,7 @@ def characteristics(tree: xr.DataTree) -> Table:
                 "–" if own else shown("coverage"),
                 "–" if own else shown("bias"),
                 *("–" if own else shown(variable) for variable in corrected),
-                shown("patients"),
+                *(shown(variable) for variable in sizes),
             ]
         )
     header = [
@@ -256,7 +257,7 @@ def characteristics(tree: xr.DataTree) -> Table:
         "Coverage of the interval",
         "Bias",
         *(("Coverage, corrected", "Bias, corrected") if corrected else ()),
-        "Patients",
+        *("Patients", "Patients who count")[: len(sizes)],
     ]
     return Table(header, rows)
 
@@ -276,6 +277,8 @@ def course_of_trials(tree: xr.DataTree) -> str:
     if oc.sizes[schema.LOOK] > 1:
         said += f" It ends at look {chances('probability_ended', schema.LOOK)}."
         said += f" Why it ends: {chances('probability_reason', 'reason')}."
+    if schema.PERIOD in oc.dims:
+        said += f" The outcome is known, by period, of {chances('known', schema.PERIOD)} of the patients."
     any_ = f"{percent(float(oc['power_any']), float(oc['power_any_mcse']))}"
     null = f"{percent(float(oc['type_one_error_any']), float(oc['type_one_error_any_mcse']))}"
     if len(oc[schema.ARM]) > 2:

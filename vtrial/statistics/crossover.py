@@ -252,6 +252,8 @@ class Contrasts(NamedTuple):
     reference_df: Float[Array, ""]
     test_variance: Float[Array, ""]
     test_df: Float[Array, ""]
+    count: Int[Array, ""]
+    """Subjects who have a contrast."""
 
 
 def contrasts(
@@ -265,8 +267,8 @@ def contrasts(
 ) -> Contrasts:
     """Return the intra-subject contrasts of a replicate crossover.
 
-    Each subject's mean under test less that under reference; the variance of a treatment is half that of the difference
-    of its first and last period, within sequences.
+    Each subject's mean under test less that under reference, of subjects whose periods under both are all known; the
+    variance of a treatment is half that of the difference of its first and last period, within sequences.
 
     Args:
         outcome: of each patient in each period, in log units; not a number where it is not known.
@@ -280,7 +282,9 @@ def contrasts(
     """
     known = jnp.isfinite(outcome)
     tested, referred = known & (arm == test), known & (arm == reference)
-    mean = _over(outcome, tested).mean - _over(outcome, referred).mean
+    # As FDA's code has it: who lacks a period of either treatment has no contrast.
+    whole = (known | ((arm != test) & (arm != reference))).all(1)
+    mean = jnp.where(whole, _over(outcome, tested).mean - _over(outcome, referred).mean, jnp.nan)
     inside = sequence[:, None] == jnp.arange(sequences)[None]
     both = inside & jnp.isfinite(mean)[:, None]
     count = both.sum(0)
@@ -291,7 +295,7 @@ def contrasts(
     error = jnp.sqrt(variance * (some / jnp.maximum(count, 1)).sum()) / groups
     own, own_df = _pooled(_over(outcome, referred).change, inside)
     other, other_df = _pooled(_over(outcome, tested).change, inside)
-    return Contrasts((centre * some).sum() / groups, error, df, 0.5 * own, own_df, 0.5 * other, other_df)
+    return Contrasts((centre * some).sum() / groups, error, df, 0.5 * own, own_df, 0.5 * other, other_df, both.sum())
 
 
 class _Over(NamedTuple):

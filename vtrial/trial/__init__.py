@@ -82,6 +82,7 @@ from vtrial.trial.operating import (
 from vtrial.trial.per_event import PerEvent, world_of
 from vtrial.trial.potential import Clock, Potential
 from vtrial.trial.prognosis import SCORE, Prognosis, prognostic_score
+from vtrial.trial.table import lived, potential
 from vtrial.trial.variance import Variance, decompose
 
 __all__ = [
@@ -169,9 +170,11 @@ __all__ = [
     "information",
     "judge",
     "known_before",
+    "lived",
     "log_risk_ratios",
     "mix",
     "operating_characteristics",
+    "potential",
     "prognostic_score",
     "share",
     "truth_note",

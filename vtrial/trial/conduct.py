@@ -216,8 +216,8 @@ def without_effect(
         value, target = (np.asarray(edge(jnp.asarray(table))) for table in (potential.value, potential.target))
     value, target = mixed(value, potential.value), mixed(target, potential.target)
     until = mixed(same(potential.until), potential.until)
-    time = None if potential.time is None else mixed(same(potential.time), potential.time)
-    return Potential(value, until, target, potential.covariates, time)
+    time, ended = (None if x is None else mixed(same(x), x) for x in (potential.time, potential.ended))
+    return Potential(value, until, target, potential.covariates, time, ended)
 
 
 def _one(key: Key[Array, ""], rules: Rules, given: Potential) -> dict[str, Any]:

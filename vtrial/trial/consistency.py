@@ -5,9 +5,9 @@ from collections.abc import Collection, Mapping
 import jax
 import numpy as np
 
-from vtrial import schema, units
+from vtrial import schema
 from vtrial.cohort import Treatment
-from vtrial.design import AbstractDesign, AbstractRandomisation
+from vtrial.design import AbstractDesign, AbstractRandomisation, spacing_of
 from vtrial.endpoint import AbstractEndpoint
 from vtrial.errors import UserError, nearest, within
 from vtrial.model import AbstractModel
@@ -119,14 +119,12 @@ def check_course(
     """Check what may happen during treatment; `parameters` are those of the population.
 
     Raises:
-        UserError: a consequence, a visit's window or the estimand does not fit, or periods have events.
+        UserError: a consequence, a visit's window or the estimand does not fit, or a period with events is not over.
     """
     course.check(model, dict(zip(design.names, design.arms, strict=True)), parameters)
     if course.events and design.periods > 1:
-        raise UserError(
-            "course.events may happen in one period of a patient and then last for the others, which is not simulated; "
-            "leave them out of a design with periods."
-        )
+        for name, endpoint in endpoints.items():
+            _check_over(design, name, endpoint, model)
     for name, event in course.events.items():
         seen = [n for n, endpoint in endpoints.items() if endpoint.layout == "visits"]
         if event.endpoint is not None and event.endpoint not in seen:
@@ -156,10 +154,14 @@ def _check_factors(factors: Mapping[str, float], parameters: Collection[str]) ->
 
 def _check_periods(design: AbstractDesign, name: str, read: AbstractEndpoint, model: AbstractModel) -> None:
     """Check that a period is over before the next one starts."""
-    spacing = units.quantity(design.spacing, model.time, where="design.spacing")
     if read.layout != "value":
         raise UserError(f"A design with periods needs endpoints of one number, and '{name}' has {read.layout}.")
-    if (end := float(read.delay(model))) > spacing:
+    _check_over(design, name, read, model)
+
+
+def _check_over(design: AbstractDesign, name: str, read: AbstractEndpoint, model: AbstractModel) -> None:
+    """Check that an endpoint of a period is known before the next period starts."""
+    if (end := float(np.max(read.delay(model)))) > spacing_of(design, model):
         raise UserError(
             f"design.spacing is {design.spacing}, but endpoint '{name}' of a period is known {end:g} {model.time} "
             "after its start; periods must not overlap."

@@ -249,6 +249,9 @@ def _sizes(judged: Judged) -> dict[str, Contribution]:
     duration = np.asarray(trials.duration)
     return {
         "patients": Contribution(judged.patients, False, "Mean number of patients given the arm"),
+        "patients_analysed": Contribution(
+            np.asarray(trials.comparison.count, float), False, "Mean number of patients who count for the arm"
+        ),
         "enrolled": Contribution(entered, False, "Mean number of patients enrolled"),
         "duration": Contribution(duration, False, "Mean duration of a trial", judged.units["time"]),
     }

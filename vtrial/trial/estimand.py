@@ -4,6 +4,9 @@ The five strategies are those of ICH E9(R1), whose strategy of what is while on 
 alive. A virtual patient is simulated with the events and without, with the same keys, so that the true value of each is
 known and not estimated. To leave, so that nothing is observed any more, is no intercurrent event: outcomes are then
 missing, whatever the strategy.
+
+In a design with periods the truth is, period by period, of patients who begin it under an arm: what happened in one
+before decides who is seen, not what is true. Failures of a composite count in the period they happen in.
 """
 
 from abc import abstractmethod
@@ -28,10 +31,11 @@ class Lived(eqx.Module):
     """From the course up to what happened first, its last value carried on."""
     alive: Float[np.ndarray, "..."]
     """From the course up to death, its last value carried on."""
-    until: Float[np.ndarray, "replicate subject arm"]
-    """Time since entry at which observation ends; infinity for not early."""
-    events: Mapping[str, Float[np.ndarray, "replicate subject arm"]] = eqx.field(default_factory=dict)
-    """Time since entry of each intercurrent event; infinity where it does not happen."""
+    until: Float[np.ndarray, "replicate subject arm *period"]
+    """Time since entry, or since the start of the period, at which observation ends; infinity for not early."""
+    events: Mapping[str, Float[np.ndarray, "replicate subject arm *period"]] = eqx.field(default_factory=dict)
+    """Time of each intercurrent event, counted likewise; infinity where it does not happen, or not before what is asked
+    of the period is known."""
     deadly: tuple[str, ...] = eqx.field(static=True, default=())
     """Those that are death."""
     arms: tuple[str, ...] = eqx.field(static=True, default=())
@@ -40,10 +44,13 @@ class Lived(eqx.Module):
     """Whether the endpoint is the time to an event."""
     asked: Float[np.ndarray, "..."] | None = None
     """In the world of an estimand that takes some events one way and some another; None where there is none."""
-    asked_events: Mapping[str, Float[np.ndarray, "replicate subject arm"]] = eqx.field(default_factory=dict)
+    asked_events: Mapping[str, Float[np.ndarray, "replicate subject arm *period"]] = eqx.field(default_factory=dict)
     """Time of each intercurrent event in that world."""
+    ended: Float[np.ndarray, "replicate subject arm period"] | None = None
+    """Time since the start of the period from which the patient begins no later one; infinity: goes on. None of a
+    design without periods."""
 
-    def first(self, only: Sequence[str] = ()) -> Float[np.ndarray, "replicate subject arm"]:
+    def first(self, only: Sequence[str] = ()) -> Float[np.ndarray, "replicate subject arm *period"]:
         """Return when the first of some events happens, of all unless told which; infinity for none."""
         never = np.full(self.until.shape, np.inf)
         return np.min([never, *(self.events[name] for name in only or self.events)], axis=0)
@@ -63,7 +70,7 @@ class AbstractEstimand(eqx.Module):
         """Return what a trial may observe, [replicate subject arm *rest]."""
 
     @abstractmethod
-    def until(self, lived: Lived) -> Float[np.ndarray, "replicate subject arm"]:
+    def until(self, lived: Lived) -> Float[np.ndarray, "replicate subject arm *period"]:
         """Return the time since entry at which its observation ends."""
 
     @abstractmethod
@@ -90,7 +97,7 @@ class TreatmentPolicy(AbstractEstimand):
         """Return it as things happened."""
         return lived.actual
 
-    def until(self, lived: Lived) -> Float[np.ndarray, "replicate subject arm"]:
+    def until(self, lived: Lived) -> Float[np.ndarray, "replicate subject arm *period"]:
         """Return when observation ends."""
         return lived.until
 
@@ -117,7 +124,7 @@ class Hypothetical(AbstractEstimand):
         """Return it as things happened before an event."""
         return lived.before()
 
-    def until(self, lived: Lived) -> Float[np.ndarray, "replicate subject arm"]:
+    def until(self, lived: Lived) -> Float[np.ndarray, "replicate subject arm *period"]:
         """Return when the first thing happens."""
         return np.minimum(lived.until, lived.first())
 
@@ -155,7 +162,7 @@ class Composite(AbstractEstimand):
             return np.minimum(lived.actual, like(failed, lived.actual))
         return np.where(like(np.isfinite(failed), lived.actual), self.failure, lived.actual)
 
-    def until(self, lived: Lived) -> Float[np.ndarray, "replicate subject arm"]:
+    def until(self, lived: Lived) -> Float[np.ndarray, "replicate subject arm *period"]:
         """Return when observation ends, but for those of whom the failure is known by then."""
         if lived.timed:
             return lived.until
@@ -191,7 +198,7 @@ class WhileOnTreatment(AbstractEstimand):
         """Return it up to the event."""
         return lived.on_treatment
 
-    def until(self, lived: Lived) -> Float[np.ndarray, "replicate subject arm"]:
+    def until(self, lived: Lived) -> Float[np.ndarray, "replicate subject arm *period"]:
         """Return when observation ends, but for those with an event by then: nothing later is asked for."""
         return np.where(lived.first() <= lived.until, np.inf, lived.until)
 
@@ -218,7 +225,7 @@ class WhileAlive(AbstractEstimand):
         """Return it up to death."""
         return lived.alive
 
-    def until(self, lived: Lived) -> Float[np.ndarray, "replicate subject arm"]:
+    def until(self, lived: Lived) -> Float[np.ndarray, "replicate subject arm *period"]:
         """Return when observation ends, but for those who die by then: nothing later is asked for."""
         if not lived.deadly:
             return lived.until
@@ -253,7 +260,7 @@ class PrincipalStratum(AbstractEstimand):
         """Return it as things happened before an event."""
         return lived.before()
 
-    def until(self, lived: Lived) -> Float[np.ndarray, "replicate subject arm"]:
+    def until(self, lived: Lived) -> Float[np.ndarray, "replicate subject arm *period"]:
         """Return when the first thing happens: the trial analyses those who complete."""
         return np.minimum(lived.until, lived.first())
 

@@ -145,6 +145,17 @@ def _course(oc: xr.Dataset, judged: Judged) -> None:
     _add(oc, "probability_ended", share(look), "Probability that a trial ends at the look", dim=schema.LOOK)
     reason = np.asarray(trials.reason)[:, None] == np.array(list(schema.STOP_REASONS))
     _add(oc, "probability_reason", share(reason), "Probability that a trial ends for the reason", dim="reason")
+    if np.ndim(trials.arm) > 2:
+        oc.coords[schema.PERIOD] = np.arange(1, np.shape(trials.arm)[2] + 1)
+        what = "Share of enrolled patients whose outcome of the period is known"
+        _add(oc, "known", average(_known(trials)), what, dim=schema.PERIOD)
+
+
+def _known(trials: Trials) -> Float[np.ndarray, "replicate period"]:
+    """Return the share of enrolled patients whose outcome of each period is known."""
+    there = np.asarray(trials.arm) >= 0
+    known = np.isfinite(np.asarray(trials.outcome)).reshape(*there.shape, -1).all(-1)
+    return (known & there).sum(1) / np.maximum(there.sum(1), 1)
 
 
 def estimand_truths(lived: Lived, rules: Rules, own: AbstractEstimand) -> Truths:
@@ -276,6 +287,8 @@ def _target(strategy: AbstractEstimand, lived: Lived) -> np.ndarray:
 def add_events(oc: xr.Dataset, outcomes: xr.Dataset) -> None:
     """Add the share of virtual patients to whom each event happens by the end of what is observed, and who leave.
 
+    In a design with periods it is the share of those who begin a period, to whom it happens before the next one starts.
+
     Args:
         oc: the operating characteristics.
         outcomes: the table of potential outcomes; it is left alone where nothing may happen.
@@ -283,9 +296,12 @@ def add_events(oc: xr.Dataset, outcomes: xr.Dataset) -> None:
     events = sorted(str(name) for name in outcomes if str(name).startswith("event_"))
     if not events:
         return
-    shares = [average(np.isfinite(outcomes[name].to_numpy()).mean(1)) for name in events]
+    periods = schema.PERIOD in outcomes[events[0]].dims
+    over = (1, 3) if periods else 1
+    shares = [average(np.isfinite(outcomes[name].to_numpy()).mean(over)) for name in events]
     oc.coords[schema.HAPPENING] = [name.removeprefix("event_") for name in events]
     what = "Share of virtual patients to whom it happens by the end of what is observed"
+    what += " or the start of the next period, of those who begin one" if periods else ""
     dims = (schema.HAPPENING, schema.ARM)
     oc["happened"] = (dims, np.stack([s[0] for s in shares]), {"long_name": what, "units": ""})
     error = {"long_name": f"Monte-Carlo error of: {what}", "units": ""}

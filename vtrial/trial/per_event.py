@@ -49,7 +49,7 @@ class PerEvent(AbstractEstimand):
         value = self._valued(lived)
         return np.where(value < like(self._aside(lived), value), value, np.inf) if lived.timed else value
 
-    def until(self, lived: Lived) -> Float[np.ndarray, "replicate subject arm"]:
+    def until(self, lived: Lived) -> Float[np.ndarray, "replicate subject arm *period"]:
         """Return when observation ends or the first event comes after which it is set aside.
 
         Who has an event by then that decides the endpoint is known.
@@ -95,7 +95,7 @@ class PerEvent(AbstractEstimand):
         """Return the events that a kind of strategy is for."""
         return tuple(name for name, own in self.strategies.items() if isinstance(own, kind))
 
-    def _aside(self, lived: Lived) -> Float[np.ndarray, "replicate subject arm"]:
+    def _aside(self, lived: Lived) -> Float[np.ndarray, "replicate subject arm *period"]:
         """Return when the first thing happens after which nothing seen is of that world."""
         times = [lived.events[name] for name in (*self._of(Hypothetical), *self._of(PrincipalStratum))]
         return np.min([np.full(lived.until.shape, np.inf), *times], axis=0)
@@ -121,7 +121,7 @@ def world_of(estimand: AbstractEstimand, deadly: Collection[str] = ()) -> World 
     return estimand.world(deadly) if isinstance(estimand, PerEvent) else None
 
 
-def _first(lived: Lived, names: Collection[str]) -> Float[np.ndarray, "replicate subject arm"]:
+def _first(lived: Lived, names: Collection[str]) -> Float[np.ndarray, "replicate subject arm *period"]:
     """Return when the first of some events happens in that world; infinity for none."""
     times = [lived.asked_events[name] for name in names]
     return np.min([np.full(lived.until.shape, np.inf), *times], axis=0)

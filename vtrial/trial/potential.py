@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from vtrial.design import Progress, Seen
 
@@ -27,7 +27,8 @@ class Potential(eqx.Module):
     """The primary endpoint [replicate subject arm *rest]: one number, or one for each period or visit. Of an event the
     time from entry; infinity for none."""
     until: Float[Array | np.ndarray, "..."]
-    """Time since entry at which the patient's observation would end [replicate subject arm]; infinity: not early."""
+    """Time since entry, or since the start of the period, at which the patient's observation would end
+    [replicate subject arm *period]; infinity: not early."""
     target: Float[Array | np.ndarray, "..."]
     """The same endpoint as the estimand has it: what the truth is judged by."""
     covariates: Mapping[str, Float[Array | np.ndarray, "..."]]
@@ -35,6 +36,9 @@ class Potential(eqx.Module):
     time: Float[Array | np.ndarray, "..."] | None = None
     """Time since entry at which each part of the endpoint is measured [replicate subject arm *rest]; None: when the
     clock says."""
+    ended: Float[Array | np.ndarray, "..."] | None = None
+    """Time since the start of the period from which the patient begins no later one [replicate subject arm period];
+    infinity: goes on. None: all do."""
 
     def delay(
         self, clock: "Clock", arm: Int[Array, "patient *period"], shape: tuple[int, ...]
@@ -53,11 +57,19 @@ class Clock(eqx.Module):
     """Time since entry at which each part of the outcome is known; of events, the end of follow-up."""
     layout: str = eqx.field(static=True)
     """ "value", "visits" or "event"."""
+    start: Float[np.ndarray, "*period"] = eqx.field(default_factory=lambda: np.zeros(()))
+    """Time since entry at which each period starts."""
 
     @property
     def timed(self) -> bool:
         """Whether the outcome is the time to an event."""
         return self.layout == EVENT
+
+    @property
+    def within(self) -> Float[np.ndarray, "*rest"]:
+        """Time since the start of its own period at which each part of the outcome is known."""
+        delay = np.asarray(self.delay)
+        return delay - self.start.reshape(self.start.shape + (1,) * (delay.ndim - self.start.ndim))
 
 
 def under(
@@ -97,7 +109,7 @@ def reveal(
     periods = 1 if arm.ndim == 1 else arm.shape[1]
     first = arm if periods == 1 else arm[:, 0]
     there = (first >= 0) & (entered <= now)
-    shown, until = under(given.value, arm, periods), under(given.until, first, 1)
+    shown, until = under(given.value, arm, periods), under(given.until, arm, periods)
     start = jnp.where(there, entered, now)
     # Times of the calendar are added up as `progress` adds them, so that a look sees what it waited for.
     if clock.layout == EVENT:
@@ -107,7 +119,9 @@ def reveal(
         outcome = jnp.where(jnp.isnan(shown), jnp.nan, jnp.where(event, shown, censored))
     else:
         delay = given.delay(clock, arm, shown.shape)
-        seen = (delay <= _spread(until, shown.ndim)) & (_spread(start, shown.ndim) + delay <= now)
+        within = delay if periods == 1 else jnp.broadcast_to(jnp.asarray(clock.within), shown.shape)
+        seen = (within <= _spread(until, shown.ndim)) & (_spread(start, shown.ndim) + delay <= now)
+        seen &= _spread(begun(given, arm), shown.ndim)
         outcome = jnp.where(seen, shown, jnp.nan)
         event = jnp.isfinite(outcome)
     known = _spread(there, shown.ndim)
@@ -121,13 +135,27 @@ def reveal(
     )
 
 
+def begun(given: Potential, arm: Int[Array, "patient *period"]) -> Bool[Array, "patient *period"]:
+    """Return which patients begin which period under the arms given: those whose part did not end in one before."""
+    if arm.ndim == 1 or given.ended is None:
+        return jnp.ones(arm.shape, bool)
+    goes_on = jnp.isinf(under(given.ended, arm, arm.shape[1]))
+    return jnp.concatenate([jnp.ones_like(goes_on[:, :1]), jnp.cumprod(goes_on[:, :-1], axis=1, dtype=bool)], axis=1)
+
+
 def progress(
     given: Potential, clock: Clock, arm: Int[Array, "patient *period"], entered: Float[Array, " patient"]
 ) -> Progress:
     """Return when each allocated patient's outcome will be in, and when their event will happen."""
-    first = arm if arm.ndim == 1 else arm[:, 0]
-    last = np.max(clock.delay) if given.time is None else jnp.max(under(given.time, first, 1), axis=1)
-    end = jnp.minimum(under(given.until, first, 1), last)
+    if arm.ndim == 1:
+        last = np.max(clock.delay) if given.time is None else jnp.max(under(given.time, arm, 1), axis=1)
+        end = jnp.minimum(under(given.until, arm, 1), last)
+    else:
+        # Of each period that is begun the outcome is in, or known not to come; the last of these counts.
+        within = clock.within.reshape(arm.shape[1], -1).max(1)
+        own = jnp.minimum(under(given.until, arm, arm.shape[1]), within[None])
+        own += jnp.broadcast_to(jnp.asarray(clock.start), own.shape)
+        end = jnp.where(begun(given, arm), own, 0.0).max(1)
     event = jnp.full(entered.shape, jnp.inf)
     if clock.layout == EVENT:
         shown = under(given.value, arm, 1)

@@ -26,7 +26,8 @@ _NOTHING = 1e-12
 class Equivalence(AbstractAnalysis):
     """Two one-sided t-tests that the ratio of geometric means to the reference is inside limits (TOST).
 
-    In a crossover by fixed effects of subject, period and treatment; in parallel groups by Welch's test. The null
+    In a crossover by fixed effects of subject, period and treatment, to which a patient with one known period adds
+    nothing (of two periods it is the analysis of complete pairs); in parallel groups by Welch's test. The null
     hypothesis is that the arms are not equivalent: `p` is twice the greater of the two one-sided p-values, so that
     p < alpha says that the 1 - alpha interval is inside the limits; `statistic` is positive where that is likely.
     Effects are log ratios. With further endpoints an arm is claimed only where each of them is equivalent, so that `p`
@@ -133,7 +134,7 @@ class Logs(eqx.Module):
     """Not a number where it is not known."""
     arm: Int[Array, "patient period"]
     given: Bool[Array, "patient period arm"]
-    """Which known values are of which arm."""
+    """Which known values are of which arm, of patients who count."""
 
 
 def check_limit(limit: float) -> None:
@@ -147,13 +148,19 @@ def check_limit(limit: float) -> None:
 
 
 def logged(seen: Seen, arms: int) -> tuple[Logs, Int[Array, " arm"]]:
-    """Return logarithms of the outcomes, and the code of each arm; an outcome of 0 or less has no finite one."""
+    """Return logarithms of the outcomes, and the code of each arm; an outcome of 0 or less has no finite one.
+
+    In a crossover a patient counts for an arm with a known outcome under it and another one in another period: who has
+    one alone says nothing of differences within patients.
+    """
     outcome = seen.outcome if seen.outcome.ndim == 2 else seen.outcome[:, None]
     arm = seen.arm if seen.arm.ndim == 2 else seen.arm[:, None]
     given = arm[:, :, None] == jnp.arange(arms)[None, None]
     bad = (outcome <= 0) | jnp.isinf(outcome)
     value = jnp.where(bad | jnp.isnan(outcome), jnp.nan, jnp.log(jnp.where(outcome > 0, outcome, 1.0)))
     known = given & jnp.isfinite(value)[:, :, None]
+    if seen.arm.ndim == 2:
+        known &= (known.any(2).sum(1) > 1)[:, None, None]
     code = jnp.where((bad[:, :, None] & given).any((0, 1)), INFINITE, jnp.where(known.sum((0, 1)) < 2, FEW, 0))
     return Logs(value, arm, known), code
 
@@ -194,6 +201,7 @@ def equivalent(
     code: Int[Array, " arm"],
     reference: int,
     alpha: float,
+    patients: Int[Array, " arm"] | None = None,
 ) -> Comparison:
     """Return the comparison of a test of equivalence.
 
@@ -204,6 +212,7 @@ def equivalent(
         code: of each arm so far.
         reference: number of the reference arm.
         alpha: twice the one-sided level.
+        patients: that count; left out, all who have a known outcome of those that count.
     """
     difference, error, df = found
     other = jnp.arange(len(code)) != reference
@@ -213,7 +222,7 @@ def equivalent(
     count, mean, variance = _moments(logs)
     comparison = judged(
         reference,
-        count=count.astype(int),
+        count=logs.given.any(1).sum(0) if patients is None else patients,
         estimate=mean,
         error=jnp.sqrt(variance / count),
         difference=difference,

@@ -148,7 +148,7 @@ class ReferenceScaled(AbstractEquivalenceAnalysis):
         scaled = jnp.where(near, _criterion_p(within, FDA), 1.0)
         p = jnp.where(within.reference_variance >= FDA.switch**2, scaled, average)
         df = jnp.where((within.reference_df > 0) & (within.df > 0), within.df, jnp.nan)
-        return equivalent(logs, (within.difference, within.error, df), p, code, reference, self.alpha)
+        return equivalent(logs, (within.difference, within.error, df), p, code, reference, self.alpha, within.count)
 
     def describe(self) -> str:
         """Say it."""
@@ -208,7 +208,7 @@ class NarrowIndex(AbstractEquivalenceAnalysis):
         p = jnp.maximum(jnp.maximum(average, ratio), _criterion_p(within, NARROW))
         both = (within.reference_df > 0) & (within.test_df > 0) & (within.df > 0)
         df = jnp.where(both, within.df, jnp.nan)
-        return equivalent(logs, (within.difference, within.error, df), p, code, reference, self.alpha)
+        return equivalent(logs, (within.difference, within.error, df), p, code, reference, self.alpha, within.count)
 
     def describe(self) -> str:
         """Say it."""
