@@ -57,6 +57,27 @@ def test_moments_of_a_normal(name, density):
     assert np.corrcoef(points["a"].reshape(-1, 3).T)[0, 1] == pytest.approx(CORRELATION, abs=0.05)
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_the_first_step_finds_potential_and_gradient_and_nothing_else(name, density):
+    """Where chains are, their keys and all that is learnt stay; a start without density is told by its potential."""
+    sampler, chains = KINDS[name]
+    made, key = sampler.kernel(density), jax.random.key(3)
+    begin = jax.vmap(lambda k: density.near(k, {}, 0.5))(keys.numbered(key, chains))
+    begin["a"] = begin["a"].at[0, 0].set(jnp.nan)
+    fresh = made.init(keys.numbered(key, chains), begin)
+    state = (jax.vmap(made.step) if made.over is not None else made.step)(fresh)[0]
+    potential, slope = jax.vmap(density.slope)(state.x)
+    assert not np.isfinite(state.potential[0])
+    np.testing.assert_allclose(state.potential[1:], potential[1:], rtol=1e-12)
+    np.testing.assert_allclose(state.gradient[1:], slope[1:], rtol=1e-9, atol=1e-12)
+    assert np.all(state.iteration == 0)
+    known = {"potential": 0, "gradient": 0, "iteration": 0, "key": 0}
+    kept = [jax.tree.leaves(s._replace(**known)) for s in (state, fresh)]
+    for after, before in zip(*kept, strict=True):
+        np.testing.assert_array_equal(after, before)
+    np.testing.assert_array_equal(*(jax.random.key_data(s.key) for s in (state, fresh)))
+
+
 @pytest.mark.parametrize(("choose", "limit"), [(best, 0.7), (last, 1.0)])
 def test_pathfinder_finds_a_normal(choose, limit, density):
     """By its evidence bound nearly as it is; at the top as well as L-BFGS knows the Hessian."""

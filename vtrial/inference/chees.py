@@ -49,6 +49,7 @@ class State(NamedTuple):
 
     key: Key[Array, ""]
     iteration: Int[Array, ""]
+    """-1 where potentials and gradients are still to be found."""
     x: Float[Array, "chain coordinate"]
     potential: Float[Array, " chain"]
     gradient: Float[Array, "chain coordinate"]
@@ -90,16 +91,17 @@ def kernel(
         zero, moments = jnp.zeros(()), no_moments(x.mean(0), dense)
         begin = jnp.log(2.0 * _LENGTHS[0])
         length = Length(begin, begin, zero, zero)
-        first = jnp.zeros((), int)
-        return State(each[0], first, x, *both(x), _begin_step(math.log(0.1)), length, moments, mass)
+        first, unknown = -jnp.ones((), int), (jnp.zeros(len(x)), jnp.zeros_like(x))
+        return State(each[0], first, x, *unknown, _begin_step(math.log(0.1)), length, moments, mass)
 
     def step(state: State) -> tuple[State, Draw]:
         key, kick, chance = jax.random.split(state.key, 3)
-        learning = state.iteration < warmup
-        size = jnp.exp(jnp.where(learning, state.step[0], state.step[1]))
+        fresh, learning = state.iteration < 0, state.iteration < warmup
+        # Of a fresh state a step of size 0 finds potential and gradient: a program of its own would compile both twice.
+        size = jnp.where(fresh, 0.0, jnp.exp(jnp.where(learning, state.step[0], state.step[1])))
         mean_length = jnp.exp(jnp.where(learning, state.length.log, state.length.average))
         part = _halton(state.iteration)
-        steps = jnp.clip(jnp.ceil(2.0 * part * mean_length / size), 1, max_steps).astype(int)
+        steps = jnp.where(fresh, 1, jnp.clip(jnp.ceil(2.0 * part * mean_length / size), 1, max_steps).astype(int))
         r = jax.random.normal(kick, state.x.shape)
         end = _integrate(both, state, r, size, steps)
         before = state.potential + 0.5 * (r**2).sum(1)
@@ -124,6 +126,8 @@ def kernel(
             "potential_energy": potential,
         }
         new = State(key, state.iteration + 1, x, potential, gradient, *keep)
+        begun = state._replace(iteration=state.iteration + 1, potential=end.potential, gradient=end.gradient)
+        new = jax.tree.map(lambda a, b: jnp.where(fresh, a, b), begun, new)
         return new, Draw(jax.vmap(density.point)(x), fields, end.lost)
 
     return Kernel(init, step)

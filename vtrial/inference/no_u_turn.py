@@ -27,6 +27,9 @@ _SETTLED = 0.85
 _BLOCK = 64
 """Leaves whose random numbers are drawn at once: those of six doublings."""
 
+_UNKNOWN = -1e300
+"""Stands for a potential that is not known yet: the first leaf of a trajectory from there diverges, and ends it."""
+
 _begin_step, _next_step = dual_averaging()
 
 
@@ -45,6 +48,7 @@ class State(NamedTuple):
 
     key: Key[Array, ""]
     iteration: Int[Array, ""]
+    """-1 where potential and gradient are still to be found."""
     x: Float[Array, " coordinate"]
     potential: Float[Array, ""]
     gradient: Float[Array, " coordinate"]
@@ -137,12 +141,14 @@ def kernel(
 
     def init(key: Key[Array, ""], point: Point) -> State:
         x = density.vector(point)
-        return State(key, jnp.zeros((), int), x, *both(x), _begin_step(0.0), no_moments(x, dense), first)
+        unknown = jnp.asarray(_UNKNOWN), jnp.zeros_like(x)
+        return State(key, -jnp.ones((), int), x, *unknown, _begin_step(0.0), no_moments(x, dense), first)
 
     def step(state: State) -> tuple[State, Draw]:
         key, kick, walk = jax.random.split(state.key, 3)
-        learning = state.iteration < warmup
-        size = jnp.exp(jnp.where(learning, state.step[0], state.step[1]))
+        fresh, learning = state.iteration < 0, state.iteration < warmup
+        # Of a fresh state a step of size 0 finds potential and gradient: a program of its own would compile both twice.
+        size = jnp.where(fresh, 0.0, jnp.exp(jnp.where(learning, state.step[0], state.step[1])))
         begin = Place(state.x, jax.random.normal(kick, state.x.shape), state.gradient, state.potential)
         tree = _explore(walk, begin, lambda at, h: _leap(both, state.mass, at, h), size, max_depth)
         branch = tree.branch
@@ -165,7 +171,12 @@ def kernel(
         x, gradient, potential, _ = branch.choice
         # A branch in which the density is lost ends there.
         lost = jnp.where(jnp.isfinite(branch.end.potential), jnp.nan, branch.end.x)
-        return State(key, state.iteration + 1, x, potential, gradient, *kept), Draw(density.point(x), fields, lost)
+        new = State(key, state.iteration + 1, x, potential, gradient, *kept)
+        begun = state._replace(
+            iteration=state.iteration + 1, potential=branch.end.potential, gradient=branch.end.gradient
+        )
+        new = jax.tree.map(lambda a, b: jnp.where(fresh, a, b), begun, new)
+        return new, Draw(density.point(x), fields, lost)
 
     return init, step
 

@@ -254,13 +254,13 @@ def _walked(
         room = jax.tree.map(lambda x: jnp.zeros((draws, *x.shape), x.dtype), (shape.point, shape.fields["diverging"]))
 
         def one(i: Array, carry: Any) -> Any:
-            # Warm-up and sampling are one loop, so that the step is compiled once: draw 0 is overwritten at last.
+            # All are one loop, so that the step is compiled once: draw 0 is overwritten at last. Step 0 only begins.
             state, kept = carry
             state, draw = kernel.step(state)
-            place, fresh = jnp.maximum(i - warmup, 0), (draw.point, draw.fields["diverging"])
+            place, fresh = jnp.maximum(i - 1 - warmup, 0), (draw.point, draw.fields["diverging"])
             return state, jax.tree.map(lambda all_, x: all_.at[place].set(x), kept, fresh)
 
-        return jax.lax.fori_loop(0, warmup + draws, one, (state, room))[1]
+        return jax.lax.fori_loop(0, 1 + warmup + draws, one, (state, room))[1]
 
     state = jax.tree.map(strong, kernel.init(each, begin))
     if kernel.over is not None:

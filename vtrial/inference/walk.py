@@ -35,9 +35,10 @@ class Kernel(NamedTuple):
     """A sampler of many chains. Its state holds all it needs, random keys and adaptation included."""
 
     init: Callable[[Array, Point], Any]
-    """From a key and a starting point for each chain [chain ...] to the state, whose `potential` is [chain]."""
+    """From a key and a starting point for each chain [chain ...] to a fresh state."""
     step: Callable[[Any], tuple[Any, Draw]]
-    """One iteration: of one chain if `over` is given, else of all of them [chain ...]."""
+    """One iteration: of one chain if `over` is given, else of all of them [chain ...]. Of a fresh state it finds the
+    `potential` [chain ...] and nothing else, and the draw is none."""
     over: Callable[..., Any] | None = None
     """How an iteration of one chain becomes one of all: `jax.vmap`, or one chain after the other."""
 
@@ -128,8 +129,9 @@ def walk(
         done, (state, counts), kept = saved
         failures.counts = np.array(counts)
     else:
-        # Whether there is a density at a start is asked of the program that begins the chains: no other is compiled.
-        done, state, kept = 0, init(keys, starts(lambda points: init(keys, points).potential)), []
+        # Whether there is a density at a start is asked of the program that samples: no other is compiled.
+        done, kept, one = 0, [], jnp.ones((), jnp.int32)
+        state = ahead(init(keys, starts(lambda points: ahead(init(keys, points), one)[0].potential)), one)[0]
     advance = ahead.function()
     clock.compiling += time.process_time() - began
     clock.ready = time.process_time() - clock.began

@@ -1,13 +1,16 @@
 """How random effects of observed people are sampled, where not by themselves: about what the data say of each subject.
 
 Formulas are written out for each pair of effects: there are few, and each is an operation on all subjects at once.
+What one of them gives is computed once: left alone, XLA repeats it in every later one, and so on, so that five effects
+take twice as long to compile and a fifth longer to compute.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpyro.distributions as dist
+from jax.lax import optimization_barrier as once
 from jaxtyping import Array, Float, Key
 from numpyro.distributions import constraints
 
@@ -31,7 +34,7 @@ class Frame(NamedTuple):
         """Return z."""
         z: list[Array] = []
         for row, shift, own in zip(self.rows, self.shift, u, strict=True):
-            z.append((own - shift - sum(a * x for a, x in zip(row, z, strict=False))) / row[-1])
+            z.append(once((own - shift - sum(a * x for a, x in zip(row, z, strict=False))) / row[-1]))
         return z
 
     @property
@@ -104,22 +107,30 @@ class Told(NamedTuple):
         ]
         away = [jnp.asarray(own) - around for own, around in zip(location, self.around, strict=True)]
         beyond = [sum((root[i, j] * away[i] for i in range(j, count)), -told[:, j]) for j in range(count)]
+        column, beyond = once((column, beyond))
         precision = {
             (i, j): float(i == j) + sum(a * b for a, b in zip(column[i], column[j], strict=True))
             for i in range(count)
             for j in range(i + 1)
         }
-        rows: dict[tuple[int, int], Array] = {}
-        shift: dict[int, Array] = {}
-        for i in reversed(range(count)):
-            below = range(i + 1, count)
-            rows[i, i] = jnp.sqrt(precision[i, i] - sum(rows[k, i] ** 2 for k in below))
-            for j in range(i):
-                rows[i, j] = (precision[i, j] - sum(rows[k, i] * rows[k, j] for k in below)) / rows[i, i]
-            pull = sum(a * b for a, b in zip(column[i], beyond, strict=True))
-            shift[i] = (pull - sum(rows[k, i] * shift[k] for k in below)) / rows[i, i]
-        lower = tuple(tuple(rows[i, j] for j in range(i + 1)) for i in range(count))
-        return Frame(lower, tuple(shift[i] for i in range(count)))
+        pull = [sum(a * b for a, b in zip(each, beyond, strict=True)) for each in column]
+        return _factored(*once((precision, pull)))
+
+
+def _factored(precision: Mapping[tuple[int, int], Array], pull: Sequence[Array]) -> Frame:
+    """Return A with A' A = P, lower triangular, and the shift A'^-1 of a pull, the last row first."""
+    count = len(pull)
+    rows: dict[tuple[int, int], Array] = {}
+    shift: dict[int, Array] = {}
+    for i in reversed(range(count)):
+        below = range(i + 1, count)
+        rows[i, i] = jnp.sqrt(precision[i, i] - sum(rows[k, i] ** 2 for k in below))
+        for j in range(i):
+            rows[i, j] = (precision[i, j] - sum(rows[k, i] * rows[k, j] for k in below)) / rows[i, i]
+        shift[i] = (pull[i] - sum(rows[k, i] * shift[k] for k in below)) / rows[i, i]
+        rows, shift = once((rows, shift))
+    lower = tuple(tuple(rows[i, j] for j in range(i + 1)) for i in range(count))
+    return Frame(lower, tuple(shift[i] for i in range(count)))
 
 
 class Centred(NamedTuple):
