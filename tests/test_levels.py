@@ -135,7 +135,7 @@ def test_centred_joint_is_the_same_posterior(table):
 
 def test_columns_are_what_is_sampled(table):
     """From a vector to etas and kappas, standardised by hand, and back to where they are in the vector."""
-    how, data = (Told(("CL",), (((1.7,),), ((0.7,),)), (0.8,), ((0.1,), (-0.2,))),), read(table)
+    how, data = (Told(("CL",), np.array([[[1.7]], [[0.7]]]), np.array([0.8]), np.array([[0.1], [-0.2]])),), read(table)
     model = statistical(centring=how)
     density = UnconstrainedDensity(model.joint(data))
     x = density.vector(density.near(jax.random.key(0), model.starts(), 0.3))

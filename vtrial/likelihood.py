@@ -38,7 +38,7 @@ class StatisticalModel(eqx.Module):
     solver: AbstractSolver
     noise: Mapping[str, AbstractNoise]
     """By output."""
-    centring: tuple[Centring, ...] = eqx.field(static=True, default=())
+    centring: tuple[Centring, ...] = ()
     """Which etas are not sampled standardised, and how; this changes how well samplers work, not the posterior."""
 
     def joint(self, data: Dataset) -> Callable[[], None]:
@@ -353,7 +353,7 @@ class StatisticalModel(eqx.Module):
             spread = [one.iiv.centre() for one in own if one.iiv is not None]
             middle = [one.scale.location(jnp.asarray(one.prior.centre())) for one in own]
             frame = some.frame(middle, jnp.diag(jnp.array(spread)))
-            found[some.site] = np.stack(np.broadcast_arrays(*frame.shift), -1)
+            found[some.site] = jnp.stack(jnp.broadcast_arrays(*frame.shift), -1)
         return found | {n + MISSING: prior.centre() for n, prior in self.population.missing.items()}
 
     def units(self) -> dict[str, str]:

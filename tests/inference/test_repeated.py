@@ -36,7 +36,7 @@ def test_other_values_are_fitted_by_the_same_program_to_the_same_posterior(name,
     repeated = Repeated(SAMPLERS[name], small.statistical(), data)
     made = repeated.simulate(KEYS)
     fits = [repeated.fit(KEYS[i : i + 1], {o: v[i : i + 1] for o, v in made.values.items()}) for i in range(2)]
-    assert repeated._fit._cache_size() == 1
+    assert repeated._refit.program._cache_size() == 1
     assert [fit.trouble for fit in fits] == [[""], [""]]
     mine = repeated._observed({o: jnp.asarray(v[1]) for o, v in made.values.items()})
     alone = SAMPLERS[name](KEYS[1], small.statistical(), mine)[schema.POSTERIOR]

@@ -132,8 +132,8 @@ def test_centred_and_not_are_the_same_distribution(blocks):
         compare(p, whole, phi, jacobian, raw, common, levels, plain, etas)
         if len(names) < 3:
             known = root[:, : len(names), : len(names)]
-            rows, seen = tuple(tuple(map(tuple, one)) for one in known.tolist()), ((0.5, -2.0)[: len(names)],) * 3
-            told = Told(names, rows, (0.3, -0.1)[: len(names)], seen)
+            seen = np.array([(0.5, -2.0)[: len(names)]] * 3)
+            told = Told(names, known, np.array((0.3, -0.1)[: len(names)]), seen)
             phi, jacobian = by_hand(told, part, given, raw[:, at])
             compare(p, told, phi, jacobian, raw, common, levels, plain, etas)
 
@@ -166,8 +166,7 @@ def test_told_effects_given_normal_data_vary_by_one(scale):
     """About 0, whatever OMEGA and locations: posterior of a normal mean, by hand, carried to the coordinates."""
     known = scale * np.array([[1.0, 0.0], [-0.9, 0.3]])  # the difference is known well, the sum hardly
     information, around, data = known @ known.T, np.array([0.2, -1.0]), np.array([0.5, -1.2])
-    seen = tuple((known.T @ (data - around)).tolist())
-    told = Told(("CL", "VC"), (tuple(map(tuple, known.tolist())),), tuple(around.tolist()), (seen,))
+    told = Told(("CL", "VC"), known[None], around, (known.T @ (data - around))[None])
     for spread, location in ((0.01, (0.2, -1.0)), (0.7, (0.2, 0.0)), (5.0, (-3.0, 1.0))):
         factor = spread * np.array([[1.0, 0.0], [0.3, 0.8]])
         frame = told.frame([jnp.full(1, x) for x in location], jnp.asarray(factor))
@@ -181,7 +180,7 @@ def test_told_effects_given_normal_data_vary_by_one(scale):
 
 def test_coordinates_are_drawn_from_their_own_density():
     """The mean log density of draws is minus the entropy: of a normal in two dimensions, over A."""
-    told = Told(("CL", "VC"), (((2.0, 0.0), (1.0, 3.0)),), (0.0, 0.0), ((0.5, 1.0),))
+    told = Told(("CL", "VC"), np.array([[[2.0, 0.0], [1.0, 3.0]]]), np.zeros(2), np.array([[0.5, 1.0]]))
     frame = told.frame([jnp.zeros(1), jnp.ones(1)], jnp.array([[0.5, 0.0], [0.2, 0.4]]))
     law = Coordinates([dist.Normal(0.0, 1.0)] * 2, frame, 1)
     found = np.asarray(law.log_prob(law.sample(jax.random.key(0), (40_000,))))

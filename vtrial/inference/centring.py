@@ -2,8 +2,8 @@
 
 import dataclasses
 import logging
+from collections.abc import Sequence
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
@@ -52,8 +52,7 @@ def centred(statistical: StatisticalModel, data: Dataset, rule: str) -> tuple[St
     population = statistical.population
     if rule == "none" or not population.effects:
         return statistical, None
-    # A subject whose class is not known has no typical value to be centred on.
-    effects = tuple(name for name in population.effects if name not in population.by_class)
+    effects = may_be_told(statistical)
     if rule == "all":
         return dataclasses.replace(statistical, centring=(Centred(effects),) if effects else ()), None
     marginal = Marginal(statistical, data, "interaction")
@@ -62,37 +61,63 @@ def centred(statistical: StatisticalModel, data: Dataset, rule: str) -> tuple[St
     except UserError as error:
         log.warning("           no parameter is sampled centred, for the Laplace fit that decides failed: %s", error)
         return statistical, None
-    return dataclasses.replace(statistical, centring=_told(effects, marginal, fit)), fit
-
-
-def _told(may: tuple[str, ...], marginal: Marginal, fit: Fit) -> tuple[Told, ...]:
-    """Return how those effects are sampled that may be centred and of which the data tell something."""
-    if not may:
-        return ()
     if not np.isfinite(fit.subjects.covariance).all():
         log.warning("           no parameter is sampled centred: the Laplace fit has no width")
+        return statistical, fit
+    groups = together(statistical, fit)
+    _log(statistical, fit, groups)
+    return dataclasses.replace(statistical, centring=told(marginal, fit, groups)), fit
+
+
+def together(statistical: StatisticalModel, fit: Fit) -> tuple[tuple[str, ...], ...]:
+    """Return of which effects the data tell something, those together that they tell together only.
+
+    What is told of an effect is what is known of it, the others of a subject given; two are linked by their partial
+    correlation.
+    """
+    may, names = may_be_told(statistical), statistical.population.effects
+    if not may:
         return ()
-    population = marginal.statistical.population
-    draw = marginal.drawn(jnp.asarray(fit.vector))
-    factor = np.asarray(jax.jit(lambda known: population.factor(known))(draw))
-    own = [i for i, name in enumerate(population.effects) if name in may]
-    groups = [[own[k] for k in group] for group in _groups(fit.subjects.covariance[:, own][:, :, own])]
-    for i, name in enumerate(population.effects):
-        if name in may:
+    own = [names.index(name) for name in may]
+    precision = np.linalg.inv(fit.subjects.covariance[:, own][:, :, own])
+    known = np.diagonal(precision, axis1=1, axis2=2)
+    partial = np.abs(precision / np.sqrt(known[:, :, None] * known[:, None, :])).mean(0)
+    enough = (1.0 - 1.0 / known).mean(0) >= _LEAST
+    linked = (partial >= _TOGETHER) & enough & enough[:, None]
+    count, group = connected_components(linked)
+    groups = [np.flatnonzero(group == k).tolist() for k in range(count)]
+    return tuple(tuple(may[i] for i in one) for one in groups if enough[one[0]])
+
+
+def told(marginal: Marginal, fit: Fit, groups: Sequence[tuple[str, ...]]) -> tuple[Told, ...]:
+    """Return what the data tell of groups of effects, by a fit that has a width."""
+    population, found = marginal.statistical.population, []
+    vector = jnp.asarray(fit.vector)
+    draw, factor = marginal.drawn(vector), np.asarray(marginal.factored(vector))
+    for names in groups:
+        own = [population.effects.index(name) for name in names]
+        around = np.array([float(population[name].scale.location(draw[name])) for name in names])
+        covariance, mean = fit.subjects.covariance[:, own][:, :, own], fit.subjects.mean[:, own]
+        root, seen = _data(factor[np.ix_(own, own)], covariance, mean)
+        found.append(Told(names, *map(_rounded, (root, around, seen))))
+    return tuple(found)
+
+
+def may_be_told(statistical: StatisticalModel) -> tuple[str, ...]:
+    """Return the effects that may be centred: a subject whose class is not known has no typical value."""
+    population = statistical.population
+    return tuple(name for name in population.effects if name not in population.by_class)
+
+
+def _log(statistical: StatisticalModel, fit: Fit, groups: Sequence[tuple[str, ...]]) -> None:
+    """Say how the effects are sampled."""
+    for i, name in enumerate(statistical.population.effects):
+        if name in may_be_told(statistical):
             left = np.clip(fit.spread[:, i], 0.0, 1.0)
             log.info(
                 "           eta of %s: sampled %s (the data leave %.0f to %.0f %% of its variance)",
-                *(name, _how(population.effects, i, groups), 100 * left.min(), 100 * left.max()),
+                *(name, _how(name, groups), 100 * left.min(), 100 * left.max()),
             )
-    found = []
-    for group in groups:
-        names = tuple(population.effects[i] for i in group)
-        around = tuple(_rounded(float(population[name].scale.location(draw[name]))) for name in names)
-        covariance, mean = fit.subjects.covariance[:, group][:, :, group], fit.subjects.mean[:, group]
-        root, seen = _data(factor[np.ix_(group, group)], covariance, mean)
-        rows = tuple(tuple(tuple(map(_rounded, row)) for row in one) for one in root.tolist())
-        found.append(Told(names, rows, around, tuple(tuple(map(_rounded, one)) for one in seen.tolist())))
-    return tuple(found)
 
 
 def _data(
@@ -113,31 +138,15 @@ def _data(
     return root, (np.linalg.pinv(root, rcond=_BLIND) @ pull)[..., 0]
 
 
-def _how(effects: tuple[str, ...], i: int, groups: list[list[int]]) -> str:
+def _how(name: str, groups: Sequence[tuple[str, ...]]) -> str:
     """Say how an effect is sampled."""
-    group = next((one for one in groups if i in one), None)
+    group = next((one for one in groups if name in one), None)
     if group is None:
         return "non-centred"
-    others = [effects[k] for k in group if k != i]
+    others = [other for other in group if other != name]
     return "by what each subject's data tell" + (f", together with {' and '.join(others)}" if others else "")
 
 
-def _groups(covariance: Float[np.ndarray, "subject effect effect"]) -> list[list[int]]:
-    """Return of which effects the data tell something, those together that they tell together only.
-
-    What is told of an effect is what is known of it, the others of a subject given; two are linked by their partial
-    correlation.
-    """
-    precision = np.linalg.inv(covariance)
-    known = np.diagonal(precision, axis1=1, axis2=2)
-    partial = np.abs(precision / np.sqrt(known[:, :, None] * known[:, None, :])).mean(0)
-    told = (1.0 - 1.0 / known).mean(0) >= _LEAST
-    linked = (partial >= _TOGETHER) & told & told[:, None]
-    count, group = connected_components(linked)
-    groups = [np.flatnonzero(group == k).tolist() for k in range(count)]
-    return [one for one in groups if told[one[0]]]
-
-
-def _rounded(x: float) -> float:
+def _rounded(x: np.ndarray) -> np.ndarray:
     """Return three digits: so that a fit that differs in its last ones makes the same coordinates."""
-    return float(f"{x:.3g}")
+    return np.array([float(f"{one:.3g}") for one in x.ravel()]).reshape(x.shape)

@@ -205,7 +205,8 @@ class Inner:
     def _expected(self, output: str, draw: Values, prediction: Float[Array, " obs"]) -> Float[Array, " obs"] | None:
         """Return the expected information of each measurement; None where it is not simply normal."""
         noise, seen = self.statistical.noise[output], self.data.observations[output]
-        if not isinstance(noise, AbstractGaussian) or np.any(seen.censored):
+        censored = seen.censored  # not numbers where the values of many data sets are arguments of a program
+        if not isinstance(noise, AbstractGaussian) or not isinstance(censored, np.ndarray) or censored.any():
             return None
         values = self.statistical.noise_values(output, draw)
 

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -142,6 +142,9 @@ class Marginal:
         self.steps = jax.jit(self._steps)
         self.drawn = jax.jit(self.draw)
         """`draw`, compiled."""
+        self.factored = jax.jit(lambda vector: statistical.population.factor(self.draw(vector)))
+        """The Cholesky factor of OMEGA at a vector."""
+        self.judged = jax.jit(self._judged)
 
     def draw(self, vector: Float[Array, " coordinate"]) -> dict[str, Array]:
         """Return the numbers of the population level by site."""
@@ -247,14 +250,18 @@ class Marginal:
         """Return random effects of nothing."""
         return jnp.zeros((self.inner.rows, self.inner.size))
 
-    def fit(self, start: np.ndarray) -> Fit:
+    def fit(self, start: np.ndarray, slopes: Callable[..., Any] | None = None) -> Fit:
         """Find the maximum from a vector by BFGS, and the curvature there by differences of the gradient.
+
+        Args:
+            start: the vector.
+            slopes: what stands for `slope`, of other measured values of the same design; left out, `slope`.
 
         Raises:
             UserError: there is no density at the start.
         """
         seen = {"latent": self._nowhere(), "best": np.inf, "count": 0}
-        slopes = Ahead(self.slope, jnp.asarray(start), seen["latent"])
+        slopes = slopes or Ahead(self.slope, jnp.asarray(start), seen["latent"])
         # Coordinates that move parameters far, such as slopes, are measured in smaller units.
         unit = np.asarray(self.steps(jnp.asarray(start), seen["latent"])) / _STEP
 
@@ -289,7 +296,7 @@ class Marginal:
         """Return the fit with a maximum, a covariance and modes there."""
         at = jnp.asarray(top)
         modes = moved.modes
-        height, probability = (np.asarray(one) for one in jax.jit(self._judged)(at, modes))
+        height, probability = (np.asarray(one) for one in self.judged(at, modes))
         objective = -2.0 * float(height) - self._constant
         classes = self._in_classes(probability, modes, np.asarray(moved.along))
         return Fit(top, covariance, classes, classes.joined(), objective, count)
@@ -344,10 +351,14 @@ class Marginal:
 
 def first_look(marginal: Marginal) -> Fit:
     """Return the maximum from the prior medians, and say what it is in the log."""
-    start = marginal.density.vector(marginal.density.centre(marginal.statistical.starts()))
-    fit = marginal.fit(np.asarray(start))
+    fit = marginal.fit(medians(marginal))
     log.info("           Laplace fit: objective %.2f after %d evaluations", fit.objective, fit.evaluations)
     return fit
+
+
+def medians(marginal: Marginal) -> np.ndarray:
+    """Return the prior medians as a vector."""
+    return np.asarray(marginal.density.vector(marginal.density.centre(marginal.statistical.starts())))
 
 
 def _observed(

@@ -3,8 +3,9 @@
 What is measured is an argument of that program, not a constant in it, so that it is compiled once for all data sets.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from functools import cached_property
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -19,12 +20,11 @@ from vtrial.data import Dataset, Observations
 from vtrial.errors import UserError, nearest
 from vtrial.inference import groups
 from vtrial.inference.base import AbstractInference
-from vtrial.inference.density import Point, UnconstrainedDensity
 from vtrial.inference.event_times import event_times, seen_event, watch
 from vtrial.inference.mcmc import AbstractMarkovChain
 from vtrial.inference.prior import Prior
+from vtrial.inference.refit import Fitted, Measured, Refit
 from vtrial.inference.saved import Saved
-from vtrial.inference.walk import Kernel, strong
 from vtrial.likelihood import StatisticalModel
 from vtrial.noise import AbstractNoise, RepeatedEvents, TimeToEvent
 from vtrial.population import effects as random_effects
@@ -38,9 +38,6 @@ _BATCH = 250
 _REDRAWS = 50
 """Data sets that cannot be solved are drawn again so often."""
 
-type Measured = Mapping[str, Float[Array, "*replicate obs"]]
-"""Measured values by output; of one that is the time of an event, that time of each subject."""
-
 
 class Simulated(NamedTuple):
     """Data sets and what is true of them; leading axis the replicate."""
@@ -53,17 +50,6 @@ class Simulated(NamedTuple):
     """How often a data set that could not be solved was drawn again."""
     valid: np.ndarray
     """Whether at last it could."""
-
-
-class Fitted(NamedTuple):
-    """Fits of such data sets."""
-
-    columns: np.ndarray
-    """Draws [replicate chain draw quantity]."""
-    diverging: np.ndarray
-    """Share of the draws that diverged."""
-    trouble: list[str]
-    """Why there is no fit; "" if there is one."""
 
 
 class Repeated:
@@ -88,13 +74,19 @@ class Repeated:
         self.quantities = (*statistical.priors(), *(f"corr_{a}_{b}" for a, b in pairs), LOG_LIKELIHOOD)
         self.units = [statistical.units().get(name, "") for name in self.quantities]
         self._simulate = jax.jit(jax.vmap(self._simulated, in_axes=(0, None)))
-        self._fit = jax.jit(jax.vmap(self._fitted))
         self._quantify = jax.jit(self._every_quantity)
 
     @property
     def compiled(self) -> bool:
         """Whether all data sets are fitted by one program."""
         return isinstance(self.inference, AbstractMarkovChain)
+
+    @cached_property
+    def _refit(self) -> Refit | None:
+        """What fits data sets by one program; None if there is none. Not before it is needed: it fits the data."""
+        if not isinstance(self.inference, AbstractMarkovChain):
+            return None
+        return Refit(self.inference, self.statistical, self.data, self._observed, self._quantities)
 
     def simulate(self, each: Key[Array, " replicate"], at: Values | None = None) -> Simulated:
         """Draw population level and random effects from the prior, and what would be measured in these people.
@@ -121,10 +113,8 @@ class Repeated:
 
     def fit(self, each: Key[Array, " replicate"], values: Mapping[str, np.ndarray]) -> Fitted:
         """Fit data sets with the same design, given what is measured in each [replicate obs]."""
-        if self.compiled:
-            columns, diverging, started = self._fit(each, dict(values))
-            why = ["" if good else "no density at the prior medians" for good in np.asarray(started)]
-            return Fitted(np.asarray(columns), np.asarray(diverging), why)
+        if self._refit is not None:
+            return self._refit(each, {output: jnp.asarray(value) for output, value in values.items()})
         return self._in_turn(each, values)
 
     def _in_turn(self, each: Key[Array, " replicate"], values: Mapping[str, np.ndarray]) -> Fitted:
@@ -196,34 +186,6 @@ class Repeated:
         count = len(next(iter(draws.values())))
         return jax.lax.map(lambda draw: self._quantities(draw, values), dict(draws), batch_size=min(_BATCH, count))
 
-    def _fitted(self, key: Key[Array, ""], values: Measured) -> tuple[Array, Array, Bool[Array, ""]]:
-        """Return draws [chain draw quantity], the share that diverged, and whether every chain could start."""
-        inference = self.inference
-        assert isinstance(inference, AbstractMarkovChain)
-        density = UnconstrainedDensity(self.statistical.joint(self._observed(values)))
-        begin, started = self._starts(keys.named(key, "start"), density, inference.chains, inference.jitter)
-        chains = keys.numbered(keys.named(key, "chains"), inference.chains)
-        points, diverging = _walked(inference.kernel(density), chains, begin, inference.warmup, inference.draws)
-        flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), points)
-
-        def one(point: Point) -> Float[Array, " quantity"]:
-            return self._quantities(density.constrain(point), values)
-
-        count = inference.chains * inference.draws
-        columns = jax.lax.map(one, flat, batch_size=min(_BATCH, count))
-        return columns.reshape(inference.chains, inference.draws, -1), diverging.mean(), started
-
-    def _starts(
-        self, key: Key[Array, ""], density: UnconstrainedDensity, chains: int, jitter: float
-    ) -> tuple[Point, Bool[Array, ""]]:
-        """Return a start for each chain near the prior medians, at them where there is no density near."""
-        medians = self.statistical.starts()
-        near = jax.vmap(lambda one: density.near(one, medians, jitter))(keys.numbered(key, chains))
-        tried = jax.tree.map(lambda a, b: jnp.concatenate([a, b[None]]), near, density.centre(medians))
-        good = jnp.isfinite(jax.vmap(density.potential)(tried))
-        found = jax.tree.map(lambda x: jnp.where(good[:-1].reshape(-1, *[1] * (x.ndim - 1)), x[:-1], x[-1:]), tried)
-        return found, (good[:-1] | good[-1]).all()
-
 
 def _measured(seen: Observations, value: Array, noise: AbstractNoise) -> Observations:
     """Return observations with other values, censored by the limits of those that were.
@@ -242,35 +204,6 @@ def _measured(seen: Observations, value: Array, noise: AbstractNoise) -> Observa
     shown = jnp.where(inside, seen.value[first], value)
     ends = (jnp.where(inside, end, jnp.nan) for end in (lower, upper))
     return eqx.tree_at(lambda o: (o.value, o.lower, o.upper), seen, (shown, *ends))
-
-
-def _walked(
-    kernel: Kernel, each: Array, begin: Point, warmup: int, draws: int
-) -> tuple[Point, Bool[Array, "chain draw"]]:
-    """Run warm-up and sampling of all chains within one program; return points and divergences [chain draw ...]."""
-
-    def run(state: Any) -> Any:
-        shape = jax.eval_shape(kernel.step, state)[1]
-        room = jax.tree.map(lambda x: jnp.zeros((draws, *x.shape), x.dtype), (shape.point, shape.fields["diverging"]))
-
-        def one(i: Array, carry: Any) -> Any:
-            # All are one loop, so that the step is compiled once: draw 0 is overwritten at last. Step 0 only begins.
-            state, kept = carry
-            state, draw = kernel.step(state)
-            place, fresh = jnp.maximum(i - 1 - warmup, 0), (draw.point, draw.fields["diverging"])
-            return state, jax.tree.map(lambda all_, x: all_.at[place].set(x), kept, fresh)
-
-        return jax.lax.fori_loop(0, 1 + warmup + draws, one, (state, room))[1]
-
-    state = jax.tree.map(strong, kernel.init(each, begin))
-    if kernel.over is not None:
-        over = jax.vmap if kernel.over is jax.vmap else _in_order
-        return over(run)(state)
-    return jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), run(state))
-
-
-def _in_order(run: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda states: jax.lax.map(run, states)
 
 
 def stated(statistical: StatisticalModel, at: Mapping[str, float]) -> dict[str, Array]:

@@ -8,7 +8,9 @@ take twice as long to compile and a fifth longer to compute.
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 import numpyro.distributions as dist
 from jax.lax import optimization_barrier as once
 from jaxtyping import Array, Float, Key
@@ -67,7 +69,7 @@ class Coordinates(dist.Distribution):
         return total - self.frame.log_size
 
 
-class Told(NamedTuple):
+class Told(eqx.Module):
     """Sample effects so that, given a subject's own data, they vary by 1, each on its own, whatever OMEGA is.
 
     Let L be the factor of their part of OMEGA, z the effects over it, and the data tell a subject's own values with
@@ -84,12 +86,12 @@ class Told(NamedTuple):
     doi:10.1214/088342307000000014, for the centring that this makes depend on omega.
     """
 
-    effects: tuple[str, ...]
-    root: tuple[tuple[tuple[float, ...], ...], ...]
+    effects: tuple[str, ...] = eqx.field(static=True)
+    root: Float[Array | np.ndarray, "subject effect effect"]
     """B of each subject, lower triangular, with I = B B', on the parameters' scales."""
-    around: tuple[float, ...]
+    around: Float[Array | np.ndarray, " effect"]
     """Typical values of the locations, on those scales."""
-    seen: tuple[tuple[float, ...], ...]
+    seen: Float[Array | np.ndarray, "subject effect"]
     """B' (m - around) of each subject."""
 
     @property
@@ -99,7 +101,7 @@ class Told(NamedTuple):
 
     def frame(self, location: Sequence[Float[Array, "*subject"]], factor: Float[Array, "effect effect"]) -> Frame:
         """Return the coordinates, given the locations and L."""
-        known, told, count = jnp.asarray(self.root), jnp.asarray(self.seen), len(self.around)
+        known, told, count = jnp.asarray(self.root), jnp.asarray(self.seen), len(self.effects)
         root = {(i, j): known[:, i, j] for i in range(count) for j in range(i + 1)}
         column = [
             [sum(root[i, j] * factor[i, k] for i in range(max(j, k), count)) for j in range(count)]
@@ -133,10 +135,10 @@ def _factored(precision: Mapping[tuple[int, int], Array], pull: Sequence[Array])
     return Frame(lower, tuple(shift[i] for i in range(count)))
 
 
-class Centred(NamedTuple):
+class Centred(eqx.Module):
     """Sample the subject's own values on the parameters' scales: the locations plus the effects."""
 
-    effects: tuple[str, ...]
+    effects: tuple[str, ...] = eqx.field(static=True)
 
     @property
     def site(self) -> str:
