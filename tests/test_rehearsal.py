@@ -12,7 +12,7 @@ from tests.diagnose import small
 from tests.helpers import run_cli
 from vtrial import diagnose, schema
 from vtrial.diagnose import Calibration, Recovery
-from vtrial.inference import Repeated
+from vtrial.inference import Nuts, Repeated
 from vtrial.rehearsal import refitted
 
 STUDY = ("-cn", "theophylline_quick", "inference=cross_chain")
@@ -95,9 +95,10 @@ def test_a_mistake_is_one_sentence(given, said, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_right_model_is_calibrated(tmp_path):
-    """Every rank may be uniform, and intervals hold the truth as often as they say."""
-    repeated = Repeated(small.INFERENCE, small.statistical(), small.dataset(tmp_path))
+@pytest.mark.parametrize("inference", [small.INFERENCE, Nuts(warmup=200, draws=250)], ids=["cross_chain", "nuts"])
+def test_a_right_model_is_calibrated(inference, tmp_path):
+    """Every rank may be uniform, and intervals hold the truth as often as they say: in the coordinates of a study."""
+    repeated = Repeated(inference, small.statistical(), small.dataset(tmp_path))
     settings = Calibration(replicates=300)
     found = refitted(jax.random.key(1), repeated, settings, tmp_path / "fits")
     judged = diagnose.calibration(found, settings)
