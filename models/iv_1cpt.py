@@ -8,7 +8,7 @@ from vtrial.model import AbstractModel
 class OneCompartmentBolus(AbstractModel):
     """One compartment with first-order elimination, dosed by intravenous bolus: NONMEM's ADVAN1 TRANS2.
 
-    Source: Gibaldi and Perrier, Pharmacokinetics, 2nd ed. 1982, chapter 1, doi:10.1201/b14095.
+    Source: Gibaldi and Perrier, Pharmacokinetics, 2nd ed. 1982, chapter 1, ISBN 978-0-8247-1042-2.
     """
 
     time: ClassVar = "h"

@@ -8,7 +8,7 @@ from vtrial.model import AbstractModel
 class TwoCompartmentIntravenous(AbstractModel):
     """Two compartments with first-order elimination, dosed by bolus or infusion: NONMEM's ADVAN3 TRANS4.
 
-    Source: Gibaldi and Perrier, Pharmacokinetics, 2nd ed. 1982, chapter 2, doi:10.1201/b14095.
+    Source: Gibaldi and Perrier, Pharmacokinetics, 2nd ed. 1982, chapter 2, ISBN 978-0-8247-1042-2.
     """
 
     time: ClassVar = "h"

@@ -9,7 +9,7 @@ class TwoCompartmentMacro(AbstractModel):
     """Two compartments as the curve A exp(-ALPHA t) + B exp(-BETA t) after a bolus of one dose unit into `central`.
 
     A and B are concentrations per dose unit, so that VC is 1/(A + B); ALPHA is the larger exponent.
-    Source: Gibaldi and Perrier, Pharmacokinetics, 2nd ed. 1982, chapter 2, doi:10.1201/b14095.
+    Source: Gibaldi and Perrier, Pharmacokinetics, 2nd ed. 1982, chapter 2, ISBN 978-0-8247-1042-2.
     """
 
     time: ClassVar = "h"

@@ -9,7 +9,7 @@ class OneCompartmentOral(AbstractModel):
     """One compartment with first-order absorption and elimination: NONMEM's ADVAN2 TRANS2.
 
     After a dose by mouth CL and VC are apparent: CL/F and VC/F.
-    Source: Gibaldi and Perrier, Pharmacokinetics, 2nd ed. 1982, chapter 1, doi:10.1201/b14095.
+    Source: Gibaldi and Perrier, Pharmacokinetics, 2nd ed. 1982, chapter 1, ISBN 978-0-8247-1042-2.
     """
 
     time: ClassVar = "h"

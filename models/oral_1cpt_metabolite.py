@@ -10,7 +10,7 @@ class OneCompartmentOralMetabolite(AbstractModel):
 
     FP of the absorbed dose arrives as metabolite, FM of the eliminated parent becomes metabolite. Amounts of the
     metabolite are in mass of parent: they are equivalents.
-    Source: Gibaldi and Perrier, Pharmacokinetics, 2nd ed. 1982, doi:10.1201/b14095.
+    Source: Gibaldi and Perrier, Pharmacokinetics, 2nd ed. 1982, ISBN 978-0-8247-1042-2.
     """
 
     time: ClassVar = "h"

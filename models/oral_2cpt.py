@@ -10,7 +10,7 @@ class TwoCompartmentOral(AbstractModel):
 
     Doses may also go into the central compartment. Without F_depot, CL, VC, Q and VP are apparent (CL/F, ...) after a
     dose into the depot.
-    Source: Gibaldi and Perrier, Pharmacokinetics, 2nd ed. 1982, chapter 2, doi:10.1201/b14095.
+    Source: Gibaldi and Perrier, Pharmacokinetics, 2nd ed. 1982, chapter 2, ISBN 978-0-8247-1042-2.
     """
 
     time: ClassVar = "h"

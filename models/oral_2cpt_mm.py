@@ -9,7 +9,7 @@ class TwoCompartmentOralMichaelisMenten(AbstractModel):
     """Two compartments with first-order absorption and saturable (Michaelis-Menten) elimination.
 
     The elimination rate is VMAX C / (KM + C).
-    Source: Gibaldi and Perrier, Pharmacokinetics, 2nd ed. 1982, chapter 7, doi:10.1201/b14095.
+    Source: Gibaldi and Perrier, Pharmacokinetics, 2nd ed. 1982, chapter 7, ISBN 978-0-8247-1042-2.
     """
 
     time: ClassVar = "h"

@@ -9,7 +9,7 @@ class ThreeCompartmentOral(AbstractModel):
     """Three compartments with first-order absorption and elimination: NONMEM's ADVAN12 TRANS4.
 
     Doses may also go into the central compartment.
-    Source: Gibaldi and Perrier, Pharmacokinetics, 2nd ed. 1982, chapter 2, doi:10.1201/b14095.
+    Source: Gibaldi and Perrier, Pharmacokinetics, 2nd ed. 1982, chapter 2, ISBN 978-0-8247-1042-2.
     """
 
     time: ClassVar = "h"

@@ -10,7 +10,7 @@ class XenograftDoseResponse(AbstractModel):
 
     Growth turns from LAMBDA0 V to LAMBDA1 as the volume V grows. The drug is a virtual amount that leaves at KDE, so
     that a dose kills the share 1 - exp(-KAPPA dose / KDE) of the cells: a kinetic-pharmacodynamic (K-PD) model.
-    Sources: Koch et al. 2009, doi:10.1007/s10928-009-9117-9; Jacqmin et al. 2007, doi:10.1007/s10928-006-9035-z.
+    Sources: Koch et al. 2009, J Pharmacokinet Pharmacodyn 36:179; Jacqmin et al. 2007, doi:10.1007/s10928-006-9035-z.
     """
 
     time: ClassVar = "d"

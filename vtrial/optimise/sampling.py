@@ -21,7 +21,7 @@ class SamplingSearch(AbstractSearch):
     The criterion is the log determinant of the expected information about typical values, omegas and residual error,
     by the first-order approximation; correlations of etas count as known. First an exchange over a grid of candidates,
     then a climb by gradients. The slopes of predictions in etas and typical values are the solver's own derivatives.
-    Source: Retout et al. 2001, doi:10.1016/S0169-2607(00)00117-6; exchange: Fedorov 1972, ISBN 978-0-12-250750-8.
+    Source: Retout et al. 2001, Comput Methods Programs Biomed 65:141; exchange: Fedorov 1972, ISBN 978-0-12-250750-8.
 
     Args:
         arm: name of the arm.

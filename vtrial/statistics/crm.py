@@ -84,7 +84,7 @@ def skeleton(half_width: float, target: float, guess: int, doses: int) -> Float[
 
     If dose k is the MTD, the probability of toxicity of dose k - 1 is target - half_width, where that of dose k is
     target + half_width in turn, and so on up.
-    Source: Lee and Cheung 2009, doi:10.1177/1740774509105076.
+    Source: Lee and Cheung 2009, Clinical Trials 6:227.
 
     Args:
         half_width: half the width of the indifference interval.

@@ -14,7 +14,7 @@ def first_order(
     """Return what the observations of one subject tell of the fixed effects, and of the variances, as two blocks.
 
     The observations are taken as normal, with a covariance that does not tell of the fixed effects. Source: Retout et
-    al. 2001, doi:10.1016/S0169-2607(00)00117-6; the reduced matrix in Nyberg et al. 2015, doi:10.1111/bcp.12352.
+    al. 2001, Comput Methods Programs Biomed 65:141; the reduced matrix in Nyberg et al. 2015, doi:10.1111/bcp.12352.
 
     Args:
         fixed: derivative of the mean in each fixed effect.

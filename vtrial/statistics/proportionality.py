@@ -2,7 +2,7 @@
 
 Proportional means that the ratio of dose-normalised means, highest dose to lowest, is inside limits; the slope of the
 logarithms is then within log(limit) / log(highest / lowest) of 1. Source: Gough et al. 1995,
-doi:10.1177/009286159502900324; Smith et al. 2000, doi:10.1023/A:1026451721686.
+Drug Inf J 29:1039; Smith et al. 2000, doi:10.1023/A:1026451721686.
 """
 
 import math

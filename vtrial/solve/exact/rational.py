@@ -1,7 +1,7 @@
 """The exponential of a matrix times a vector by its best rational approximation: a few sparse solves for any interval.
 
 exp(x) is approximated by a constant and sixteen poles, in pairs of conjugates, with an error of at most 2.1e-16 at all
-x <= 0 (Cody, Meinardus and Varga 1969, doi:10.1016/0021-9045(69)90030-6; for matrices Pusa 2011,
+x <= 0 (Cody, Meinardus and Varga 1969, J Approx Theory 2:50; for matrices Pusa 2011,
 doi:10.13182/NSE10-81). Poles by the Caratheodory-Fejer method (Trefethen, Weideman and Schmelzer 2006,
 doi:10.1007/s10543-006-0077-9), residues by Lawson's algorithm, in 40 digits.
 
