@@ -34,8 +34,21 @@ def test_a_sound_fit_passes():
     judged = Gate().judge(health)
     assert judged.attrs["gate_passed"]
     Gate().enforce(judged)
-    assert float(health["contraction"].sel(parameter="CL")) == pytest.approx(0.75, abs=0.05)  # 1 - 0.5^2
     assert float(health["ess_bulk"].min()) > 1500  # of 2,000 independent draws
+
+
+def test_contraction_of_a_log_normal_parameter_is_that_of_its_logarithm():
+    """Five times the prior median and half as wide in logarithms: 1 - 0.5^2, though its SD is larger."""
+    posterior, stats, prior = fit()
+    middle, width = float(np.log(prior["CL"]).mean()), float(np.log(prior["CL"]).std())
+    draws = np.random.default_rng(1).normal(middle + np.log(5.0), 0.5 * width, posterior["CL"].shape)
+    posterior["CL"] = posterior["CL"].dims, np.exp(draws)
+    assert posterior["CL"].std() > prior["CL"].std()
+    found = fit_health(posterior, stats, prior, STATISTICAL)["contraction"]
+    error = 4 * 0.5 / np.sqrt(2 * draws.size)  # of the ratio of variances: 2 x 0.25 / sqrt(2 n)
+    assert float(found.sel(parameter="CL")) == pytest.approx(0.75, abs=error)
+    narrow = 1 - (float(posterior["CL_iiv"].std(ddof=1)) / float(prior["CL_iiv"].std())) ** 2
+    assert float(found.sel(parameter="CL_iiv")) == pytest.approx(narrow, rel=1e-9)  # half-normal: of itself
 
 
 def test_convergence_is_that_of_arviz():

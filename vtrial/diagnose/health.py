@@ -10,6 +10,7 @@ from vtrial.diagnose.columns import Columns, array_stats, is_constant, populatio
 from vtrial.diagnose.modes import modes
 from vtrial.diagnose.sensitivity import log_prior, power_scaling
 from vtrial.likelihood import StatisticalModel
+from vtrial.population import LogNormalPrior
 
 _WHAT = {
     "mean": "Posterior mean, in the parameter's unit",
@@ -26,7 +27,7 @@ _WHAT = {
     "mcse_lower": "Monte-Carlo standard error of the lower quantile, in the parameter's unit",
     "mcse_upper": "Monte-Carlo standard error of the upper quantile, in the parameter's unit",
     "mcse_ratio": "Monte-Carlo standard error of the mean over the posterior standard deviation",
-    "contraction": "1 - (posterior SD / prior SD)^2",
+    "contraction": "1 - (posterior SD / prior SD)^2; of the logarithm where the prior is log-normal",
     "shrinkage": "Shrinkage of the etas in SD, of omegas only: 1 - SD / omega",
     "shrinkage_variance": "Shrinkage of the etas in variance, of omegas only: 1 - variance / omega^2",
     "prior_sensitivity": "Cumulative Jensen-Shannon distance the posterior moves when all priors are power-scaled",
@@ -62,7 +63,7 @@ def fit_health(
     fixed = np.array([is_constant(c) and (n not in prior or not prior[n].std() > 0) for n, c in columns.items()])
     with np.errstate(divide="ignore", invalid="ignore"):
         found["mcse_ratio"] = found["mcse_mean"] / found["sd"]
-    found["contraction"] = _contraction(columns, prior)
+    found["contraction"] = _contraction(columns, prior, statistical)
     found["shrinkage"] = _shrinkage(names, posterior)
     found["shrinkage_variance"] = 1.0 - (1.0 - found["shrinkage"]) ** 2
     found |= _sensitivity(columns, posterior, sample_stats, statistical, loo)
@@ -86,12 +87,19 @@ def independent(sample_stats: xr.Dataset) -> bool:
     return "pareto_k" in sample_stats.attrs or not sample_stats.attrs.get("observations_used", 1)
 
 
-def _contraction(columns: Columns, prior: xr.Dataset) -> np.ndarray:
-    """Return how much of the prior variance the data removed; not a number where no prior is known or one is fixed."""
-    found = []
+def _contraction(columns: Columns, prior: xr.Dataset, statistical: StatisticalModel) -> np.ndarray:
+    """Return how much of the prior variance the data removed; not a number where no prior is known or one is fixed.
+
+    A log-normal prior is judged by logarithms: the SD of what is skewed goes with its median, so that a posterior at
+    larger values would seem wider than the prior.
+    """
+    found, priors = [], statistical.every_prior()
     for name, column in columns.items():
-        before = float(prior[name].std()) if name in prior else 0.0
-        found.append(1.0 - (float(column.std(ddof=1)) / before) ** 2 if before > 0 else np.nan)
+        before = prior[name].to_numpy() if name in prior else np.zeros(1)
+        if isinstance(priors.get(name), LogNormalPrior):
+            before, column = np.log(before), np.log(column)
+        width = float(before.std())
+        found.append(1.0 - (float(column.std(ddof=1)) / width) ** 2 if width > 0 else np.nan)
     return np.array(found)
 
 

@@ -36,7 +36,7 @@ _WHAT = {
     "ess_tail": "Tail effective sample size",
     "shrinkage": "Shrinkage of the etas in SD [%]",
     "shrinkage_variance": "Shrinkage of the etas in variance [%]",
-    "contraction": "1 - (posterior SD / prior SD)^2 [%]",
+    "contraction": "1 - (posterior SD / prior SD)^2, of logarithms where the prior is log-normal [%]",
 }
 
 

@@ -100,7 +100,8 @@ def sample(
 ) -> Mapping[str, xr.Dataset]:
     """Return the groups of a fit by the kernel made for the joint density.
 
-    What was centred is in the attribute `centred` of `sample_stats`.
+    What was centred is in the attribute `centred` of `sample_stats`; the Laplace fit's objective function, if there was
+    such a fit, in `objective`.
     """
     clock = clock or Clock()
     statistical, fit = centred(statistical, data, method.centring)
@@ -145,4 +146,6 @@ def sample(
     posterior = groups.posterior(keys.named(key, "classes"), density.named(points), statistical, data)
     stats = groups.sample_stats(fields).merge(lost.columns(data))
     stats.attrs |= {"centred": [name for some in statistical.centring for name in some.effects]} | method.settings()
+    if fit is not None:
+        stats.attrs["objective"] = fit.objective
     return {schema.POSTERIOR: posterior, schema.SAMPLE_STATS: stats}

@@ -31,6 +31,7 @@ def render(tree: xr.DataTree) -> str:
         failed=int((outcomes["code"] != 0).sum()),
         failures=tables.failures(tree),
         solved=_solved(tree) if observed else "",
+        objective=_objective(tree),
         solves=int(outcomes["code"].size),
         health=tables.health(tree),
         notes=list(fit.attrs.get("notes", [])),
@@ -118,6 +119,18 @@ def _loo(tree: xr.DataTree) -> list[str]:
                 f"{significant(error, 1)}), p_loo {known(p, error, 3)}; Pareto k above 0.7: {high:.0f}."
             )
     return said
+
+
+def _objective(tree: xr.DataTree) -> str:
+    """Say NONMEM's objective function at the Laplace fit; "" if there was none."""
+    value = tree[schema.SAMPLE_STATS].attrs.get("objective")
+    if value is None:
+        return ""
+    return (
+        f"Objective function (-2 log-likelihood without constant, etas integrated out as in FOCE with interaction): "
+        f"{value:.2f} at the Laplace fit, the mode of the population level's posterior. To compare models of the same "
+        "data, elpd_loo takes the whole posterior: vtrial compare."
+    )
 
 
 def _solved(tree: xr.DataTree) -> str:
