@@ -46,8 +46,7 @@ def change(
     The path on which nothing happens is the true one up to the first change; what is solved again with it, up to the
     second; and so on. There are as many solves as changes may be.
     """
-    events = setting.changing
-    count = len(events) if setting.course.changes is None else min(len(events), setting.course.changes)
+    events, count = setting.changing, setting.changes
     never = {name: jnp.asarray(jnp.inf) for name in events}
     start = Changed(never, {n: draw(key, n) for n in events}, jnp.full(count, jnp.inf), unhindered, code, ledger)
     step = partial(_changed_once, key, setting, own)

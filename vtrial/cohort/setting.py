@@ -48,9 +48,14 @@ class Setting(eqx.Module):
 
     @property
     def changing(self) -> dict[str, Event]:
-        """The events that may change the treatment."""
-        events, arms = self.course.events, self.possible
-        return {n: e for n, e in events.items() if e.changes and any(e.applies(arm) for arm in arms)}
+        """The events that change the treatment."""
+        return {name: event for name, event in self.course.events.items() if event.changes}
+
+    @property
+    def changes(self) -> int:
+        """How often treatment may change: an event that switches to the own arm may not happen in it."""
+        found = sum(any(event.applies(arm) for arm in self.possible) for event in self.changing.values())
+        return found if self.course.changes is None else min(found, self.course.changes)
 
     def hazards(self, events: Mapping[str, Event], true: Path) -> dict[str, Hazard]:
         """Return the cumulative hazard of each event on a path."""

@@ -64,9 +64,9 @@ def divided(table: EventTable, time: Float[Array, " change"]) -> EventTable:
         table,
         **fields
         | {
-            "span": jnp.sum(fields["start"][:, None] >= time, axis=1, dtype=jnp.int32),
+            "span": jnp.sum(fields["start"][:, None] >= time[None], axis=1, dtype=jnp.int32),
             "span_time": jnp.append(jnp.asarray(table.time)[:1], time),
-            "sample_span": jnp.sum(jnp.asarray(table.sample_time)[:, None] > time, axis=1, dtype=jnp.int32),
+            "sample_span": jnp.sum(jnp.asarray(table.sample_time)[:, None] > time[None], axis=1, dtype=jnp.int32),
             "carried": "locf",
             "moved": True,
         },
