@@ -243,7 +243,7 @@ class Treatment(eqx.Module):
 
     Events that change the treatment happen one after the other, each at most once: rescue and then a stop, a switch
     and then rescue. Who takes no more doses of an arm does not stop again, but may be rescued, or switch to another
-    arm. Death and leaving may follow any of them, and come before.
+    arm. Death and leaving may come before and after. Of earlier events a hazard knows by the path alone.
 
     In a design with periods hazards run on from one period to the next, the time between them included, and each event
     may happen again in each. What a consequence does to later periods it says itself.
@@ -362,7 +362,7 @@ class Treatment(eqx.Module):
         said = [part.describe() for part in (self.adherence, self.timing, self.visits) if part is not None]
         said += [f"{output} {assay.describe()}" for output, assay in self.assays.items()]
         said += [f"{name} {event.describe()}" for name, event in self.events.items()]
-        said += [] if self.changes is None else [f"no more than {self.changes} of them change a patient's treatment"]
+        said += [] if self.changes is None else [f"changes of a patient's treatment: at most {self.changes}"]
         return "; ".join(said) if said else "complete adherence, nobody leaves"
 
 
