@@ -79,6 +79,7 @@ def test_a_hypothetical_event_is_a_run_without_it(patients):
         np.testing.assert_array_equal(own.observed(found), own.target(found))
 
 
+@pytest.mark.slow
 def test_a_second_change_counts_by_its_own_strategy(patients):
     """Hazards are constant: whoever is rescued and then stops is, had rescue not happened, who stops at the same time.
 

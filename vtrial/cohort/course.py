@@ -242,8 +242,9 @@ class Treatment(eqx.Module):
     """What may happen to patients during treatment.
 
     Events that change the treatment happen one after the other, each at most once: rescue and then a stop, a switch
-    and then rescue. Who takes no more doses of an arm does not stop again, but may be rescued, or switch to another
-    arm. Death and leaving may come before and after. Of earlier events a hazard knows by the path alone.
+    and then rescue. To who takes no more doses of an arm an event does not happen that only stops them; others may, a
+    switch to another arm among them. Death and leaving may come before and after. Of what has happened a hazard knows
+    by the path alone.
 
     In a design with periods hazards run on from one period to the next, the time between them included, and each event
     may happen again in each. What a consequence does to later periods it says itself.
