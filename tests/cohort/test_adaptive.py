@@ -8,11 +8,24 @@ from vtrial.models.iv_1cpt import OneCompartmentBolus
 from vtrial.models.oral_1cpt import OneCompartmentOral
 from xarray import DataTree
 
+from tests.cohort.test_consequences import amounts
 from tests.cohort.test_outcomes import ENDPOINTS, KEY, posterior
 from tests.cohort.test_recruit import draws
 from tests.helpers import bateman
 from vtrial import schema, tree
-from vtrial.cohort import Adherence, Bootstrap, Cohort, Event, Leave, Recruitment, Treatment, recruit, replay, simulate
+from vtrial.cohort import (
+    Adherence,
+    Bootstrap,
+    Cohort,
+    Event,
+    Leave,
+    Recruitment,
+    Rescue,
+    Treatment,
+    recruit,
+    replay,
+    simulate,
+)
 from vtrial.design import Arm, Crossover, Parallel
 from vtrial.dosing import (
     Above,
@@ -140,6 +153,30 @@ def test_missed_doses_stay_missed_and_both_paths_follow_the_policy(cohort, stati
         np.testing.assert_array_equal(again.fate[name], found.fate[name])
     for name in found.values:
         np.testing.assert_array_equal(again.values[name], found.values[name])
+
+
+def test_decisions_end_with_the_doses_also_where_something_comes_before_or_after(cohort, statistical):
+    """The first change of two ends the doses or does not; decisions up to it are those of who has no events."""
+    rescue = Event("0.03 1/h", then=Rescue(factors={"CL": 2.0}))
+    course = Treatment(events={"stop": Event("0.02 1/h"), "rescue": rescue})
+    arms = ARMS[PLAIN], ARMS[PROPORTIONAL]
+    found = simulate(KEY, cohort, arms, ENDPOINTS, posterior(), statistical, course=course)
+    stop, rescue = (found.fate[f"event_{name}"][..., 1, None] for name in ("stop", "rescue"))
+    seen, plain, times = found.ledger["observed"][:, :, 1], found.ledger["hypothetical_observed"][:, :, 1], [12, 24, 36]
+    np.testing.assert_array_equal(np.isnan(seen), times >= stop)
+    before, between = times < np.minimum(stop, rescue), (times > rescue) & (times < stop)
+    np.testing.assert_allclose(seen[before], plain[before], rtol=1e-9)
+    assert (seen[between] < plain[between]).all()
+    assert (np.isfinite(stop) & (stop < rescue) & np.isfinite(rescue)).any()
+    given = 200 * np.concatenate([np.ones((4, 12, 1)), found.ledger["after"][:, :, 1]], -1)
+    for r, s in np.argwhere((rescue < stop)[..., 0] & (stop < 36.0)[..., 0])[:5]:
+        cl, vc, ka = (float(cohort.parameters[n][r, s]) for n in ("CL", "VC", "KA"))
+        doses = [(12.0 * k, given[r, s, k]) for k in range(4) if 12.0 * k < stop[r, s]]
+        truth = amounts({"CL": cl, "VC": vc, "KA": ka}, doses, [], float(rescue[r, s, 0]), 2.0, 48.0)
+        assert found.values["sample"][r, s, 1] == pytest.approx(truth, rel=1e-7)
+    again = replay(KEY, cohort, arms, ENDPOINTS, posterior(), statistical, found.ledger, course=course)
+    for name, value in (dict(found.values) | dict(found.fate)).items():
+        np.testing.assert_array_equal((dict(again.values) | dict(again.fate))[name], value)
 
 
 @pytest.mark.slow

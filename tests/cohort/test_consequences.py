@@ -1,6 +1,6 @@
 """Rescue, switch, stop, leave and death: the same patients with and without, against closed forms."""
 
-from itertools import pairwise
+from itertools import pairwise, permutations
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,8 @@ from vtrial.cohort import (
     recruit,
     simulate,
 )
-from vtrial.cohort.story import Setting, tell
+from vtrial.cohort.setting import Setting
+from vtrial.cohort.story import tell
 from vtrial.dosing import Regimen
 from vtrial.endpoint import Visits, Window
 from vtrial.errors import UserError
@@ -50,6 +51,8 @@ def events(**factors):
 
 
 EVENTS = events()
+CHANGES = ("stop", "rescue", "switch")
+ORDERS = tuple(permutations(CHANGES, 2))
 
 
 @pytest.fixture(scope="module")
@@ -91,24 +94,28 @@ def amounts(p, doses, infusions, change, factor, until):
 
 def expected(p, arm, happened, factor, until):
     """Return the concentration at a time of a patient in an arm to whom that happened, but for death."""
-    at = min((t for n, t in happened.items() if n in ("stop", "rescue", "switch")), default=np.inf)
-    stopped = min(happened.get("stop", np.inf), happened.get("switch", np.inf))
-    doses = [(12.0 * k, 200.0 * (arm + 1)) for k in range(4) if 12.0 * k < min(stopped, until)]
-    if "switch" in happened:
-        doses += [(12.0 * k, 400.0) for k in range(4) if at <= 12.0 * k < until]
-    rescued = happened.get("rescue", np.inf)
+    stop, rescued, switch = (happened.get(name, np.inf) for name in ("stop", "rescue", "switch"))
+    doses = [(12.0 * k, 200.0 * (arm + 1)) for k in range(4) if 12.0 * k < min(stop, switch, until)]
+    doses += [
+        (12.0 * k, 400.0) for k in range(4) if switch <= 12.0 * k < (until if stop < switch else min(stop, until))
+    ]
     infusions = [(rescued + 6.0 * k, rescued + 6.0 * k + 2.0, 50.0) for k in range(3) if rescued + 6.0 * k < until]
     return amounts(p, doses, infusions, rescued, factor, until)
 
 
 def check_closed_forms(cohort, found, factor):
-    """Compare five patients of each kind, under either arm, at the real times of visits and at a sample."""
+    """Compare five patients of each kind, under either arm, at the real times of visits and at a sample.
+
+    A patient is of every kind of which he has an event, and in `ORDERS` of each order in which two of them happened.
+    """
     told = {name: found.fate[f"event_{name}"] for name in EVENTS}
-    kinds = {name: [] for name in ("stop", "rescue", "switch", "nothing")}
+    kinds = {name: [] for name in (*CHANGES, "nothing", *ORDERS)}
     for place in np.ndindex(found.code.shape):
         happened = {name: float(told[name][place]) for name in told if np.isfinite(told[name][place])}
         for name in [n for n in happened if n in kinds] or ["nothing"]:
             kinds[name].append((place, happened))
+        for first, then in [o for o in ORDERS if set(o) <= set(happened) and happened[o[0]] < happened[o[1]]]:
+            kinds[first, then].append((place, happened))
     for name, places in kinds.items():
         assert len(places) >= 5, name
         for place, happened in places[:5]:
@@ -135,13 +142,14 @@ def test_parameters_change_with_the_rescue(cohort, run):
 
 def test_what_can_and_cannot_follow(found):
     told = {name: found.fate[f"event_{name}"] for name in EVENTS}
-    changes = np.isfinite([told[n] for n in ("stop", "rescue", "switch")]).sum(0)
-    assert changes.max() == 1  # of changes of treatment the first happens
+    changes = np.isfinite([told[n] for n in CHANGES]).sum(0)
+    assert {*changes[..., 0].ravel()} == {0, 1, 2, 3}
+    assert changes[..., 1].max() == 2
     assert np.isinf(told["switch"][..., 1]).all()  # nobody switches to where he is
     death = told["death"]
     for name in ("stop", "rescue", "switch", "leave"):
         assert (np.isinf(told[name]) | (told[name] < death)).all()  # nothing comes after death
-    assert ((changes == 1) & np.isfinite(death)).any()
+    assert ((changes == 2) & np.isfinite(death)).any()
     assert (np.isfinite(told["leave"]) & np.isfinite(death)).any()
     np.testing.assert_array_equal(found.fate["until"], told["leave"])
     gone = np.isnan(found.values["sample"])
@@ -169,7 +177,7 @@ def test_hypothetically_it_is_the_run_without_events(run, found):
     np.testing.assert_array_equal(alone.fate["event_death"], found.fate["event_death"])  # no output drives it
 
 
-def told(events, before, after, count=4000):
+def told(course, before, after, count=4000):
     """Return the times of events of patients whose output is a constant, then another once treatment changes."""
     grid = np.linspace(0.0, 100.0, 401)
 
@@ -178,8 +186,8 @@ def told(events, before, after, count=4000):
         changed = {"concentration": jnp.full(len(grid), after)}
         zero = jnp.asarray(0)
         setting = Setting(
-            Treatment(events=events), MODEL, ARMS, "low", grid, np.arange(len(grid)), {},
-            lambda regimen: regimen.records(MODEL, ()), lambda therapy, at, ends: (zero, changed, {}),
+            course, MODEL, ARMS, "low", grid, np.arange(len(grid)), {},
+            lambda regimen: regimen.records(MODEL, ()), lambda therapy, ends: (zero, changed, {}),
         )  # fmt: skip
         return tell(key, setting, LOW.regimen.records(MODEL, (100.0,)), path, zero, {}).times
 
@@ -193,7 +201,8 @@ def test_death_reads_the_path_after_a_change_of_treatment():
     grid of .25, so that a probability may be off by .02 (e - 1) x .25 / 2.
     """
     death = Event("0.02 1/h", "concentration", 1.0, then=Die())
-    found = told({"rescue": Event("0.03 1/h", then=Rescue(factors={"CL": 2.0})), "death": death}, 0.0, 1.0)
+    events = {"rescue": Event("0.03 1/h", then=Rescue(factors={"CL": 2.0})), "death": death}
+    found = told(Treatment(events=events), 0.0, 1.0)
     time, b = found["death"], 0.02 * np.e
     for t in (10.0, 30.0, 60.0):
         alive = np.exp(-0.05 * t) + 0.03 / (b - 0.05) * (np.exp(-0.05 * t) - np.exp(-b * t))
@@ -204,10 +213,10 @@ def test_death_reads_the_path_after_a_change_of_treatment():
     assert abs(np.isfinite(rescued).mean() - 0.6 * (1 - np.exp(-5.0))) < 4 * np.sqrt(0.24 / 4000)
 
 
-def test_of_changes_the_first_happens_and_leaving_is_apart():
+def test_of_changes_the_first_may_be_the_only_one_and_leaving_is_apart():
     events = {"stop": Event("0.03 1/h"), "switch": Event("0.01 1/h", then=Switch("high")), "both": Event("0 1/h")}
     events |= {"leave": Event("0.02 1/h", then=Leave()), "drop": Event("0.01 1/h", then=(Stop(), Leave()))}
-    found = told(events, 0.0, 5.0)
+    found = told(Treatment(events=events, changes=1), 0.0, 5.0)
     first = np.min([found[n] for n in ("stop", "switch", "drop")], axis=0)
     assert stats.kstest(first[np.isfinite(first)], stats.truncexpon(5.0, scale=20.0).cdf).pvalue > 1e-4
     for name, share in (("stop", 0.6), ("switch", 0.2), ("drop", 0.2)):

@@ -10,6 +10,7 @@ from tests.cohort.test_outcomes import ENDPOINTS, HIGH, KEY, LOW, posterior
 from tests.cohort.test_recruit import draws
 from tests.helpers import bateman
 from vtrial.cohort import Adherence, Bootstrap, Die, Event, Leave, Recruitment, Treatment, fates, recruit, simulate
+from vtrial.cohort.course import draw
 from vtrial.errors import UserError
 
 MODEL = OneCompartmentOral()
@@ -37,13 +38,18 @@ def test_a_patients_own_level_correlates_the_doses_far_apart():
     assert np.corrcoef(taken[:, 0], taken[:, -1])[0, 1] > 4 / np.sqrt(2000)
 
 
+def times(keys, hazard):
+    """Return when patients have an event of that hazard."""
+    return np.asarray(jax.vmap(lambda key: hazard.reaches(draw(key, "it")))(keys))
+
+
 @pytest.mark.parametrize(("slope", "level", "weight"), [(0.0, 0.0, 0.0), (0.7, 2.0, 0.0), (-0.5, 1.0, 0.02)])
 def test_a_constant_hazard_is_exponential(slope, level, weight):
     event = Event("0.1 1/h", "concentration" if slope else None, slope, {"WT": weight} if weight else {})
     true = {"concentration": jnp.full(len(GRID), level)}
     keys = jax.random.split(KEY, 4000)
     covariates = {"WT": jnp.asarray(70.0)}
-    time = np.asarray(jax.vmap(lambda k: event.time(k, GRID, true, covariates, MODEL))(keys))
+    time = times(keys, event.hazard(GRID, true, covariates, MODEL))
     hazard = 0.1 * np.exp(slope * level + weight * 70.0)
     for t in (1.0, 5.0, 20.0):
         p = 1 - np.exp(-hazard * t)
@@ -55,7 +61,7 @@ def test_a_hazard_that_grows_with_the_output_is_its_integral():
     """Hazard 0.05 exp(0.1 t): the share by time t is 1 - exp(-0.5 (exp(0.1 t) - 1))."""
     event, fine = Event("0.05 1/h", "concentration", 0.1), np.linspace(0.0, 20.0, 401)
     keys = jax.random.split(KEY, 4000)
-    time = np.asarray(jax.vmap(lambda k: event.time(k, fine, {"concentration": jnp.asarray(fine)}, {}, MODEL))(keys))
+    time = times(keys, event.hazard(fine, {"concentration": jnp.asarray(fine)}, {}, MODEL))
     p = 1 - np.exp(-0.5 * (np.exp(0.1 * 12.0) - 1))
     assert abs((time <= 12.0).mean() - p) < 4 * np.sqrt(p * (1 - p) / 4000)
 
@@ -106,6 +112,7 @@ def test_doses_stop_with_the_event_and_not_before(cohort, statistical):
         ),
         (lambda: Treatment(events={"stop": Event("0.1 mg")}).check(MODEL, ARMS, ("CL",)), "course.events.stop.rate"),
         (lambda: Treatment(events={"stop": Event("-0.1 1/h")}).check(MODEL, ARMS, ("CL",)), "not negative"),
+        (lambda: Treatment(changes=0).check(MODEL, ARMS, ("CL",)), "course.changes must be 1 or more"),
     ],
 )
 def test_mistakes(make, said):

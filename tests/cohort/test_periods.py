@@ -65,6 +65,7 @@ def test_who_has_no_event_in_a_period_is_as_without_events(found):
 def test_hazards_run_on_to_the_next_period_and_end_with_the_last(found):
     """A constant hazard: 1 - exp(-rate t), t the time to the next period, or to the end of the last."""
     stop = found.fate["event_stop"]
+    assert (np.isfinite(stop) & np.isfinite(found.fate["event_rescue"])).any((0, 1, 2)).all()
     assert np.nanmax(np.where(np.isfinite(stop), stop, 0.0)[..., 0]) > 100.0
     times = np.min([stop, found.fate["event_rescue"]], axis=0)
     assert (times[np.isfinite(times)] <= SPACING).all()

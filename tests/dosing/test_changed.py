@@ -65,10 +65,14 @@ def test_samples_moved_keep_their_place():
     same(steps(found), steps(event_table([*sorted(time.tolist()), *(Dose(t, 100.0, 0) for t in (0.0, 12.0))])))
 
 
-def test_parameters_change_in_between():
-    table = divided(event_table([*SAMPLES, Dose(0.0, 100.0, 0), Dose(12.0, 100.0, 0)]), jnp.asarray(8.0))
-    found = steps(table, PLAIN | {"CL": jnp.asarray([2.8, 5.6])})
-    time, span = np.asarray(found.time), np.asarray(found.span)
-    assert span.tolist() == [int(t > 8.0) for t in time.tolist()]
-    np.testing.assert_array_equal(found.sample_span, np.array(SAMPLES) > 8.0)
-    np.testing.assert_array_equal(found.sample_interval, np.array(SAMPLES) > 8.0)
+@pytest.mark.parametrize("changes", [[8.0], [8.0, 30.0], [8.0, 20.0, 35.0]], ids=str)
+def test_parameters_change_in_between(changes):
+    table = divided(event_table([*SAMPLES, Dose(0.0, 100.0, 0), Dose(12.0, 100.0, 0)]), jnp.asarray(changes))
+    found = steps(table, PLAIN | {"CL": 2.8 + 0.1 * jnp.arange(len(changes) + 1.0)})
+
+    def span(times):
+        return [sum(t > change for change in changes) for t in times]
+
+    assert found.span.tolist() == span(np.asarray(found.time).tolist())
+    np.testing.assert_array_equal(found.sample_span, span(SAMPLES))
+    np.testing.assert_array_equal(found.sample_interval, span(SAMPLES))

@@ -19,8 +19,8 @@ GRID = np.linspace(0.0, 3.0, 31)
 def test_a_hazard_by_what_was_seen_is_constant_between_visits():
     """None before the first visit, then exp(value): the shares by a time are 1 - exp(-sum of hazard x length)."""
     event, seen = Event("0.2 1/h", slope=1.0, endpoint="score"), jnp.array([0.5, -1.0, 2.0])
-    keys = jax.random.split(KEY, 4000)
-    time = np.asarray(jax.vmap(lambda k: event.time(k, GRID, {}, {}, MODEL, {"score": (VISITS, seen)}))(keys))
+    hazard = event.hazard(GRID, {}, {}, MODEL, {"score": (VISITS, seen)})
+    time = np.asarray(jax.vmap(hazard.reaches)(jax.random.exponential(KEY, (4000,))))
     for t, total in ((0.7, 0.14), (1.5, 0.2 + 0.1 * np.exp(0.5)), (2.9, 0.2 + 0.2 * np.exp(0.5) + 0.18 * np.exp(-1.0))):
         p = 1 - np.exp(-total)
         assert abs((time <= t).mean() - p) < 4 * np.sqrt(p * (1 - p) / 4000)
@@ -51,7 +51,7 @@ def test_mmrm_is_unbiased_where_outcomes_are_missing_at_random(random, event):
 
     def leaves(key, own):
         path = {"score": jnp.interp(GRID, VISITS, own)}
-        return event.time(key, GRID, path, {}, MODEL, {"score": (VISITS, own)})
+        return event.hazard(GRID, path, {}, MODEL, {"score": (VISITS, own)}).reaches(jax.random.exponential(key))
 
     keys = jax.random.split(KEY, value[..., 0].size)
     until = np.asarray(jax.vmap(leaves)(keys, value.reshape(-1, 3))).reshape(value.shape[:3])

@@ -79,6 +79,31 @@ def test_a_hypothetical_event_is_a_run_without_it(patients):
         np.testing.assert_array_equal(own.observed(found), own.target(found))
 
 
+@pytest.mark.slow
+def test_a_second_change_counts_by_its_own_strategy(patients):
+    """Hazards are constant: whoever is rescued and then stops is, had rescue not happened, who stops at the same time.
+
+    A stop is a failure whether it comes first or after rescue: the share is that of the stops alone, 1 - exp(-.96).
+    """
+    both = {name: EVENTS[name] for name in ("stop", "rescue")}
+    own = PerEvent({"stop": TreatmentPolicy(), "rescue": Hypothetical()})
+    found, alone = patients(both, world_of(own))["sample"], patients({"stop": EVENTS["stop"]}, None)["sample"]
+    stop, rescue = found.events["stop"], found.events["rescue"]
+    second = np.isfinite(stop) & (rescue < stop)
+    assert second.sum() > 10
+    np.testing.assert_allclose(own.target(found), alone.actual, rtol=1e-12)
+    np.testing.assert_array_equal(own.until(found), rescue)
+    assert (own.target(found)[second] != TreatmentPolicy().target(found)[second]).all()
+    # Two draws with their patients, the same under either arm: 50 of them.
+    failed, p = Composite(-1.0, ["stop"]).target(found) == -1.0, 1 - np.exp(-0.96)
+    np.testing.assert_array_equal(failed[second], True)
+    assert abs(failed[..., 0].mean() - p) < 4 * np.sqrt(p * (1 - p) / 50)
+    # While on treatment it is the course up to the first of both.
+    first = {name: EVENTS[name] for name in both}
+    once = patients(first, world_of(PerEvent(dict.fromkeys(both, WhileOnTreatment()))))["sample"]
+    np.testing.assert_array_equal(once.asked, found.on_treatment)
+
+
 def test_the_first_event_decides_what_counts():
     """While on treatment for stopping, a failure for death: death after stopping is no failure."""
     stop, death = np.array([[[1.0, 5.0, np.inf, np.inf]]]), np.array([[[2.0, 3.0, 4.0, np.inf]]])

@@ -2,12 +2,13 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from vtrial.design import Arm
 from vtrial.dosing import AbstractRegimen, EventTable, divided, given_only, joined, moved
@@ -16,43 +17,56 @@ from vtrial.model import AbstractModel
 
 
 class Therapy(eqx.Module):
-    """What a patient is given: the arm's doses, doses added, and factors of parameters from a change on."""
+    """What a patient is given: the arm's doses, doses added, and factors of parameters after each change."""
 
     own: EventTable
     added: tuple[EventTable, ...] = ()
-    factors: Mapping[str, Float[Array, ""]] = eqx.field(default_factory=dict)
+    factors: Mapping[str, Float[Array, " change"]] = eqx.field(default_factory=dict)
+    changed: Float[Array | np.ndarray, " change"] = eqx.field(default_factory=lambda: np.zeros(0))
+    """When it changes, ascending; the end of what is observed for changes that do not come."""
 
     def giving(self, own: EventTable) -> "Therapy":
         """Return it with other doses of the arm."""
-        return Therapy(own, self.added, self.factors)
+        return replace(self, own=own)
 
-    def times(self, factors: Mapping[str, float], happens: Bool[Array, ""]) -> dict[str, Float[Array, ""]]:
-        """Return the factors with further ones, if that happens."""
-        found = dict(self.factors)
+    def adding(self, table: EventTable) -> "Therapy":
+        """Return it with further doses."""
+        return replace(self, added=(*self.added, table))
+
+    def times(self, factors: Mapping[str, float | Float[Array, ""]], change: "Change") -> "Therapy":
+        """Return it with further factors from a change on, if it happens."""
+        found, after = dict(self.factors), change.happens & (jnp.asarray(self.changed) >= change.time)
         for name, factor in factors.items():
-            found[name] = found.get(name, jnp.ones(())) * jnp.where(happens, factor, 1.0)
-        return found
+            found[name] = found.get(name, jnp.ones(len(self.changed))) * jnp.where(after, factor, 1.0)
+        return replace(self, factors=found)
 
-    def events(self, time: Float[Array, ""]) -> EventTable:
-        """Return one event table of all of it, for a change at a time."""
-        table = joined(self.own, self.added)
-        return divided(table, time) if self.factors else table
+    def doses(self) -> EventTable:
+        """Return one event table of all doses."""
+        return joined(self.own, self.added)
+
+    def divided(self, table: EventTable) -> EventTable:
+        """Return an event table with a span of parameters for each change, where some change."""
+        return divided(table, jnp.asarray(self.changed)) if self.factors else table
 
     def parameters(self, p: Mapping[str, Float[Array, ""]]) -> dict[str, Float[Array, "*span"]]:
-        """Return the parameters: of those that change, before and after."""
-        return {name: jnp.stack([v, v * self.factors[name]]) if name in self.factors else v for name, v in p.items()}
+        """Return the parameters: of those that change, before the first change and after each."""
+        return {name: jnp.append(v, v * self.factors[name]) if name in self.factors else v for name, v in p.items()}
 
 
 class Change(eqx.Module):
-    """A change of treatment that may happen to a patient in an arm."""
+    """A change of treatment that an event may bring to a patient."""
 
     time: Float[Array, ""]
     """When; no later than the end of what is observed."""
     happens: Bool[Array, ""]
     end: Float[Array, ""]
     """When what is observed ends."""
-    arm: Arm
+    until: Float[Array, ""]
+    """When the doses of an arm switched to by it end: another event stops or switches; infinity for never."""
+    arm: Int[Array, ""]
+    """Number of the arm that the patient was treated as before it."""
     arms: Mapping[str, Arm]
+    """Those that the patient may be treated as."""
     taken: Callable[[AbstractRegimen], EventTable]
     """Returns the doses of a regimen as the patient takes them."""
     prescribed: Callable[[AbstractRegimen], EventTable]
@@ -73,7 +87,7 @@ class AbstractConsequence(eqx.Module):
     changes: eqx.AbstractClassVar[bool]
     """Whether it changes the treatment: the later path is then another one, and is solved again."""
     ends: eqx.AbstractClassVar[bool]
-    """Whether the arm's own doses end."""
+    """Whether the doses of the arm that the patient is treated as end."""
     intercurrent: eqx.AbstractClassVar[bool]
     """Whether it is an intercurrent event in the sense of ICH E9(R1); what is merely not observed is none."""
     leaves: eqx.AbstractClassVar[bool]
@@ -81,6 +95,8 @@ class AbstractConsequence(eqx.Module):
     dies: eqx.AbstractClassVar[bool]
     finishes: ClassVar[bool] = False
     """Whether the patient begins no later period of a design that has several."""
+    arm: ClassVar[str | None] = None
+    """The arm that the patient is treated as from then on; None: as before."""
 
     @abstractmethod
     def check(self, where: str, model: AbstractModel, arms: Mapping[str, Arm], parameters: Collection[str]) -> None:
@@ -88,7 +104,7 @@ class AbstractConsequence(eqx.Module):
 
     @abstractmethod
     def applies(self, arm: str) -> bool:
-        """Return whether it may happen in an arm."""
+        """Return whether it may happen to a patient who is treated as an arm."""
 
     @abstractmethod
     def regimens(self) -> tuple[AbstractRegimen, ...]:
@@ -119,7 +135,9 @@ class AbstractPlainConsequence(AbstractConsequence):
 
 
 class Stop(AbstractPlainConsequence):
-    """No dose is taken any more: not in later periods either, which the patient does not begin.
+    """No dose of an arm is taken any more, be it the own one or one switched to; rescue, if there was any, goes on.
+
+    Later periods the patient does not begin.
 
     Args:
         resumes: in a design with periods, whether the next period begins as planned: what is stopped is the treatment
@@ -139,8 +157,8 @@ class Stop(AbstractPlainConsequence):
         return not self.resumes
 
     def change(self, therapy: Therapy, change: Change) -> Therapy:
-        """Return the treatment without the arm's later doses."""
-        return Therapy(_ended(therapy.own, change), therapy.added, therapy.factors)
+        """Return the treatment without the arm's later doses; those of an arm switched to the switch itself ends."""
+        return therapy.giving(_ended(therapy.own, change))
 
     def describe(self) -> str:
         """Say it."""
@@ -228,8 +246,9 @@ class Rescue(AbstractConsequence):
 
     def change(self, therapy: Therapy, change: Change) -> Therapy:
         """Return the treatment with what is added."""
-        added = () if self.regimen is None else (change.later(change.prescribed(self.regimen)),)
-        return Therapy(therapy.own, (*therapy.added, *added), therapy.times(self.factors, change.happens))
+        if self.regimen is not None:
+            therapy = therapy.adding(change.later(change.prescribed(self.regimen)))
+        return therapy.times(self.factors, change)
 
     def describe(self) -> str:
         """Say it."""
@@ -239,7 +258,10 @@ class Rescue(AbstractConsequence):
 
 
 class Switch(AbstractConsequence):
-    """From then on the patient is treated as another arm is; in that arm itself it does not happen.
+    """From then on the patient is treated as another arm is, until he stops or switches again.
+
+    It does not happen to who is treated as that arm already; to who has stopped another arm it may, and to who has
+    switched from the arm, so that he comes back. Rescue, if there was any, goes on.
 
     In a design with periods to the start of the next one, whose arm is the one planned.
 
@@ -265,6 +287,11 @@ class Switch(AbstractConsequence):
         if arms[self.to].policy is not None:
             raise UserError(f"{where}.to is '{self.to}', whose doses adapt to each patient; nobody can switch to it.")
 
+    @property
+    def arm(self) -> str | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The arm switched to."""
+        return self.to
+
     def applies(self, arm: str) -> bool:
         """Return whether the arm is another one."""
         return arm != self.to
@@ -274,17 +301,19 @@ class Switch(AbstractConsequence):
         return ()
 
     def change(self, therapy: Therapy, change: Change) -> Therapy:
-        """Return the treatment with the other arm's doses and factors in place of its own."""
-        other, own = change.arms[self.to], change.arm
-        table = change.taken(other.regimen)
+        """Return the treatment with the other arm's doses and factors in place of those of the arm before."""
+        other, table = change.arms[self.to], change.taken(change.arms[self.to].regimen)
         if self.afresh:
             table = change.later(table)
         else:
             due = change.happens & (jnp.asarray(table.start) >= change.time)
             table = given_only(table, due.astype(float))
-        factors = {n: other.factors.get(n, 1.0) / own.factors.get(n, 1.0) for n in {**own.factors, **other.factors}}
-        ended = _ended(therapy.own, change)
-        return Therapy(ended, (*therapy.added, table), therapy.times(factors, change.happens))
+        table = given_only(table, (jnp.asarray(table.start) < change.until).astype(float))
+        factors = {}
+        for name in {n: None for arm in change.arms.values() for n in arm.factors}:
+            ratio = [other.factors.get(name, 1.0) / arm.factors.get(name, 1.0) for arm in change.arms.values()]
+            factors[name] = jnp.asarray(ratio)[change.arm]
+        return therapy.giving(_ended(therapy.own, change)).adding(table).times(factors, change)
 
     def describe(self) -> str:
         """Say it."""

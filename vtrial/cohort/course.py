@@ -1,6 +1,7 @@
 """What may happen to a patient during treatment: doses missed or mistimed, visits off time, events."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 import equinox as eqx
@@ -128,6 +129,16 @@ class Event(eqx.Module):
         return any(c.ends for c in self.then)
 
     @property
+    def stops(self) -> bool:
+        """Whether it ends the doses of an arm and does nothing else."""
+        return all(c.ends and c.arm is None for c in self.then)
+
+    @property
+    def arm(self) -> str | None:
+        """The arm that the patient is treated as from then on; None: as before."""
+        return next((c.arm for c in self.then if c.arm is not None), None)
+
+    @property
     def intercurrent(self) -> bool:
         """Whether it is an intercurrent event, and not only an end of observation."""
         return any(c.intercurrent for c in self.then)
@@ -167,19 +178,17 @@ class Event(eqx.Module):
         for consequence in self.then:
             consequence.check(f"course.events.{name}.then", model, arms, parameters)
 
-    def time(
+    def hazard(
         self,
-        key: Key[Array, ""],
         grid: Float[Array | np.ndarray, " time"],
         true: Mapping[str, Float[Array, " time"]],
         covariates: Mapping[str, Array],
         model: AbstractModel,
         visits: Visits = MappingProxyType({}),
-    ) -> Float[Array, ""]:
-        """Return when it happens to a patient; infinity if not by the end of the grid.
+    ) -> "Hazard":
+        """Return its cumulative hazard in a patient, by the trapezoidal rule on the grid.
 
-        The cumulative hazard, by the trapezoidal rule on the grid, reaches a standard exponential draw of the
-        patient's own, which is the same under every arm. By what is seen at `visits`, it is constant between them.
+        By what is seen at `visits`, the hazard is constant between them.
         """
         rate = units.quantity(self.rate, f"1/({model.time})", where="rate")
         log_ratio = sum((b * covariates[n] for n, b in self.covariates.items()), start=jnp.zeros(()))
@@ -194,10 +203,7 @@ class Event(eqx.Module):
             driven = self.slope * true[self.output] if self.output is not None else jnp.zeros(len(grid))
             hazard = rate * jnp.exp(driven + log_ratio)
             steps = 0.5 * (hazard[1:] + hazard[:-1]) * jnp.diff(at)
-        total = jnp.concatenate([jnp.zeros(1), jnp.cumsum(steps)])
-        wanted = jax.random.exponential(key)
-        found = jnp.interp(wanted, total, at)
-        return jnp.where(jnp.isfinite(total[-1]) & (wanted <= total[-1]), found, jnp.inf)
+        return Hazard(at, jnp.concatenate([jnp.zeros(1), jnp.cumsum(steps)]))
 
     def describe(self) -> str:
         """Say it."""
@@ -208,10 +214,37 @@ class Event(eqx.Module):
         return f"{does}, hazard {self.rate}{by}"
 
 
+class Hazard(eqx.Module):
+    """A cumulative hazard from the start on, linear between times."""
+
+    time: Float[Array, " time"]
+    total: Float[Array, " time"]
+
+    def until(self, time: Float[Array, ""]) -> Float[Array, ""]:
+        """Return what of it is met until a time."""
+        return jnp.interp(time, self.time, self.total)
+
+    def reaches(self, wanted: Float[Array, ""]) -> Float[Array, ""]:
+        """Return when it reaches a value; infinity if not by the end."""
+        found, last = jnp.interp(wanted, self.total, self.time), self.total[-1]
+        return jnp.where(jnp.isfinite(last) & (wanted <= last), found, jnp.inf)
+
+
+def draw(key: Key[Array, ""], event: str) -> Float[Array, ""]:
+    """Return the cumulative hazard at which an event happens to a patient: a standard exponential draw.
+
+    It is the patient's own, and the same under every arm.
+    """
+    return jax.random.exponential(keys.named(key, f"event {event}"))
+
+
 class Treatment(eqx.Module):
     """What may happen to patients during treatment.
 
-    Of the events that change the treatment the first happens; death and leaving may follow it, and come before it.
+    Events that change the treatment happen one after the other, each at most once: rescue and then a stop, a switch
+    and then rescue. To who takes no more doses of an arm an event does not happen that only stops them; others may, a
+    switch to another arm among them. Death and leaving may come before and after. Of what has happened a hazard knows
+    by the path alone.
 
     In a design with periods hazards run on from one period to the next, the time between them included, and each event
     may happen again in each. What a consequence does to later periods it says itself.
@@ -224,6 +257,8 @@ class Treatment(eqx.Module):
         timing: when doses are taken; left out, when they are due.
         visits: when patients come to the visits of endpoints with visits; left out, at their times.
         assays: limits of quantification, by output that is measured.
+        changes: the most changes of treatment that happen to a patient (in a period), each of which costs one more
+            solve; left out, as many as events change treatment. With 1 the first of them happens, and no other.
     """
 
     adherence: Adherence | None = None
@@ -232,6 +267,7 @@ class Treatment(eqx.Module):
     timing: DoseTiming | None = None
     visits: AbstractDeviation | None = None
     assays: Mapping[str, Assay] = eqx.field(default_factory=dict)
+    changes: int | None = eqx.field(static=True, default=None)
 
     def check(self, model: AbstractModel, arms: Mapping[str, Arm], parameters: Collection[str]) -> None:
         """Check outside `jit` that it fits model, arms and the population's parameters; raises `UserError`."""
@@ -247,6 +283,11 @@ class Treatment(eqx.Module):
             assay.check(output, model)
         if self.points < 2:
             raise UserError(f"course.points must be 2 or more, not {self.points}.")
+        if self.changes is not None and self.changes < 1:
+            raise UserError(
+                f"course.changes must be 1 or more, not {self.changes}; where treatment does not change, leave out the "
+                "events that change it."
+            )
 
     @property
     def deadly(self) -> tuple[str, ...]:
@@ -256,7 +297,7 @@ class Treatment(eqx.Module):
     def without(self, names: Collection[str]) -> "Treatment":
         """Return it with some events switched off."""
         kept = {name: event for name, event in self.events.items() if name not in names}
-        return Treatment(self.adherence, kept, self.points, self.timing, self.visits, self.assays)
+        return replace(self, events=kept)
 
     def regimens(self) -> dict[str, AbstractRegimen]:
         """Return the regimens that events add, by the key of their consequence."""
@@ -322,6 +363,7 @@ class Treatment(eqx.Module):
         said = [part.describe() for part in (self.adherence, self.timing, self.visits) if part is not None]
         said += [f"{output} {assay.describe()}" for output, assay in self.assays.items()]
         said += [f"{name} {event.describe()}" for name, event in self.events.items()]
+        said += [] if self.changes is None else [f"changes of a patient's treatment: at most {self.changes}"]
         return "; ".join(said) if said else "complete adherence, nobody leaves"
 
 

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from vtrial.cohort.course import Event, Treatment
-from vtrial.cohort.story import Path, Story, carried, earliest
+from vtrial.cohort.setting import Path, earliest
+from vtrial.cohort.story import Story, carried
 from vtrial.endpoint import AbstractEndpoint
 
 

@@ -14,7 +14,8 @@ from vtrial.cohort.consequence import Therapy
 from vtrial.cohort.course import Treatment, Visits
 from vtrial.cohort.fate import World, asked, existing, off_time, told
 from vtrial.cohort.plan import Plan
-from vtrial.cohort.story import Path, Setting, tell
+from vtrial.cohort.setting import Path, Setting
+from vtrial.cohort.story import tell
 from vtrial.design import Arm
 from vtrial.dosing import AbstractRegimen, EventTable, sampled
 from vtrial.endpoint import AbstractEndpoint, Course
@@ -56,18 +57,18 @@ def live(
     solve = _solver(rule, key, time, {n: value * arm.factors.get(n, 1.0) for n, value in parameters.items()})
 
     def followed(
-        therapy: Therapy, at: Float[Array, ""], ends: Float[Array, ""], prefix: str = ""
+        therapy: Therapy, ends: Float[Array, ""], prefix: str = ""
     ) -> tuple[Array, dict[str, Array], dict[str, Array]]:
         if arm.policy is None:
-            return *solve(therapy, at), {}
+            return *solve(therapy), {}
         given = prescription(arm.policy, model, arm.regimen, prescribed, events)
-        solved, seen = lambda own: solve(therapy.giving(own), at), partial(_seen, rule, name, key, noise)
+        solved, seen = lambda own: solve(therapy.giving(own)), partial(_seen, rule, name, key, noise)
         return follow(given, therapy.own, solved, seen, ends, ledger, prefix)
 
     never = jnp.asarray(jnp.inf)
     prescribed = arm.regimen.records(model, plan.rows, covariates)
     events, hypothetical = course.taken(key, prescribed, model, person), HYPOTHETICAL if course.events else ""
-    code, unhindered, decided = followed(Therapy(events), jnp.asarray(0.0), never, hypothetical)
+    code, unhindered, decided = followed(Therapy(events), never, hypothetical)
     measure = partial(_endpoints, rule, noise, time)
     filled = partial(padded, names=ledger_names(rule.arms.values(), course), count=plan.decisions)
     fate = {f"visited_{n}": time[plan.index[n]] for n, e in rule.endpoints.items() if off_time(e, course)}
@@ -94,14 +95,15 @@ def live(
 
 def _solver(
     rule: Rule, key: Key[Array, ""], time: Float[Array, " time"], p: Mapping[str, Array]
-) -> Callable[[Therapy, Float[Array, ""]], tuple[Array, dict[str, Array]]]:
-    """Return what solves a patient of these parameters under a treatment that changes at a time."""
+) -> Callable[[Therapy], tuple[Array, dict[str, Array]]]:
+    """Return what solves a patient of these parameters under a treatment."""
     statistical = rule.statistical
 
-    def solve(therapy: Therapy, at: Float[Array, ""]) -> tuple[Array, dict[str, Array]]:
-        table, place = therapy.events(at), jnp.arange(len(time))
+    def solve(therapy: Therapy) -> tuple[Array, dict[str, Array]]:
+        table, place = therapy.doses(), jnp.arange(len(time))
         if rule.course.visits is not None:
             table, place = sampled(table, time)
+        table = therapy.divided(table)
         noise = keys.named(key, "system noise")
         profile = statistical.solver(statistical.model, therapy.parameters(p), table, key=noise)
         known = profile.code == ResultCode.SOLVED

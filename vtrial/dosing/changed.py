@@ -55,18 +55,18 @@ def joined(table: EventTable, added: Sequence[EventTable]) -> EventTable:
     return replace(table, moved=True, **fields, **states)
 
 
-def divided(table: EventTable, time: Float[Array, ""]) -> EventTable:
-    """Return the table with two spans of its parameters, up to a time and from it on."""
-    entry = {name: jnp.zeros(1, jnp.asarray(getattr(table, name)).dtype) for name in _RECORD}
-    entry |= {"time": time[None], "start": time[None], "until": jnp.full(1, jnp.inf)}
+def divided(table: EventTable, time: Float[Array, " change"]) -> EventTable:
+    """Return the table with spans of its parameters: up to the first of times that ascend, and from each of them on."""
+    entry = {name: jnp.zeros(len(time), jnp.asarray(getattr(table, name)).dtype) for name in _RECORD}
+    entry |= {"time": time, "start": time, "until": jnp.full(len(time), jnp.inf)}
     fields = {name: _joined([getattr(table, name), value]) for name, value in entry.items()}
     return replace(
         table,
         **fields
         | {
-            "span": (fields["start"] >= time).astype(jnp.int32),
-            "span_time": jnp.stack([jnp.asarray(table.time[0]), time]),
-            "sample_span": (jnp.asarray(table.sample_time) > time).astype(jnp.int32),
+            "span": jnp.sum(fields["start"][:, None] >= time[None], axis=1, dtype=jnp.int32),
+            "span_time": jnp.append(jnp.asarray(table.time)[:1], time),
+            "sample_span": jnp.sum(jnp.asarray(table.sample_time)[:, None] > time[None], axis=1, dtype=jnp.int32),
             "carried": "locf",
             "moved": True,
         },

@@ -42,16 +42,21 @@ def _does(outcomes: xr.Dataset, name: str) -> str:
 def shares(outcomes: xr.Dataset, arm: int, time: Float[np.ndarray, " time"]) -> dict[str, Float[np.ndarray, " time"]]:
     """Return the shares of patients in each state over time, which together are 1.
 
-    Who is dead counts as that; who has left by what was seen last of them, so that only treatment tells the others.
+    Who is dead counts as that, who has left as that; of changes of treatment the latest tells the others.
     """
     names = sorted(str(name) for name in outcomes if str(name).startswith("event_"))
     when = {name.removeprefix("event_"): outcomes[name].to_numpy()[:, :, arm].ravel() for name in names}
     kinds = {name.removeprefix("event_"): outcomes[name].attrs for name in names}
     state = np.zeros((len(time), outcomes[names[0]].to_numpy()[:, :, arm].size), int)
-    # Later ones cover earlier ones: leaving covers a change of treatment, death covers all.
+    latest = np.full(state.shape, -np.inf)
+    # Leaving covers changes of treatment, of which the latest covers the others; death covers all.
     order = sorted(when, key=lambda n: 4 * kinds[n]["dies"] + 2 * kinds[n]["leaves"] + kinds[n]["changes"] / 2)
     for i, name in enumerate(order, 1):
-        state = np.where(when[name][None] <= time[:, None], i, state)
+        so = when[name] <= time[:, None]
+        if not (kinds[name]["leaves"] or kinds[name]["dies"]):
+            so &= when[name] > latest
+            latest = np.where(so, when[name], latest)
+        state = np.where(so, i, state)
     return {name: (state == i).mean(1) for i, name in enumerate(["none of these", *order])}
 
 
