@@ -46,6 +46,21 @@ def test_other_values_are_fitted_by_the_same_program_to_the_same_posterior(name,
     assert (abs(one["mean"] - again["mean"]) < 4 * error).all()
 
 
+def test_a_data_set_without_a_laplace_fit_is_told_and_spoils_no_other(data):
+    """Not a number among its values: the other one has the same draws as beside a sound one, bit for bit."""
+    repeated = Repeated(SAMPLERS["nuts"], small.statistical(), data)
+    values = dict(repeated.simulate(KEYS[:2]).values)
+    sound = repeated.fit(KEYS[:2], values)
+    values["concentration"] = np.where(np.arange(2)[:, None] == 0, np.nan, values["concentration"])
+    found = repeated.fit(KEYS[:2], values)
+    assert found.trouble == ["no density at the prior medians", ""]
+    np.testing.assert_array_equal(found.columns[1], sound.columns[1])
+    alone = repeated.fit(KEYS[:1], {o: v[:1] for o, v in values.items()})
+    assert alone.trouble == ["no density at the prior medians"]
+    assert alone.columns.shape == found.columns[:1].shape
+    assert np.isnan(alone.columns).all()
+
+
 def test_truths_come_from_the_prior(data):
     repeated = Repeated(small.INFERENCE, small.statistical(), data)
     made = repeated.simulate(keys.numbered(jax.random.key(0), 2000))

@@ -34,8 +34,6 @@ type Measured = Mapping[str, Float[Array, "*replicate obs"]]
 """Measured values by output; of one that is the time of an event, that time of each subject."""
 type Quantities = Callable[[Mapping[str, Array], Measured], Float[Array, " quantity"]]
 """What is kept of a draw of all sites, given what was measured."""
-
-
 type Known = tuple[Fit, tuple[tuple[Array | np.ndarray, ...], ...]]
 """A Laplace fit, and the numbers of each `Told` by it; of several data sets [replicate ...]."""
 
@@ -61,6 +59,7 @@ class Refit:
         data: Dataset,
         observed: Callable[[Measured], Dataset],
         quantities: Quantities,
+        count: int,
     ):
         """Prepare.
 
@@ -70,13 +69,15 @@ class Refit:
             data: of the design; of what was measured, how effects are grouped follows.
             observed: returns the data with other measured values.
             quantities: what is kept of each draw.
+            count: how many numbers these are.
         """
-        self._method, self._observed, self._quantities = method, observed, quantities
+        self._method, self._observed, self._quantities, self._count = method, observed, quantities, count
         # How effects are grouped is as for the data of the study: one program has one structure.
         self._statistical, _ = centred(statistical, data, method.centring)
         self._groups = tuple(some.effects for some in self._statistical.centring)
         begins = method.centring == "auto" and statistical.population.effects
         self._marginal = Marginal(statistical, data, "interaction") if begins else None
+        self._medians = medians(self._marginal) if self._marginal else np.zeros(0)
         self._slope = jax.jit(self._slope_of)
         self.program = jax.jit(jax.vmap(self._fitted))
         """The chains of several data sets."""
@@ -86,23 +87,22 @@ class Refit:
         looks = [self._look({o: jnp.asarray(v[i]) for o, v in values.items()}) for i in range(len(each))]
         good = next((fit for fit, why in looks if not why), None)
         if self._marginal is not None and good is None:
-            nothing = np.full((len(each), self._method.chains, self._method.draws, 1), np.nan)
-            return Fitted(nothing, np.full(len(each), np.nan), [why for _, why in looks])
+            shape = (len(each), self._method.chains, self._method.draws, self._count)
+            return Fitted(np.full(shape, np.nan), np.full(len(each), np.nan), [why for _, why in looks])
         # A data set without a sound fit has another's, so that all go through one program; it does not count.
         known = [self._known(good if why else fit) for fit, why in looks]
         stacked = jax.tree.map(lambda *one: jnp.stack([jnp.asarray(x, float) for x in one]), *known)
         columns, diverging, started = self.program(each, dict(values), stacked)
         lost = ["" if begun else "no density where chains start" for begun in np.asarray(started)]
-        return Fitted(
-            np.asarray(columns), np.asarray(diverging), [w or s for (_, w), s in zip(looks, lost, strict=True)]
-        )
+        trouble = [why or then for (_, why), then in zip(looks, lost, strict=True)]
+        return Fitted(np.asarray(columns), np.asarray(diverging), trouble)
 
     def _look(self, values: Measured) -> tuple[Fit | None, str]:
         """Return the Laplace fit of a data set, and what is wrong with it, if anything is."""
         if self._marginal is None:
             return None, ""
         try:
-            fit = self._marginal.fit(medians(self._marginal), partial(self._slope, values))
+            fit = self._marginal.fit(self._medians, partial(self._slope, values))
         except UserError:
             return None, "no density at the prior medians"
         sound = all(np.isfinite(part).all() for part in (fit.covariance, fit.subjects.covariance))

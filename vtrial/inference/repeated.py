@@ -86,7 +86,8 @@ class Repeated:
         """What fits data sets by one program; None if there is none. Not before it is needed: it fits the data."""
         if not isinstance(self.inference, AbstractMarkovChain):
             return None
-        return Refit(self.inference, self.statistical, self.data, self._observed, self._quantities)
+        given = self._observed, self._quantities, len(self.quantities)
+        return Refit(self.inference, self.statistical, self.data, *given)
 
     def simulate(self, each: Key[Array, " replicate"], at: Values | None = None) -> Simulated:
         """Draw population level and random effects from the prior, and what would be measured in these people.
