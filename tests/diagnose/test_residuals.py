@@ -145,7 +145,10 @@ def test_cwres_with_occasions_by_hand(occasions):
             np.testing.assert_allclose(white[name][mine], axes @ ((axes.T @ residual) / np.sqrt(size)), atol=1e-6)
 
 
-def test_a_population_that_does_not_vary_has_weighted_residuals(occasions):
+@pytest.mark.parametrize("batch", [16, 2])
+def test_a_population_that_does_not_vary_has_weighted_residuals(occasions, monkeypatch, batch):
+    """Also where a subject has more observations than a batch of derivatives takes."""
+    monkeypatch.setattr(residuals, "_BATCH", batch)
     _, table = occasions
     model = OneCompartmentBolus()
     fixed = {"CL": Parameter("L/h", Fixed(1.0)), "VC": Parameter("L", LogNormalPrior(10.0, 0.3))}

@@ -85,8 +85,14 @@ def linearised(
         found, _ = statistical.predict(statistical.same_subjects(own, data), data)
         return {o: found[o] for o in data.observations}
 
+    def spread(value: dict[str, Array]) -> dict[str, Array]:
+        return {o: deviation(statistical, o, value[o], draw) for o in value}
+
     @jax.jit
     def slopes(eta: Float[Array, "subject random"]):
+        if not eta.shape[1]:  # nothing varies between subjects, and batches of nothing cannot be put together
+            value = predicted(eta)
+            return value, spread(value), jnp.zeros((turn.max() + 1, *eta.shape))
         value, back = jax.vjp(predicted, eta)
 
         def pulled(k: Array) -> Array:
@@ -94,11 +100,11 @@ def linearised(
             return back(dict(zip(data.observations, parts, strict=True)))[0]
 
         every = jax.lax.map(pulled, jnp.arange(turn.max() + 1), batch_size=_BATCH)
-        return value, {o: deviation(statistical, o, value[o], draw) for o in value}, every
+        return value, spread(value), every
 
     def line(eta: Float[np.ndarray, "subject random"]) -> Line:
-        value, spread, every = slopes(jnp.asarray(eta))
-        return Line(data.long(value), np.asarray(every)[turn, subject], data.long(spread))
+        value, error, every = slopes(jnp.asarray(eta))
+        return Line(data.long(value), np.asarray(every)[turn, subject], data.long(error))
 
     return line
 
