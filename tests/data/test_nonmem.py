@@ -147,6 +147,11 @@ BAD = [
     ("empty file", "", r"d\.csv is empty"),
     ("header only", GOOD.splitlines()[0] + "\n", r"d\.csv has a header but no rows"),
     ("no observation", "\n".join(GOOD.splitlines()[:2]) + "\n", r"no observation"),
+    (
+        "row cut short",
+        GOOD + "B,2,1,0\n",
+        r"row 7 cannot be read: it has 4 cell\(s\), but the header names 8 columns; complete it",
+    ),
     ("ragged", GOOD + "B,2,1,0,0,2,0,60,1,2,3\n", r"row 7 cannot be read: it has 11 cells"),
     (
         "censored",
