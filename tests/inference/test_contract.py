@@ -82,5 +82,5 @@ def test_mistakes(make, said, statistical, data, quick):
 def test_saved_refuses_another_model(quick, data):
     other = theophylline()
     other = type(other)(other.model, other.population, other.solver, {"concentration": Additive(half(1.0))})
-    with pytest.raises(UserError, match="fitted with another residual_error and priors"):
+    with pytest.raises(UserError, match="fitted with other residual_error, priors than"):
         Saved(str(quick / "result.zarr"))(jax.random.key(0), other, data)

@@ -43,7 +43,7 @@ class Saved(AbstractInference):
         other = [key for key, value in words.items() if before.get(key) != value]
         if other:
             raise UserError(
-                f"The posterior in '{self.path}' was fitted with another {' and '.join(other)} than this study has; "
+                f"The posterior in '{self.path}' was fitted with other {', '.join(other)} than this study has; "
                 "use the same, or fit anew."
             )
         return found
