@@ -1,8 +1,11 @@
 """Every inference, found by listing, returns a posterior with the names, dimensions and coordinates of the schema."""
 
+import shutil
+
 import jax
 import numpy as np
 import pytest
+import zarr
 from scipy import stats
 
 from tests.helpers import finished, half, theophylline
@@ -77,6 +80,18 @@ def test_prior_draws_have_the_prior_distribution(data):
 def test_mistakes(make, said, statistical, data, quick):
     with pytest.raises(UserError, match=said):
         make(quick)(jax.random.key(0), statistical, data)
+
+
+def test_saved_tells_of_a_model_file_that_has_changed(quick, data, tmp_path, caplog):
+    """The first line of a model's docstring may stay while its equations change."""
+    kept = Saved(str(quick / "result.zarr"))
+    kept(jax.random.key(0), theophylline(), data)
+    assert "has changed" not in caplog.text
+    shutil.copytree(quick / "result.zarr", tmp_path / "old.zarr")
+    group = zarr.open_group(tmp_path / "old.zarr")
+    group.attrs["inputs"] = group.attrs["inputs"] | {"oral_1cpt.py": "of another file"}
+    Saved(str(tmp_path / "old.zarr"))(jax.random.key(0), theophylline(), data)
+    assert "The file oral_1cpt.py of model OneCompartmentOral has changed since" in caplog.text
 
 
 def test_saved_refuses_another_model(quick, data):
