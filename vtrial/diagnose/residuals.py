@@ -89,7 +89,7 @@ def _rescaled(
 def linearised(
     statistical: StatisticalModel, data: Dataset, draw: Values
 ) -> Callable[[Float[np.ndarray, "subject random"]], Line]:
-    """Return a function of the random effects that gives predictions, as `Line`, and their exact first derivatives there.
+    """Return a function of the random effects that gives predictions, see `Line`, and their exact derivatives there.
 
     A subject's predictions depend on its own random effects alone, so that one pass backward serves the first
     observation of all subjects, the next one the second, and so on. Passes go backward since every solver can do that.
