@@ -1,4 +1,4 @@
-"""One compartment with bolus input (ADVAN1 TRANS2)."""
+"""One compartment with intravenous input (ADVAN1 TRANS2)."""
 
 from typing import ClassVar
 
@@ -6,7 +6,7 @@ from vtrial.model import AbstractModel
 
 
 class OneCompartmentBolus(AbstractModel):
-    """One compartment with first-order elimination, dosed by intravenous bolus: NONMEM's ADVAN1 TRANS2.
+    """One compartment with first-order elimination, dosed by bolus or infusion: NONMEM's ADVAN1 TRANS2.
 
     Source: Gibaldi and Perrier, Pharmacokinetics, 2nd ed. 1982, chapter 1, ISBN 978-0-8247-1042-2.
     """

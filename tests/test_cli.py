@@ -111,6 +111,19 @@ def test_a_mistake_is_one_sentence(arguments, said, tmp_path, monkeypatch):
     assert not (tmp_path / "outputs").exists() or not list((tmp_path / "outputs").iterdir())
 
 
+def test_advice_finds_the_study_of_the_users_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text("defaults: [theophylline, _self_]\n")
+    for arguments, said in (
+        (("-cn", "mine"), "There is no study 'mine' among vtrial's own; mine.yaml in this folder is found with -cd ."),
+        (("mine", "-cd", "."), "'mine' is a study; run it with: vtrial -cn mine -cd ."),
+        (("sweep", "mine", "-cd=."), "run it with: vtrial sweep -cn mine -cd ."),
+    ):
+        code, _, err = run_cli(*arguments)
+        assert code == 2
+        assert said in err
+
+
 def test_a_traceback_on_request(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")

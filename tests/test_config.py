@@ -2,6 +2,7 @@ import pytest
 
 from vtrial.cohort import Recruitment
 from vtrial.config import check
+from vtrial.design import AbstractDesign
 from vtrial.errors import UserError
 from vtrial.population import AbstractPrior, Parameter, Population
 from vtrial.solve import AbstractSolver
@@ -27,6 +28,11 @@ def test_what_fits_passes():
         ),
         (PRIOR | {"median": "two"}, AbstractPrior, r"^median must be a number, not 'two'"),
         (PARAMETER | {"prior": PRIOR | {"sigma": None}}, Parameter, r"^prior\.sigma must be a number, not None"),
+        (
+            {"_target_": "vtrial.design.Parallel", "per_arm": 3, "arms": {"low": {"label": "low"}}},
+            AbstractDesign,
+            r"^arms\.low must be an Arm \(a mapping with _target_\)",
+        ),
         (PARAMETER | {"prior": 3}, Parameter, r"^prior must be a Prior \(a mapping with _target_\), not 3"),
         (
             PARAMETER | {"iiv": {"_target_": "vtrial.solve.Auto"}},

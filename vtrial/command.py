@@ -12,6 +12,7 @@ from vtrial.overrides import VALUED, Grid
 COMMANDS = ("sweep", "calibrate", "sbc", "recover", "optimise", "compare", "average")
 """Every subcommand."""
 _STUDY = ("-cn", "--config-name")
+_FOLDER = ("-cd", "--config-dir")
 _TOLD = ("--hydra-help", "--info", "-i", "--shell-completion", "-sc")
 _FLAGS = ("--help", "-h", "--version", "--multirun", "-m", "--run", "-r", "--resolve", *_TOLD)
 _SHOWN = ("job", "hydra", "all")
@@ -30,7 +31,7 @@ def check_words(command: str, arguments: Sequence[str], studies: Sequence[str]) 
     Raises:
         UserError: naming the first wrong word, and the right command.
     """
-    left, words, named = list(arguments), [], False
+    left, words, named, folder = list(arguments), [], False, ""
     while left:
         argument = left.pop(0)
         option, joined, value = argument.partition("=")
@@ -42,12 +43,13 @@ def check_words(command: str, arguments: Sequence[str], studies: Sequence[str]) 
             if not joined:
                 value = left.pop(0) if left and not left[0].startswith("-") else ""
             _check_value(option, value, joined=bool(joined))
+            folder = f" -cd {value}" if option in _FOLDER else folder
         elif option in ("--info", "-i") and left and "=" not in left[0]:
             left.pop(0)
         elif option not in _FLAGS:
             raise UserError(f"There is no option '{option}'. {nearest(option, _USUAL)}")
     if words:
-        raise UserError(_about(words, command, studies, named=named))
+        raise UserError(_about(words, command, studies, named=named, folder=folder))
     if not named:
         raise UserError(f"Which study? Name one: {_run(command, 'STUDY')}; vtrial alone lists them.")
 
@@ -66,19 +68,19 @@ def _run(command: str, study: str) -> str:
     return " ".join(["vtrial", *([command] if command else []), "-cn", study])
 
 
-def _about(words: Sequence[str], command: str, studies: Sequence[str], *, named: bool) -> str:
-    """Say what was probably meant by words that are neither options nor settings."""
+def _about(words: Sequence[str], command: str, studies: Sequence[str], *, named: bool, folder: str) -> str:
+    """Say what was probably meant by words that are neither options nor settings; `folder` is the option given."""
     first, said = words[0], [w for w in words if w in studies]
     if first in studies and not named:
-        return f"'{first}' is a study; run it with: {_run(command, first)}"
+        return f"'{first}' is a study; run it with: {_run(command, first)}{folder}"
     if first in COMMANDS:
         return f"The command comes first: vtrial {first} -cn STUDY ..."
     if close := get_close_matches(first.casefold(), COMMANDS, n=1, cutoff=0.6):
         return f"There is no command '{first}'. Did you mean '{close[0]}': vtrial {close[0]} ..."
     if said and not named:
-        return f"There is no command '{first}'; a study is run with: {_run(command, said[0])}"
+        return f"There is no command '{first}'; a study is run with: {_run(command, said[0])}{folder}"
     if not named and (close := get_close_matches(first.casefold(), studies, n=1, cutoff=0.6)):
-        return f"There is no command or study '{first}'. Did you mean: {_run(command, close[0])}"
+        return f"There is no command or study '{first}'. Did you mean: {_run(command, close[0])}{folder}"
     return (
         f"'{first}' is neither a command ({', '.join(COMMANDS)}) nor a setting, which is written KEY=VALUE; "
         f"a study is run with: {_run(command, 'STUDY')}, and vtrial alone lists them."

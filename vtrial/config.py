@@ -172,7 +172,7 @@ def _words(hint: Any) -> str:
             said.append("a mapping of names to values" if _mapping_value(alternative) is not None else "a list")
         else:
             kind = getattr(alternative, "__name__", "object").removeprefix("Abstract")
-            said.append(f"a {kind} (a mapping with _target_)")
+            said.append(f"{'an' if kind[0] in 'AEIOU' else 'a'} {kind} (a mapping with _target_)")
     return " or ".join(said)
 
 

@@ -170,6 +170,8 @@ def _missing_config(error: Any, first: str, arguments: Sequence[str]) -> str:
     own = [f.stem for folder in own_folders(arguments) for f in folder.glob("*.yaml")]
     name = str(error.missing_cfg_file or "").removesuffix(".yaml")
     group, _, option = name.rpartition("/")
+    if not group and Path(f"{name}.yaml").is_file() and name not in own:
+        return f"There is no study '{name}' among vtrial's own; {name}.yaml in this folder is found with -cd ."
     if not group:
         return f"There is no study '{name}'. {nearest(name, [*own, *(n for n, _ in studies())])}" if name else first
     folder = directory("conf") / group

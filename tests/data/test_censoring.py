@@ -65,6 +65,14 @@ def test_a_subject_without_observations_is_said(tmp_path, caplog):
     assert "2 subject(s) have no observation in use: ID B, C; the fit learns nothing from them." in caplog.text
 
 
+@pytest.mark.parametrize(("dosed", "told"), [("A", True), ("AB", False), ("", False)])
+def test_a_subject_without_a_dose_beside_others_with_one_is_said(tmp_path, caplog, dosed, told):
+    rows = "".join(f"{who},0,.,10\n" * (who in dosed) + f"{who},1,5,.\n" for who in "AB")
+    with caplog.at_level(logging.INFO):
+        read(tmp_path, "ID,TIME,DV,AMT\n" + rows)
+    assert ("1 subject(s) have observations but no dose: ID B;" in caplog.text) is told
+
+
 def test_a_negative_value_is_told_once_and_a_censored_one_is_not(tmp_path, caplog):
     text = "ID,TIME,DV,AMT,CENS\n1,0,.,10,.\n1,1,-0.2,.,0\n1,2,-1,.,0\n1,3,-3,.,1\n2,0,.,10,.\n2,1,4,.,0\n"
     read(tmp_path, text, censored="use")

@@ -119,6 +119,7 @@ def test_times(tmp_path, rows, changes, expected):
 
 BAD_TIMES = [
     (["08:00,.,10", "9,1,."], {}, r"row 3, ID 1, column TIME: '9': this is no clock time"),
+    (["0,.,10", "9,1,.", "10:30,1,."], {}, r"row 2, .*'0': this is no clock time .*\(row 4: '10:30'\); correct one of"),
     (["08:00,.,10", "08:75,1,."], {}, r"row 3, ID 1, column TIME: '08:75': this is no clock time"),
     (["23:00,.,10", "01:00,1,."], {}, r"row 3, ID 1, column TIME: '01:00': .*have a column DATE read with it"),
     (["02/03/26,23:00,.,10"], {}, r"row 2, ID 1, column DATE: '02/03/26': .*data\.dates: ymd, mdy, dmy"),
@@ -194,6 +195,8 @@ def test_covariates_that_vary(tmp_path, caplog, interpolation, filled):
     assert data.varying["WT"].tolist() == [filled, [70.0] * 4]
     assert data.every_covariate["WT"].shape == (2, 4)
     assert "WT missing in 3 row(s), filled" in caplog.text
+    assert "WT varies within 1 of 2 subject(s)" in caplog.text
+    assert f"goes on by data.covariate_interpolation: {interpolation}" in caplog.text
     for stacked, members in zip(data.events.tables, data.events.members, strict=True):
         assert stacked.carried == interpolation
         for row, subject in enumerate(members):
@@ -201,11 +204,13 @@ def test_covariates_that_vary(tmp_path, caplog, interpolation, filled):
             assert np.asarray(stacked.span_time)[row, :rows].tolist() == [[0, 1, 3, 5], [0, 2]][subject]
 
 
-def test_covariates_that_do_not_vary_change_nothing(tmp_path):
+def test_covariates_that_do_not_vary_change_nothing(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
     text = VARYING.replace("54", "50")
     data = read(tmp_path, text, covariates=("WT",), covariate_interpolation="nocb")
     assert not data.varying
     assert [t.carried for t in data.events.tables] == [""] * len(data.events.tables)
+    assert "varies" not in caplog.text
 
 
 @pytest.mark.parametrize(

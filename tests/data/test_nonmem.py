@@ -83,7 +83,7 @@ def test_dvid_must_be_known(tmp_path):
 
 BAD = [
     # what, text, the sentence
-    ("missing column", GOOD.replace("AMT", "AMTT"), r"d\.csv has no column AMT\. Did you mean 'AMTT'\?"),
+    ("missing column", GOOD.replace("AMT", "AMTT"), r"d\.csv has no column AMT; .*AMT: NAME\}\. Did you mean 'AMTT'"),
     (
         "non-numeric cell",
         GOOD.replace("8.0", "8,0").replace("8,0", "8;0"),
@@ -147,6 +147,12 @@ BAD = [
     ("empty file", "", r"d\.csv is empty"),
     ("header only", GOOD.splitlines()[0] + "\n", r"d\.csv has a header but no rows"),
     ("no observation", "\n".join(GOOD.splitlines()[:2]) + "\n", r"no observation"),
+    ("no name for another column", GOOD.replace(",DV,", ",CONC,"), r"d\.csv has no column DV; .*\. Known: CONC, WT\."),
+    (
+        "row cut short",
+        GOOD + "B,2,1,0\n",
+        r"row 7 cannot be read: it has 4 cell\(s\), but the header names 8 columns; complete it",
+    ),
     ("ragged", GOOD + "B,2,1,0,0,2,0,60,1,2,3\n", r"row 7 cannot be read: it has 11 cells"),
     (
         "censored",

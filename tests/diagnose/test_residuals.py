@@ -13,7 +13,7 @@ from vtrial.diagnose.clock import time_after_dose
 from vtrial.dosing import After, Dose, Reset, event_table
 from vtrial.dosing.batch import batch
 from vtrial.likelihood import StatisticalModel
-from vtrial.noise import Autoregressive, Combined
+from vtrial.noise import Autoregressive, Combined, LogNormal
 from vtrial.population import Fixed, LogNormalPrior, Normal, NormalPrior, Parameter, Population
 from vtrial.solve import Auto, General
 
@@ -145,7 +145,31 @@ def test_cwres_with_occasions_by_hand(occasions):
             np.testing.assert_allclose(white[name][mine], axes @ ((axes.T @ residual) / np.sqrt(size)), atol=1e-6)
 
 
-def test_a_population_that_does_not_vary_has_weighted_residuals(occasions):
+def test_residuals_of_a_log_normal_error_are_of_logarithms(plain, data, found):
+    """By hand: the logarithm of the textbook formula with a floor, and a constant error."""
+    noise = {"concentration": LogNormal(half(0.5), least=0.01)}
+    statistical = StatisticalModel(plain.model, plain.population, plain.solver, noise)
+    draw = {**found.draw, "concentration_sigma_log": jnp.asarray(0.25)}
+    obs, step = data.observations["concentration"], 1e-5
+    measured = np.maximum(obs.value, 0.02)
+    white = residuals.population_residuals(statistical, data, found._replace(draw=draw), measured)
+    for name, at in (("WRES", np.zeros(3)), ("CWRES", ETA[3])):
+        mine = obs.subject == 3
+
+        def log(eta, time=obs.time[mine]):
+            return np.log(np.maximum(course(eta, 3, time, data), 0.01))
+
+        slope = np.stack([(log(at + step * e) - log(at - step * e)) / (2 * step) for e in np.eye(3)], axis=-1)
+        size, axes = np.linalg.eigh(slope @ OMEGA @ slope.T + 0.25**2 * np.eye(mine.sum()))
+        residual = np.log(measured[mine]) - log(at) + slope @ at
+        expected = axes @ np.diag(size**-0.5) @ axes.T @ residual
+        np.testing.assert_allclose(white[name][mine], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("batch", [16, 2])
+def test_a_population_that_does_not_vary_has_weighted_residuals(occasions, monkeypatch, batch):
+    """Also where a subject has more observations than a batch of derivatives takes."""
+    monkeypatch.setattr(residuals, "_BATCH", batch)
     _, table = occasions
     model = OneCompartmentBolus()
     fixed = {"CL": Parameter("L/h", Fixed(1.0)), "VC": Parameter("L", LogNormalPrior(10.0, 0.3))}

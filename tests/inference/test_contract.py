@@ -1,8 +1,11 @@
 """Every inference, found by listing, returns a posterior with the names, dimensions and coordinates of the schema."""
 
+import shutil
+
 import jax
 import numpy as np
 import pytest
+import zarr
 from scipy import stats
 
 from tests.helpers import finished, half, theophylline
@@ -79,8 +82,20 @@ def test_mistakes(make, said, statistical, data, quick):
         make(quick)(jax.random.key(0), statistical, data)
 
 
+def test_saved_tells_of_a_model_file_that_has_changed(quick, data, tmp_path, caplog):
+    """The first line of a model's docstring may stay while its equations change."""
+    kept = Saved(str(quick / "result.zarr"))
+    kept(jax.random.key(0), theophylline(), data)
+    assert "has changed" not in caplog.text
+    shutil.copytree(quick / "result.zarr", tmp_path / "old.zarr")
+    group = zarr.open_group(tmp_path / "old.zarr")
+    group.attrs["inputs"] = group.attrs["inputs"] | {"oral_1cpt.py": "of another file"}
+    Saved(str(tmp_path / "old.zarr"))(jax.random.key(0), theophylline(), data)
+    assert "The file oral_1cpt.py of model OneCompartmentOral has changed since" in caplog.text
+
+
 def test_saved_refuses_another_model(quick, data):
     other = theophylline()
     other = type(other)(other.model, other.population, other.solver, {"concentration": Additive(half(1.0))})
-    with pytest.raises(UserError, match="fitted with another residual_error and priors"):
+    with pytest.raises(UserError, match="fitted with other residual_error, priors than"):
         Saved(str(quick / "result.zarr"))(jax.random.key(0), other, data)

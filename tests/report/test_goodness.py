@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 
 from vtrial import schema
-from vtrial.report import checks, etas, goodness, nonmem, tables
+from vtrial.report import checks, etas, figures, goodness, nonmem, tables
 from vtrial.report.style import smooth, spans_decades
 
 
@@ -115,6 +115,22 @@ def test_censored_strata_and_logarithms_are_drawn(tree):
     page = checks.visual(other, "concentration")
     for words in ("WT ≤ 70 kg", "below the limit", "prediction-corrected"):
         assert words in page
+
+
+def test_observations_and_their_predictive_check_are_logarithmic_where_wanted(tree, monkeypatch):
+    """Observations where they span decades, the check where `vpc.log` says so."""
+    drawn = []
+    for module in (figures, checks):
+        monkeypatch.setattr(module, "logarithmic", lambda axes, which: drawn.append(which))
+    wide, seen = tree.copy(), tree[schema.OBSERVED_DATA].to_dataset()
+    decades = np.geomspace(0.01, 100, seen.sizes[schema.OBS])
+    wide[schema.OBSERVED_DATA] = xr.DataTree(seen.assign(DV=seen[schema.DV].copy(data=decades)))
+    wide[schema.VPC] = xr.DataTree(tree[schema.VPC].to_dataset().assign_attrs(tree[schema.VPC].attrs | {"log": 1}))
+    for one, axes in ((tree, []), (wide, ["y"])):
+        for draw in (figures.data, lambda found: checks.predictive(found, "concentration")):
+            drawn.clear()
+            draw(one)
+            assert drawn == axes
 
 
 def test_a_categorical_covariate_has_boxes(tree):

@@ -47,3 +47,10 @@ def test_events_are_a_table_and_a_picture():
     empty = xr.DataTree.from_dict({schema.OUTCOMES: xr.Dataset(), schema.OPERATING_CHARACTERISTICS: xr.Dataset()})
     assert happenings.events(empty) is None
     assert happenings.fates(empty) == ""
+
+
+def test_death_is_spoken_of_where_patients_may_die():
+    alive = tree()
+    alive[schema.OUTCOMES] = xr.DataTree(tree()[schema.OUTCOMES].to_dataset().drop_vars("event_death"))
+    assert happenings.dies(tree())
+    assert not happenings.dies(alive)

@@ -93,10 +93,18 @@ def _clock_hours(table: Table) -> np.ndarray:
         found = _CLOCK.fullmatch(cell)
         parts = [float(part or 0) for part in found.groups()] if found else [99.0, 0.0, 0.0]
         if parts[0] > 24 or parts[1] >= 60 or parts[2] >= 60:
-            reason = "this is no clock time HH:MM or HH:MM:SS, as other times of the column are; correct it"
-            raise table.fault(position, "TIME", reason)
+            raise table.fault(position, "TIME", _no_clock_time(table, position))
         hours[position] = parts[0] + parts[1] / 60 + parts[2] / 3600
     return hours
+
+
+def _no_clock_time(table: Table, position: int) -> str:
+    """Say what is wrong with a time among clock times, and name one of these: it may be that which is wrong."""
+    reason = "this is no clock time HH:MM or HH:MM:SS, as other times of the column are"
+    other = next((p for p, cell in enumerate(table.text("TIME")) if ":" in cell and p != position), None)
+    if other is None:
+        return f"{reason}; correct it"
+    return f"{reason} (row {table.row[other]}: '{table.text('TIME')[other]}'); correct one of them"
 
 
 def _days(table: Table, dates: str) -> np.ndarray:

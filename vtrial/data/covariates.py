@@ -40,7 +40,12 @@ def read_covariates(
             table.refuse(value % 1 != 0, name.upper(), "an occasion is a whole number; correct it")
         first = np.array([value[rows[0]] for rows in order.values()])
         baseline[name] = first
-        if any((value[rows] != value[rows[0]]).any() for rows in order.values() if not np.isnan(value[rows[0]])):
+        told = [rows for rows in order.values() if not np.isnan(value[rows[0]])]
+        if changing := sum(bool((value[rows] != value[rows[0]]).any()) for rows in told):
+            log.info(
+                "%s: %s varies within %d of %d subject(s); between rows it goes on by data.covariate_interpolation: %s",
+                *(table.name, name, changing, len(order), interpolation),
+            )
             varying[name] = np.stack(
                 [np.append(value[rows], np.full(longest - len(rows), value[rows[-1]])) for rows in order.values()]
             )

@@ -1,6 +1,7 @@
 """Dose records: AMT, RATE, DUR, II, ADDL, SS and CMT, checked together and converted."""
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -8,6 +9,8 @@ from vtrial.data.rows import DOSES
 from vtrial.data.table import Table, key
 from vtrial.dosing import Dose
 from vtrial.errors import UserError
+
+log = logging.getLogger(__name__)
 
 _COLUMNS = ("AMT", "RATE", "DUR", "II", "ADDL", "SS")
 _AGREE = 1e-6
@@ -56,6 +59,21 @@ def read_doses(
             reset=bool(event[row] == 4),
         )
     return result
+
+
+def report_untreated(order: Mapping[str, np.ndarray], doses: Collection[int], observed: Collection[int]) -> None:
+    """Log the subjects with observations but without a dose where others have one: their dose may have been lost."""
+    if not doses:
+        return
+    given = {name: [row in doses for row in rows.tolist()] for name, rows in order.items()}
+    seen = {name: [row in observed for row in rows.tolist()] for name, rows in order.items()}
+    without = [name for name in order if any(seen[name]) and not any(given[name])]
+    if without:
+        log.info(
+            "%d subject(s) have observations but no dose: ID %s; right for who was not treated, else look at their AMT "
+            "and EVID",
+            *(len(without), ", ".join(without[:5]) + (", ..." if len(without) > 5 else "")),
+        )
 
 
 def _duration(table: Table, row: int, given: Mapping[str, float]) -> float:

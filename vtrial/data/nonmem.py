@@ -14,7 +14,7 @@ from vtrial.data.columns import UNDERSTOOD, named, report_unused
 from vtrial.data.conversion import Conversion
 from vtrial.data.covariates import INTERPOLATIONS, read_covariates
 from vtrial.data.dataset import Dataset, Doses
-from vtrial.data.doses import read_doses, states_dosed
+from vtrial.data.doses import read_doses, report_untreated, states_dosed
 from vtrial.data.observations import Seen, long_form, read_observations
 from vtrial.data.rows import REPEATS, check_repeats, event_codes
 from vtrial.data.table import Table, key
@@ -128,6 +128,7 @@ class NonmemTable(AbstractData):
         seen = read_observations(
             table, event, self.outputs, lambda o: conversion.output(o, model), censored=self.censored
         )
+        report_untreated(order, doses, seen)
         check_repeats(table, time, event, keep=self.repeats == "keep")
         baseline, varying = read_covariates(
             table, self.covariates, order, time, self.covariate_interpolation, self.missing

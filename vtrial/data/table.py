@@ -44,6 +44,7 @@ class Table:
         names, lines = _lines(content, name)
         if not lines:
             raise UserError(f"{name} has a header but no rows; it needs dose and observation records.")
+        _check_whole(lines, names, name)
         text = "\n".join([",".join(f"c{i}" for i in range(len(names))), *(line for _, line in lines)])
         try:
             frame = pl.read_csv(text.encode(), infer_schema=False, truncate_ragged_lines=False)
@@ -190,6 +191,22 @@ def _lines(content: bytes, name: str) -> tuple[list[str], list[tuple[int, str]]]
     return names, kept
 
 
+def _check_whole(lines: Sequence[tuple[int, str]], names: Sequence[str], name: str) -> None:
+    """Refuse a row with fewer cells than columns, whose last cells would be taken as missing; raises `UserError`."""
+    needed = max(i for i, column in enumerate(names, start=1) if column != _nameless(i))
+    for number, line in lines:
+        if line.count(",") + 1 < needed and line.strip(', "'):
+            raise UserError(
+                f"{name}, row {number} cannot be read: it has {line.count(',') + 1} cell(s), but the header names "
+                f"{needed} columns; complete it, with '.' or nothing between commas for what is missing."
+            )
+
+
+def _nameless(place: int) -> str:
+    """Name a column without a name by its place."""
+    return f"(column {place})"
+
+
 def _first(line: str) -> str:
     return line.split(",", 1)[0].strip(' "')
 
@@ -217,4 +234,4 @@ def _names(header: str, name: str) -> list[str]:
     for column in filter(None, names):
         if names.count(column) > 1:
             raise UserError(f"{name} has column {column} twice; keep one of them.")
-    return [column or f"(column {i})" for i, column in enumerate(names, start=1)]
+    return [column or _nameless(i) for i, column in enumerate(names, start=1)]

@@ -32,7 +32,10 @@ class Point(NamedTuple):
 
 
 class Line(NamedTuple):
-    """Every observation's prediction as a linear function of the subject's random effects, all outputs on one axis."""
+    """Every observation's prediction as a linear function of the subject's random effects, all outputs on one axis.
+
+    Predictions and deviations are on the scale on which the residual error is added, such as the logarithm.
+    """
 
     prediction: Float[np.ndarray, " obs"]
     slope: Float[np.ndarray, "obs random"]
@@ -60,18 +63,33 @@ def named(
     return random_effects.split(statistical.population, statistical.levels(data), random)
 
 
-def deviation(
+def located(
     statistical: StatisticalModel, output: str, prediction: Float[Array, " obs"], draw: Values
-) -> Float[Array, " obs"]:
-    """Return the residual standard deviation of an output at its predictions; NaN where it has no residual error."""
-    found = statistical.noise[output].deviation(prediction, statistical.noise_values(output, draw))
-    return jnp.full_like(prediction, jnp.nan) if found is None else found
+) -> tuple[Float[Array, " obs"], Float[Array, " obs"]]:
+    """Return location and SD of an output's measurements on the scale of the error; the SD is NaN if there is none."""
+    noise = statistical.noise[output]
+    if not isinstance(noise, AbstractContinuous):
+        return prediction, jnp.full_like(prediction, jnp.nan)
+    law = noise.law(prediction, statistical.noise_values(output, draw))
+    return law.location, law.scale * law.standard.deviation()
+
+
+def _rescaled(
+    statistical: StatisticalModel, data: Dataset, draw: Values, observed: Float[np.ndarray, " obs"]
+) -> Float[np.ndarray, " obs"]:
+    """Return measured values on the scale on which their error is added."""
+    result, output = observed.copy(), data.coordinates()["output"]
+    for o, noise in statistical.noise.items():
+        if isinstance(noise, AbstractContinuous):
+            value = jnp.asarray(observed[output == o])
+            result[output == o] = noise.law(value, statistical.noise_values(o, draw)).forward(value)
+    return result
 
 
 def linearised(
     statistical: StatisticalModel, data: Dataset, draw: Values
 ) -> Callable[[Float[np.ndarray, "subject random"]], Line]:
-    """Return a function of the random effects that gives predictions and their exact first derivatives there.
+    """Return a function of the random effects that gives predictions, see `Line`, and their exact derivatives there.
 
     A subject's predictions depend on its own random effects alone, so that one pass backward serves the first
     observation of all subjects, the next one the second, and so on. Passes go backward since every solver can do that.
@@ -80,21 +98,24 @@ def linearised(
     turn = _turn(subject)
     ends = np.cumsum([len(obs.value) for obs in data.observations.values()])[:-1]
 
-    def predicted(eta: Float[Array, "subject random"]) -> dict[str, Array]:
+    def predicted(eta: Float[Array, "subject random"]) -> tuple[dict[str, Array], dict[str, Array]]:
         own = {**draw, **named(statistical, data, eta)}
         found, _ = statistical.predict(statistical.same_subjects(own, data), data)
-        return {o: found[o] for o in data.observations}
+        both = {o: located(statistical, o, found[o], draw) for o in data.observations}
+        return {o: one[0] for o, one in both.items()}, {o: one[1] for o, one in both.items()}
 
     @jax.jit
     def slopes(eta: Float[Array, "subject random"]):
-        value, back = jax.vjp(predicted, eta)
+        if not eta.shape[1]:  # nothing varies between subjects, and batches of nothing cannot be put together
+            return *predicted(eta), jnp.zeros((turn.max() + 1, *eta.shape))
+        value, back, spread = jax.vjp(predicted, eta, has_aux=True)
 
         def pulled(k: Array) -> Array:
             parts = jnp.split(jnp.where(jnp.asarray(turn) == k, 1.0, 0.0), ends)
             return back(dict(zip(data.observations, parts, strict=True)))[0]
 
         every = jax.lax.map(pulled, jnp.arange(turn.max() + 1), batch_size=_BATCH)
-        return value, {o: deviation(statistical, o, value[o], draw) for o in value}, every
+        return value, spread, every
 
     def line(eta: Float[np.ndarray, "subject random"]) -> Line:
         value, spread, every = slopes(jnp.asarray(eta))
@@ -148,9 +169,10 @@ def population_residuals(
     expectation is f(eta) - J(eta) eta, the covariance J(eta) OMEGA J(eta)' + SD(f(eta))^2 (Hooker, Staatz and Karlsson
     2007, doi:10.1007/s11095-007-9361-x; with interaction, NONMEM's CWRESI). Kappas are etas too here. Population values
     are posterior medians, those of the effects of studies too; OMEGA and the etas are posterior means, see `Point`.
-    Residual errors correlate in time where their law says so; their SD is to first order where they are on another
-    scale.
+    Residual errors correlate in time where their law says so. Where they are added on another scale, all is on that: of
+    a log-normal error f is the logarithm of the prediction, as where NONMEM is given logarithms.
     """
+    observed = _rescaled(statistical, data, found.draw, observed)
     subject, correlation = subjects_of(data), error_correlation(statistical, data, found.draw)
     line = linearised(statistical, data, found.draw)
     first, own = line(np.zeros_like(found.eta)), line(found.eta)

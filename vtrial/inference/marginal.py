@@ -352,7 +352,8 @@ class Marginal:
 def first_look(marginal: Marginal) -> Fit:
     """Return the maximum from the prior medians, and say what it is in the log."""
     fit = marginal.fit(medians(marginal))
-    log.info("           Laplace fit: objective %.2f after %d evaluations", fit.objective, fit.evaluations)
+    words = "           Laplace fit: NONMEM's objective function %.2f after %d evaluations"
+    log.info(words, fit.objective, fit.evaluations)
     return fit
 
 

@@ -1,5 +1,7 @@
 """The posterior of an earlier run."""
 
+import inspect
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +16,9 @@ from vtrial.hashes import digest
 from vtrial.inference.base import AbstractInference
 from vtrial.inference.checkpoint import Checkpoint
 from vtrial.likelihood import StatisticalModel
+from vtrial.model import AbstractModel
+
+log = logging.getLogger(__name__)
 
 
 class Saved(AbstractInference):
@@ -43,9 +48,10 @@ class Saved(AbstractInference):
         other = [key for key, value in words.items() if before.get(key) != value]
         if other:
             raise UserError(
-                f"The posterior in '{self.path}' was fitted with another {' and '.join(other)} than this study has; "
+                f"The posterior in '{self.path}' was fitted with other {', '.join(other)} than this study has; "
                 "use the same, or fit anew."
             )
+        _warn_of_changed_model(statistical.model, before.get("inputs", {}))
         return found
 
     def count(self) -> int | None:
@@ -59,3 +65,13 @@ class Saved(AbstractInference):
     def describe(self) -> str:
         """Name the file."""
         return f"posterior of an earlier run, {self.path}"
+
+
+def _warn_of_changed_model(model: AbstractModel, before: Mapping[str, str]) -> None:
+    """Warn where the model's file is not that of the fit: what is compared of a model in words is not its equations."""
+    source = Path(inspect.getfile(type(model)))
+    if before.get(source.name, digest(source)) != digest(source):
+        log.warning(
+            "The file %s of model %s has changed since the posterior was fitted; if its equations have, fit anew",
+            *(source.name, type(model).__name__),
+        )

@@ -182,6 +182,9 @@ def predictive(tree: xr.DataTree, output: str) -> str:
             own = np.isin(group[f"{output}_point_bin"].to_numpy(), mine)
             points(axes, group[f"{output}_point_time"].to_numpy()[own], values[own], color=DARK, label="observations")
             axes.set(xlabel=_axis(group, tree), title=stratum)
+            if bool(group.attrs["log"]) and np.any(values > 0):
+                logarithmic(axes, "y")
+                axes.set_ylim(bottom=values[values > 0].min() / 2)
         panels[0].set_ylabel(label(output, _unit(group, output)))
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8)

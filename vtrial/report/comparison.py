@@ -77,7 +77,7 @@ def _remarks(found: xr.Dataset) -> list[str]:
         if i and (away < _LITTLE or away < 2 * error):
             said.append(f"{name} is not told from the best: the difference is below {_LITTLE:g} or twice its error.")
         if int(found["high_k"][i]):
-            said.append(f"{name}: elpd of {int(found['high_k'][i])} subjects is uncertain (Pareto k above 0.7).")
+            said.append(f"{name}: elpd of {int(found['high_k'][i])} subject(s) is uncertain (Pareto k above 0.7).")
         if not bool(found["passed"][i]):
             said.append(f"{name} did not pass its gate: its numbers are those of a fit that is not to be trusted.")
     if found.sizes["subject"] < 20:

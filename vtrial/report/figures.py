@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from scipy.stats import gaussian_kde
 
 from vtrial import schema
-from vtrial.report.style import COLOURS, DARK, WIDTH, grid, label, svg
+from vtrial.report.style import COLOURS, DARK, WIDTH, grid, label, logarithmic, spans_decades, svg
 
 
 def outputs(tree: xr.DataTree) -> list[str]:
@@ -39,6 +39,8 @@ def data(tree: xr.DataTree) -> str:
                     rasterized=len(group[schema.DV]) > 3000,
                 )
             axes.set(xlabel=_time(tree), ylabel=label(output, str(mine["unit"].to_numpy()[0])))
+            if spans_decades(mine[schema.DV].to_numpy()):
+                logarithmic(axes, "y")
         return figure
 
     return svg(draw, "Observations of every subject over time.")

@@ -33,6 +33,12 @@ def said(tree: xr.DataTree) -> str:
     return str(oc["happened"].attrs["long_name"]) if "happened" in oc else ""
 
 
+def dies(tree: xr.DataTree) -> bool:
+    """Return whether patients may die."""
+    outcomes = tree[schema.OUTCOMES].dataset
+    return any(bool(outcomes[name].attrs["dies"]) for name in outcomes if str(name).startswith("event_"))
+
+
 def _does(outcomes: xr.Dataset, name: str) -> str:
     """Return what an event does, from the words of its variable."""
     said = str(outcomes[f"event_{name}"].attrs["long_name"])

@@ -46,6 +46,7 @@ def render(tree: xr.DataTree) -> str:
         course=tables.course_of_trials(tree),
         events=happenings.events(tree),
         happened=happenings.said(tree),
+        dies=happenings.dies(tree),
         information=tables.information(tree),
         estimands=tables.estimands(tree),
         prognosis=tables.prognosis(tree),

@@ -94,8 +94,9 @@ def sweep_page(tree: xr.DataTree) -> str:
         figure=_figure(group, keys),
         how=(
             "Variants share patients, outcomes and random numbers as far as they depend on the same settings, so that "
-            "differences between them are known better than each. Bars: two Monte-Carlo errors. Type I error: at the "
-            "edge of the null hypothesis. Value of the trial: expected gain of deciding after it, against deciding now."
+            "differences between them are known better than each. Bars: two Monte-Carlo errors. Power: that some arm "
+            "is claimed; type I error: the same at the edge of the null hypothesis. Value of the trial: expected gain "
+            "of deciding after it, against deciding now."
         ),
     )
 
