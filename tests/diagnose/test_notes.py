@@ -72,8 +72,12 @@ def test_an_omega_at_zero_is_told():
 @pytest.mark.parametrize(
     ("prior_moves", "likelihood_moves", "start"),
     [
-        (0.3, 0.4, "Prior and data pull VC in different directions"),
-        (0.3, 0.01, "The prior decides VC"),
+        (
+            0.3,
+            0.4,
+            "Prior and data pull in different directions, or the prior is as strong as the data, for VC (0.30, 0.40):",
+        ),
+        (0.3, 0.01, "The prior decides VC (0.30, 0.01):"),
         (0.01, 0.4, None),
     ],
 )
@@ -86,6 +90,14 @@ def test_power_scaling_is_put_into_words(prior_moves, likelihood_moves, start):
     )
     found = said(health, posterior, prior)
     assert [s.startswith(start) for s in found] == [True] if start else found == []
+
+
+def test_parameters_that_move_alike_share_a_sentence():
+    health, posterior, prior = notes()
+    both = health["parameter"].isin(["VC", "CL"])
+    health = health.assign(prior_sensitivity=xr.where(both, 0.3, health["prior_sensitivity"]))
+    (sentence,) = said(health, posterior, prior)
+    assert "for CL (0.30, 0.40), VC (0.30, 0.40): the posterior" in sentence
 
 
 def test_movement_that_chance_explains_is_not_told():

@@ -28,6 +28,9 @@ def test_runs_are_compared_and_the_table_kept(quick, tmp_path, recwarn):
     assert "100 %" in lines[1]
     assert lines[2].startswith(str(quick))
     assert "With 12 subjects" in out
+    k = xr.open_datatree(quick / "result.zarr")[schema.LOO]["pareto_k"].to_series()
+    high = k[k > 0.7].sort_values(ascending=False)
+    assert (f"ID {high.index[0]} ({high.iloc[0]:.2f})" in out) == bool(len(high))
     page = (tmp_path / "kept" / "comparison.html").read_text()
     assert "best" in page
     frame = pl.read_csv(tmp_path / "kept" / "comparison.csv")

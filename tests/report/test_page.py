@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from vtrial import schema
-from vtrial.report import render, tables
+from vtrial.report import figures, render, tables
 from vtrial.report.page import _etas
 
 
@@ -52,6 +52,26 @@ def test_the_page_is_well_formed_and_complete(page):
 
 def test_the_same_result_gives_the_same_page(tree, page):
     assert render(tree) == page
+
+
+def test_long_trials_are_said_in_days_as_well(tree):
+    assert f"h ({float(tree[schema.OPERATING_CHARACTERISTICS]['duration']) / 24:.3g} d)." in tables.course_of_trials(
+        tree
+    )
+
+
+@pytest.mark.parametrize(("share", "scale"), [(0.5, "linear"), (0.01, "log")])
+def test_a_limit_far_below_the_courses_is_drawn_on_a_logarithmic_axis(share, scale, tree, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figures, "svg", lambda draw, _: drawn.append(draw()) or "")
+    group = tree[schema.OUTCOMES].dataset
+    primary = tree[schema.OPERATING_CHARACTERISTICS].attrs["primary"]
+    top = float(group[f"course_{group[primary].attrs['output']}"].max())
+    copied = tree.copy()
+    copied[schema.OUTCOMES] = xr.DataTree(group.assign({primary: group[primary].assign_attrs(marks=[share * top])}))
+    figures.courses(copied)
+    assert {axes.get_yscale() for axes in drawn[0].axes} == {scale}
+    assert all(axes.get_ylim()[0] < share * top < axes.get_ylim()[1] for axes in drawn[0].axes)
 
 
 def test_tables_have_a_row_for_everything(tree):

@@ -82,7 +82,10 @@ def compare(trees: Mapping[str, xr.DataTree]) -> xr.Dataset:
     )
     rows = {n: ("model", v, {"long_name": what, "units": ""}) for n, (v, what) in columns.items()}
     each = xr.Variable(("model", schema.SUBJECT), elpd, {"long_name": "elpd of each subject", "units": ""})
-    found = xr.Dataset(rows, {"model": list(trees), schema.SUBJECT: subjects}).assign(subject_elpd=each)
+    k = xr.Variable(each.dims, values["pareto_k"], {"long_name": "Pareto k of each subject", "units": ""})
+    found = xr.Dataset(rows, {"model": list(trees), schema.SUBJECT: subjects}).assign(
+        subject_elpd=each, subject_pareto_k=k
+    )
     return found.isel(model=np.argsort(-elpd.sum(1), kind="stable"))
 
 

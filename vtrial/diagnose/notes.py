@@ -1,7 +1,5 @@
 """What a fit does not say by itself: sentences on parameters and subjects to read before its numbers."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import xarray as xr
 
@@ -38,51 +36,68 @@ def fit_notes(
         return []
     columns = population_columns(posterior, statistical)
     notes = [said] if (said := str(health.attrs["modes"])) else []
+    pulled = []
     for name in columns:
         mine = health.sel({schema.PARAMETER: name})
         if not bool(mine["fixed"]) and float(mine["sd"]) > 0:
-            notes += _parameter(name, mine, prior, columns)
-    return [*notes, *_shrunk(health), *_subjects(loo)]
+            said, settled = _parameter(name, mine, prior, columns)
+            notes += said
+            pulled += [] if settled else [mine]
+    return [*notes, *_pulled(pulled), *_shrunk(health), *_subjects(loo)]
 
 
-def _parameter(name: str, mine: xr.Dataset, prior: xr.Dataset, columns: Columns) -> Iterator[str]:
-    """Tell of a parameter whose posterior is its prior, or contradicts it, or is an omega at 0."""
-    moves = {w: _beyond_chance(mine, f"{w}_sensitivity") for w in ("prior", "likelihood")}
+def _parameter(name: str, mine: xr.Dataset, prior: xr.Dataset, columns: Columns) -> tuple[list[str], bool]:
+    """Tell of a parameter whose posterior is its prior, or contradicts it, or is an omega at 0; and if that is all."""
     before = prior[name].to_numpy().ravel() if name in prior else np.array([])
-    if before.size and before.std() > 0:
-        now, then = float(mine["median"]), float(np.median(before))
-        told = f"prior median {then:.3g}, posterior median {now:.3g}"
-        if _untaught(before, columns[name], moves["likelihood"]):
-            yield (
-                f"{name} is not identified: its posterior is its prior ({told}, contraction "
-                f"{_percent(mine['contraction'])}). The data say nothing of it; fix it, or take what follows "
-                "from it as assumed."
-            )
-            return
-        beyond = min((before < now).mean(), (before > now).mean())
-        if beyond < _REMOTE:
-            yield (
-                f"The prior of {name} excludes what the data say ({told}, prior probability beyond it "
-                f"{_percent(beyond, 1)}): check units, prior and data."
-            )
-        elif name.endswith("_iiv") and (near := _near_zero(before, columns[name])) > _FAVOURED:
-            yield (
-                f"{name} is near 0 ({told}; values near 0 are {near:.1f} times more probable than before the data): "
-                f"subjects do not differ in {name.removesuffix('_iiv')} as far as the data tell; try without its iiv."
-            )
-            return
-    if moves["prior"] and moves["likelihood"]:
-        yield (
-            f"Prior and data pull {name} in different directions, or the prior is as strong as the data: the posterior "
-            f"moves with both (power-scaling sensitivity {float(mine['prior_sensitivity']):.2f} to the priors, "
-            f"{float(mine['likelihood_sensitivity']):.2f} to the likelihood)."
+    if not before.size or not before.std() > 0:
+        return [], False
+    now, then = float(mine["median"]), float(np.median(before))
+    told = f"prior median {then:.3g}, posterior median {now:.3g}"
+    if _untaught(before, columns[name], _beyond_chance(mine, "likelihood_sensitivity")):
+        sentence = (
+            f"{name} is not identified: its posterior is its prior ({told}, contraction "
+            f"{_percent(mine['contraction'])}). The data say nothing of it; fix it, or take what follows "
+            "from it as assumed."
         )
-    elif moves["prior"] and moves["likelihood"] is False:
-        yield (
-            f"The prior decides {name}: its posterior moves with the priors (power-scaling sensitivity "
-            f"{float(mine['prior_sensitivity']):.2f}) and hardly with the likelihood "
-            f"({float(mine['likelihood_sensitivity']):.2f})."
+        return [sentence], True
+    beyond = min((before < now).mean(), (before > now).mean())
+    if beyond < _REMOTE:
+        sentence = (
+            f"The prior of {name} excludes what the data say ({told}, prior probability beyond it "
+            f"{_percent(beyond, 1)}): check units, prior and data."
         )
+        return [sentence], False
+    if name.endswith("_iiv") and (near := _near_zero(before, columns[name])) > _FAVOURED:
+        sentence = (
+            f"{name} is near 0 ({told}; values near 0 are {near:.1f} times more probable than before the data): "
+            f"subjects do not differ in {name.removesuffix('_iiv')} as far as the data tell; try without its iiv."
+        )
+        return [sentence], True
+    return [], False
+
+
+def _pulled(parameters: list[xr.Dataset]) -> list[str]:
+    """Tell which parameters move with the priors, against the data or in place of them: one sentence for each kind."""
+    both, alone = [], []
+    for mine in parameters:
+        prior, likelihood = (_beyond_chance(mine, f"{w}_sensitivity") for w in ("prior", "likelihood"))
+        moved = (float(mine[f"{w}_sensitivity"]) for w in ("prior", "likelihood"))
+        told = f"{mine[schema.PARAMETER].item()} ({', '.join(f'{value:.2f}' for value in moved)})"
+        both += [told] if prior and likelihood else []
+        alone += [told] if prior and likelihood is False else []
+    how = "in brackets the power-scaling sensitivities to priors and likelihood"
+    said = []
+    if both:
+        said.append(
+            "Prior and data pull in different directions, or the prior is as strong as the data, for "
+            f"{', '.join(both)}: the posterior moves with both; {how}."
+        )
+    if alone:
+        said.append(
+            f"The prior decides {', '.join(alone)}: the posterior moves with the priors and hardly with the "
+            f"likelihood; {how}."
+        )
+    return said
 
 
 def _beyond_chance(mine: xr.Dataset, name: str) -> bool | None:

@@ -16,6 +16,9 @@ from vtrial.report.tables import Table, characteristics
 _LITTLE = 4.0
 """Difference of elpd below which models predict alike (Sivula, Magnusson and Vehtari 2020, arXiv:2008.10296)."""
 
+_NAMED = 5
+"""Subjects named, the worst first."""
+
 
 def compare_runs(runs: Sequence[Path]) -> tuple[xr.Dataset, Table, list[str]]:
     """Open finished runs and compare them; return the numbers, their table, and what to know of it.
@@ -76,8 +79,10 @@ def _remarks(found: xr.Dataset) -> list[str]:
         away, error = -float(found["difference"][i]), float(found["difference_se"][i])
         if i and (away < _LITTLE or away < 2 * error):
             said.append(f"{name} is not told from the best: the difference is below {_LITTLE:g} or twice its error.")
-        if int(found["high_k"][i]):
-            said.append(f"{name}: elpd of {int(found['high_k'][i])} subject(s) is uncertain (Pareto k above 0.7).")
+        if count := int(found["high_k"][i]):
+            k = found["subject_pareto_k"][i].to_series()
+            worst = ", ".join(f"{who} ({value:.2f})" for who, value in k.nlargest(min(count, _NAMED)).items())
+            said.append(f"{name}: elpd of {count} subject(s) is uncertain (Pareto k above 0.7): ID {worst}.")
         if not bool(found["passed"][i]):
             said.append(f"{name} did not pass its gate: its numbers are those of a fit that is not to be trusted.")
     if found.sizes["subject"] < 20:

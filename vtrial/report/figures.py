@@ -8,6 +8,9 @@ from scipy.stats import gaussian_kde
 from vtrial import schema
 from vtrial.report.style import COLOURS, DARK, WIDTH, grid, label, logarithmic, spans_decades, svg
 
+_SMALL = 0.05
+"""Share of an axis below which a limit cannot be told from 0."""
+
 
 def outputs(tree: xr.DataTree) -> list[str]:
     """Return the observed outputs, in order."""
@@ -87,6 +90,8 @@ def courses(tree: xr.DataTree) -> str:
         top = 1.03 * float(np.nanmax(np.nanquantile(course.to_numpy()[..., 2], 0.975, axis=0)))
         least = float(np.nanmin(np.nanquantile(course.to_numpy()[..., 0], 0.025, axis=0)))
         bottom = 0.97 * least if least > 0.5 * top else 0.0  # an output far from 0 shows what changes
+        marks = [mark for mark in group[primary].attrs.get("marks", []) if mark > 0]
+        far = bool(marks) and min(marks) < _SMALL * top  # a limit that could not be told from 0
         for i, (axes, name) in enumerate(zip(panels, names, strict=True)):
             low, middle, high = np.nanquantile(course.sel({schema.ARM: name}).to_numpy(), (0.025, 0.5, 0.975), axis=0)
             colour = COLOURS[i % len(COLOURS)]
@@ -104,6 +109,9 @@ def courses(tree: xr.DataTree) -> str:
                 xlabel=f"time [{group[schema.TIME].attrs['units']}]",
                 ylim=(bottom, top) if np.isfinite(top) else (0, 1),
             )
+            if far:
+                logarithmic(axes, "y")
+                axes.set_ylim(0.2 * min(marks), 1.3 * top)
         panels[0].set_ylabel(label(output, course.attrs["units"]))
         return figure
 

@@ -11,6 +11,8 @@ from vtrial.report.numbers import interval, known, percent, probability, signifi
 
 _LEVEL = 0.05
 """Below it a test rejects."""
+_LONG = 72.0
+"""Hours from which a time is said in days as well."""
 
 
 class Table(NamedTuple):
@@ -262,6 +264,12 @@ def characteristics(tree: xr.DataTree) -> Table:
     return Table(header, rows)
 
 
+def _in_days(duration: xr.DataArray) -> str:
+    """Say a long time of hours in days as well."""
+    long = duration.attrs["units"] == "h" and float(duration) >= _LONG
+    return f" ({float(duration) / 24:.3g} d)" if long else ""
+
+
 def course_of_trials(tree: xr.DataTree) -> str:
     """Say how large and long the trials are, and where and why they end."""
     oc = tree[schema.OPERATING_CHARACTERISTICS].dataset
@@ -273,7 +281,8 @@ def course_of_trials(tree: xr.DataTree) -> str:
         each = zip(oc[dim].to_numpy(), oc[name].to_numpy(), oc[f"{name}_mcse"].to_numpy(), strict=True)
         return ", ".join(f"{label}: {percent(float(p), float(e))}" for label, p, e in each if p > 0)
 
-    said = f"A trial enrols {number('enrolled')} patients on average and takes {number('duration')}."
+    length = number("duration") + _in_days(oc["duration"])
+    said = f"A trial enrols {number('enrolled')} patients on average and takes {length}."
     if oc.sizes[schema.LOOK] > 1:
         said += f" It ends at look {chances('probability_ended', schema.LOOK)}."
         said += f" Why it ends: {chances('probability_reason', 'reason')}."
