@@ -56,6 +56,10 @@ def constant(data: Dataset, model: AbstractModel) -> xr.Dataset:
         "steady": (given.steady, _attrs("SS")),
         "evid": (given.evid, _attrs("EVID: 1 dose, 4 reset and dose")),
     }
+    columns |= {
+        f"covariate_{n}": (value, _attrs(f"Covariate {n} at the dose", data.covariate_units[n]))
+        for n, value in data.varying_at_doses().items()
+    }
     doses = {f"dose_{name}": (schema.RECORD, value, attrs) for name, (value, attrs) in columns.items()}
     covariates = {
         n: (schema.SUBJECT, v, _attrs(f"Covariate {n}", data.covariate_units[n])) for n, v in data.covariates.items()

@@ -67,6 +67,16 @@ def test_kappas_of_each_occasion_and_classes_are_in_both_tables(tree):
     assert {"KAPPA_CL_1", "KAPPA_CL_2", "P_poor", "MIXEST"} <= set(records.columns)
 
 
+def test_a_covariate_that_varies_is_in_every_record(tree):
+    other, given, fit = tree.copy(), tree[schema.CONSTANT_DATA].to_dataset(), tree[schema.GOODNESS_OF_FIT].to_dataset()
+    doses, seen = np.arange(given.sizes[schema.RECORD]) + 0.5, 100.0 + np.arange(fit.sizes[schema.OBS])
+    other[schema.CONSTANT_DATA] = xr.DataTree(given.assign(dose_covariate_AGE=(schema.RECORD, doses)))
+    other[schema.GOODNESS_OF_FIT] = xr.DataTree(fit.assign(covariate_AGE=(schema.OBS, seen)))
+    table = nonmem.sdtab(other)
+    assert sorted(table.filter(pl.col("EVID") > 0)["AGE"]) == doses.tolist()
+    assert sorted(table.filter(pl.col("EVID") == 0)["AGE"]) == seen.tolist()
+
+
 def test_missing_is_a_point_in_text_and_null_in_parquet():
     table = pl.DataFrame({"PRED": [1.5, float("nan")]})
     assert nonmem.csv(table) == "PRED\n1.5\n.\n"

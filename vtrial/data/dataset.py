@@ -11,6 +11,9 @@ from jaxtyping import Array, Bool, Float, Int
 from vtrial._types import Values
 from vtrial.dosing.batch import Batch
 
+_SAME = 1e-9
+"""Relative difference of times that are one."""
+
 
 class Observations(eqx.Module):
     """The observations of one output in long form, one entry a measurement; a subject's stand in order of time."""
@@ -99,6 +102,18 @@ class Dataset(eqx.Module):
     def every_covariate(self) -> dict[str, np.ndarray]:
         """Covariates as parameters take them: [subject span] where they vary, else [subject]."""
         return dict(self.covariates) | dict(self.varying)
+
+    def varying_at_doses(self) -> dict[str, Float[np.ndarray, " dose"]]:
+        """Return covariates that vary within subjects at each dose record: of rows at its time those of the first."""
+        if not self.varying:
+            return {}
+        longest = max(table.span_time.shape[1] for table in self.events.tables)
+        times = np.full((len(self.subjects), longest), np.inf)
+        for table, members in zip(self.events.tables, self.events.members, strict=True):
+            times[members, : table.span_time.shape[1]] = table.span_time
+        who, when = self.doses.subject, self.doses.time
+        row = np.argmax(times[who] >= (when - _SAME * (1.0 + np.abs(when)))[:, None], axis=1)
+        return {name: np.asarray(value)[who, row] for name, value in self.varying.items()}
 
     def first(self, count: int) -> "Dataset":
         """Return the data of the first subjects alone; an output that none of them has is left out."""

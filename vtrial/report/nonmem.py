@@ -39,7 +39,6 @@ def sdtab(tree: xr.DataTree) -> pl.DataFrame:
         .join(subjects, on="ID", how="left", maintain_order="left")
     )
     for name in [c for c in rows.columns if c.startswith(_VARYING)]:
-        # Of a covariate that varies, the dose's own value is not kept: it is that of no record.
         rows = rows.with_columns(pl.col(name).alias(name.removeprefix(_VARYING))).drop(name)
     return rows.select([*_RECORD, *_FIT, *[c for c in rows.columns if c not in {*_RECORD, *_FIT}]])
 
@@ -109,6 +108,7 @@ def _doses(tree: xr.DataTree) -> pl.DataFrame:
     """Return the dose records, additional doses not written out (ADDL and II say them)."""
     group = tree[schema.CONSTANT_DATA].dataset
     count, states = group.sizes[schema.RECORD], [str(s) for s in tree.attrs["states"]]
+    varying = [str(n) for n in group.data_vars if str(n).startswith(f"dose_{_VARYING}")]
     return pl.DataFrame(
         {
             "ID": group["dose_subject"].to_numpy().astype(str),
@@ -121,6 +121,7 @@ def _doses(tree: xr.DataTree) -> pl.DataFrame:
             "ADDL": group["dose_additional"].to_numpy(),
             "II": group["dose_interval"].to_numpy(),
         }
+        | {name.removeprefix("dose_"): group[name].to_numpy() for name in varying}
     )
 
 
