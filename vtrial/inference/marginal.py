@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -32,6 +33,8 @@ _CLIMBS = 3
 """At most so often the search begins again, with the curvature where it stopped."""
 _LEFT = 0.1
 """A maximum is found where a Newton step promises to gain less than half of this."""
+_BESIDE = 2
+"""Gradients computed side by side."""
 _NOWHERE = 1e12
 """What the line search is told where there is no density."""
 
@@ -377,7 +380,12 @@ def _curvature(
     """Return the second derivative by differences of the gradient, coordinates and their widths in some units."""
     steps = _SHARE * np.minimum(width, 1.0)
     sides = np.concatenate([np.diag(steps), -np.diag(steps)])
-    slopes = np.stack([np.asarray(slope(jnp.asarray((top + side) * unit), start)[1]) * unit for side in sides])
+
+    def at(side: np.ndarray) -> np.ndarray:
+        return np.asarray(slope(jnp.asarray((top + side) * unit), start)[1]) * unit
+
+    with ThreadPoolExecutor(_BESIDE) as beside:  # XLA computes without Python, and few subjects keep one core busy
+        slopes = np.stack(list(beside.map(at, sides)))
     slopes = np.where(np.isfinite(slopes).all(axis=1, keepdims=True), slopes, 0.0)
     above, below = np.split(slopes, 2)
     curvature = (above - below) / (2.0 * steps[:, None])
