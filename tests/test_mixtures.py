@@ -12,7 +12,7 @@ from vtrial import keys, schema
 from vtrial.diagnose.columns import array_stats
 from vtrial.diagnose.marginal import marginal_log_likelihood
 from vtrial.errors import UserError
-from vtrial.inference import CrossChain, Laplace, Nuts, Prior
+from vtrial.inference import CrossChain, Laplace, Nuts, Prior, Repeated
 from vtrial.inference.density import UnconstrainedDensity
 from vtrial.inference.jump import Jumps
 from vtrial.inference.marginal import Marginal, first_look
@@ -162,6 +162,18 @@ def test_share_and_classes_are_those_of_quadrature(inference, data):
     assert drawn.mean((schema.CHAIN, schema.DRAW)).to_numpy() == pytest.approx(said, abs=4 * 0.5 / np.sqrt(share.size))
     own = np.log(found["P_individual"]) - found["P_eta"]
     assert np.allclose(own, np.where(drawn, *HEIGHTS), atol=1e-12)
+
+
+def test_a_data_set_fitted_beside_others_jumps_between_classes(data):
+    """Chains of the program that fits many data sets jump as those of a fit do: the share is that of quadrature."""
+    repeated = Repeated(Nuts(chains=2, warmup=200, draws=400), statistical(), data)
+    values = np.stack([np.asarray(data.observations["y"].value)] * 2)
+    found = repeated.fit(keys.numbered(jax.random.key(4), 2), {"y": values})
+    assert found.trouble == ["", ""]
+    share = found.columns[..., repeated.quantities.index("share_high")].reshape(4, -1)
+    mean, sd, _ = quadrature()
+    size = min(float(array_stats.ess(share, chain_axis=0, draw_axis=1)), share.size)
+    assert share.mean() == pytest.approx(mean, abs=4 * sd / np.sqrt(size))
 
 
 def test_new_people_draw_a_class():

@@ -205,11 +205,14 @@ def test_covariates_that_vary(tmp_path, caplog, interpolation, filled):
 
 
 def test_covariates_that_vary_are_known_at_doses(tmp_path):
-    """Each dose has the value of its own row; of nocb that of the row after where it has none."""
+    """Each dose has the value of its own row, beside a sample at its time too, and where time starts anew."""
     rows = "A,0,.,10,1,50\nA,1,1,.,2,51\nA,24,.,10,1,.\nA,25,2,.,2,54\n"
     rows += "B,0,.,10,1,70\nB,2,4,.,2,70\nB,3,.,10,1,71\nB,9,1,.,2,71\n"
     data = read(tmp_path, f"{HEAD}\n{rows}", covariates=("WT",), covariate_interpolation="nocb")
     assert data.varying_at_doses()["WT"].tolist() == [50.0, 54.0, 70.0, 71.0]
+    rows = "A,0,.,10,1,0,1,50\nA,12,1,.,2,0,0,50\nA,12,.,10,1,0,1,80\nA,0,.,10,1,0,4,90\nA,1,2,.,2,0,0,90\n"
+    data = read(tmp_path, f"ID,TIME,DV,AMT,CMT,MDV,EVID,WT\n{rows}".replace(",0,1,", ",1,1,"), covariates=("WT",))
+    assert data.varying_at_doses()["WT"].tolist() == [50.0, 80.0, 90.0]
 
 
 def test_covariates_that_do_not_vary_change_nothing(tmp_path, caplog):

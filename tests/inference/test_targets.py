@@ -11,6 +11,7 @@ from vtrial.inference import CrossChain, Nuts, Svi
 from vtrial.inference.approximation import smoothed
 from vtrial.inference.density import UnconstrainedDensity
 from vtrial.inference.failures import Failures
+from vtrial.inference.jump import Jumps, jumping
 from vtrial.inference.path import best, climb, last
 from vtrial.inference.progress import least_ess
 from vtrial.inference.walk import Clock, Plan, walk
@@ -65,7 +66,8 @@ def test_the_first_step_finds_potential_and_gradient_and_nothing_else(name, dens
     begin = jax.vmap(lambda k: density.near(k, {}, 0.5))(keys.numbered(key, chains))
     begin["a"] = begin["a"].at[0, 0].set(jnp.nan)
     fresh = made.init(keys.numbered(key, chains), begin)
-    state = (jax.vmap(made.step) if made.over is not None else made.step)(fresh)[0]
+    state, draw = (jax.vmap(made.step) if made.over is not None else made.step)(fresh)
+    assert np.all(draw.fields["num_steps"] == 1)
     potential, slope = jax.vmap(density.slope)(state.x)
     assert not np.isfinite(state.potential[0])
     np.testing.assert_allclose(state.potential[1:], potential[1:], rtol=1e-12)
@@ -76,6 +78,22 @@ def test_the_first_step_finds_potential_and_gradient_and_nothing_else(name, dens
     for after, before in zip(*kept, strict=True):
         np.testing.assert_array_equal(after, before)
     np.testing.assert_array_equal(*(jax.random.key_data(s.key) for s in (state, fresh)))
+
+
+@pytest.mark.parametrize("name", ["nuts", "cross_chain"])
+def test_nobody_jumps_before_the_density_is_known(name, density, monkeypatch):
+    """The first step leaves chains where they are, the second ends in the jump, here by 1 everywhere."""
+    monkeypatch.setattr(Jumps, "__call__", lambda _, key, point: {n: x + 1.0 for n, x in point.items()})
+    sampler, chains = KINDS[name]
+    plain, key = sampler.kernel(density), jax.random.key(3)
+    made = jumping(plain, density, object.__new__(Jumps))
+    begin = jax.vmap(lambda k: density.near(k, {}, 0.5))(keys.numbered(key, chains))
+    fresh = made.init(keys.numbered(key, chains), begin)
+    each = [jax.vmap(k.step) if k.over is not None else k.step for k in (plain, made)]
+    (still, _), (begun, _) = (step(fresh) for step in each)
+    np.testing.assert_array_equal(begun.x, fresh.x)
+    np.testing.assert_array_equal(begun.potential, still.potential)
+    np.testing.assert_array_equal(each[1](begun)[0].x, each[0](still)[0].x + 1.0)
 
 
 @pytest.mark.parametrize(("choose", "limit"), [(best, 0.7), (last, 1.0)])

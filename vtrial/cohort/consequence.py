@@ -137,7 +137,7 @@ class AbstractPlainConsequence(AbstractConsequence):
 class Stop(AbstractPlainConsequence):
     """No dose of an arm is taken any more, be it the own one or one switched to; rescue, if there was any, goes on.
 
-    Later periods the patient does not begin.
+    Later periods the patient does not begin. It does not happen to who has stopped already (in the period).
 
     Args:
         resumes: in a design with periods, whether the next period begins as planned: what is stopped is the treatment

@@ -11,9 +11,6 @@ from jaxtyping import Array, Bool, Float, Int
 from vtrial._types import Values
 from vtrial.dosing.batch import Batch
 
-_SAME = 1e-9
-"""Relative difference of times that are one."""
-
 
 class Observations(eqx.Module):
     """The observations of one output in long form, one entry a measurement; a subject's stand in order of time."""
@@ -66,6 +63,8 @@ class Doses(eqx.Module):
     """SS."""
     evid: Int[np.ndarray, " dose"]
     """1, or 4 for a dose after a reset."""
+    row: Int[np.ndarray, " dose"]
+    """Position of the record among its subject's rows."""
 
 
 class Dataset(eqx.Module):
@@ -104,16 +103,8 @@ class Dataset(eqx.Module):
         return dict(self.covariates) | dict(self.varying)
 
     def varying_at_doses(self) -> dict[str, Float[np.ndarray, " dose"]]:
-        """Return covariates that vary within subjects at each dose record: of rows at its time those of the first."""
-        if not self.varying:
-            return {}
-        longest = max(table.span_time.shape[1] for table in self.events.tables)
-        times = np.full((len(self.subjects), longest), np.inf)
-        for table, members in zip(self.events.tables, self.events.members, strict=True):
-            times[members, : table.span_time.shape[1]] = table.span_time
-        who, when = self.doses.subject, self.doses.time
-        row = np.argmax(times[who] >= (when - _SAME * (1.0 + np.abs(when)))[:, None], axis=1)
-        return {name: np.asarray(value)[who, row] for name, value in self.varying.items()}
+        """Return the covariates that vary within subjects at each dose record: those of its row."""
+        return {name: np.asarray(value)[self.doses.subject, self.doses.row] for name, value in self.varying.items()}
 
     def first(self, count: int) -> "Dataset":
         """Return the data of the first subjects alone; an output that none of them has is left out."""

@@ -22,7 +22,7 @@ class Nobody(AbstractData):
         return Dataset(
             subjects=(),
             events=Batch((), (), 0),
-            doses=Doses(nothing, none, none, nothing, none, none, none, nothing, nothing, nothing),
+            doses=Doses(nothing, none, none, nothing, none, none, none, nothing, nothing, nothing, nothing),
             covariates={},
             varying={},
             covariate_units={},

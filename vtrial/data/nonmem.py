@@ -205,6 +205,7 @@ def _events(
 def _doses(order: Mapping[str, np.ndarray], event: np.ndarray, doses: Mapping[int, Dose]) -> Doses:
     """Return the dose records in long form."""
     subject = {r: i for i, rows in enumerate(order.values()) for r in rows.tolist()}
+    place = {r: i for rows in order.values() for i, r in enumerate(rows.tolist())}
     rows = sorted(doses)
 
     def column(name: str, kind: type) -> np.ndarray:
@@ -213,6 +214,7 @@ def _doses(order: Mapping[str, np.ndarray], event: np.ndarray, doses: Mapping[in
     return Doses(
         subject=np.array([subject[r] for r in rows], int),
         evid=event[rows].astype(int),
+        row=np.array([place[r] for r in rows], int),
         **{name: column(name, float) for name in ("time", "amount", "rate", "duration", "interval")},
         **{name: column(name, int) for name in ("state", "additional", "steady")},
     )

@@ -195,9 +195,10 @@ def _check_whole(lines: Sequence[tuple[int, str]], names: Sequence[str], name: s
     """Refuse a row with fewer cells than columns, whose last cells would be taken as missing; raises `UserError`."""
     needed = max(i for i, column in enumerate(names, start=1) if column != _nameless(i))
     for number, line in lines:
-        if line.count(",") + 1 < needed and line.strip(', "'):
+        cells = len(next(csv.reader([line]), [])) if '"' in line else line.count(",") + 1
+        if cells < needed and line.strip(', "'):
             raise UserError(
-                f"{name}, row {number} cannot be read: it has {line.count(',') + 1} cell(s), but the header names "
+                f"{name}, row {number} cannot be read: it has {cells} cell(s), but the header names "
                 f"{needed} columns; complete it, with '.' or nothing between commas for what is missing."
             )
 

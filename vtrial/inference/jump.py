@@ -10,7 +10,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.scipy.linalg import solve_triangular
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float, Key
@@ -63,8 +62,8 @@ class Jumps:
         self._place = places(density, statistical, statistical.centring, statistical.levels(data))
         classes = fit.classes
         self._factor = jnp.linalg.cholesky(jnp.asarray(classes.covariance))
-        share = np.maximum(classes.probability, _LEAST)
-        self._log_share = jnp.log(jnp.asarray(share / share.sum(0)))
+        share = jnp.maximum(jnp.asarray(classes.probability), _LEAST)
+        self._log_share = jnp.log(share / share.sum(0))
 
     def __call__(self, key: Key[Array, ""], point: Point) -> Point:
         """Return a point with new random effects in some subjects, from the same distribution if the old one was."""
@@ -110,7 +109,7 @@ def jumping(kernel: Kernel, density: Density, jumps: Jumps) -> Kernel:
     """Return a sampler whose every iteration ends in jumps.
 
     Args:
-        kernel: the sampler; its states have `key`, `x`, `potential` and `gradient`.
+        kernel: the sampler; its states have `key`, `iteration`, `x`, `potential` and `gradient`.
         density: what it walks through.
         jumps: of the same joint density.
     """
@@ -122,6 +121,7 @@ def jumping(kernel: Kernel, density: Density, jumps: Jumps) -> Kernel:
         return there, *both(there), point
 
     def step(state: Any) -> tuple[Any, Draw]:
+        fresh = state.iteration < 0
         state, draw = kernel.step(state)
         key = keys.named(state.key, "jump")
         if kernel.over is None:
@@ -129,6 +129,8 @@ def jumping(kernel: Kernel, density: Density, jumps: Jumps) -> Kernel:
         else:
             x, potential, gradient, point = jump(key, state.x)
         moved = state._replace(x=x, potential=potential, gradient=gradient)
+        # The step of a fresh state only finds out what the density is there.
+        moved = jax.tree.map(lambda a, b: jnp.where(fresh, a, b), state, moved)
         return moved, draw._replace(point=point, fields=draw.fields | {"potential_energy": potential})
 
     return kernel._replace(step=step)

@@ -27,7 +27,7 @@ _SETTLED = 0.85
 _BLOCK = 64
 """Leaves whose random numbers are drawn at once: those of six doublings."""
 
-_UNKNOWN = -1e300
+_UNKNOWN = -1e30
 """Stands for a potential that is not known yet: the first leaf of a trajectory from there diverges, and ends it."""
 
 _begin_step, _next_step = dual_averaging()

@@ -1,7 +1,8 @@
 """Data sets of one design fitted by a Markov chain method as a study would fit each, by programs compiled once.
 
 What is measured is an argument of these programs, and so are the numbers of the Laplace fit that each data set's chains
-begin with: the coordinates they walk in are its own.
+begin with: the coordinates they walk in are its own. A study whose Laplace fit fails goes on without it; a data set
+here is then counted as not fitted, which depends on its data alone, so that ranks of the others stay uniform.
 """
 
 import dataclasses
@@ -103,8 +104,12 @@ class Refit:
             return None, ""
         try:
             fit = self._marginal.fit(self._medians, partial(self._slope, values))
+            for part in (fit.covariance, fit.subjects.covariance):
+                np.linalg.cholesky(part)
         except UserError:
             return None, "no density at the prior medians"
+        except np.linalg.LinAlgError:
+            return None, "the Laplace fit has no width"
         sound = all(np.isfinite(part).all() for part in (fit.covariance, fit.subjects.covariance))
         return fit, "" if sound else "the Laplace fit has no width"
 

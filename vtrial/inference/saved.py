@@ -69,7 +69,10 @@ class Saved(AbstractInference):
 
 def _warn_of_changed_model(model: AbstractModel, before: Mapping[str, str]) -> None:
     """Warn where the model's file is not that of the fit: what is compared of a model in words is not its equations."""
-    source = Path(inspect.getfile(type(model)))
+    try:
+        source = Path(inspect.getfile(type(model)))
+    except (OSError, TypeError):
+        return  # written in a notebook: there is no file to compare
     if before.get(source.name, digest(source)) != digest(source):
         log.warning(
             "The file %s of model %s has changed since the posterior was fitted; if its equations have, fit anew",

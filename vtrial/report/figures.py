@@ -42,8 +42,10 @@ def data(tree: xr.DataTree) -> str:
                     rasterized=len(group[schema.DV]) > 3000,
                 )
             axes.set(xlabel=_time(tree), ylabel=label(output, str(mine["unit"].to_numpy()[0])))
-            if spans_decades(mine[schema.DV].to_numpy()):
+            if spans_decades(value := mine[schema.DV].to_numpy()):
                 logarithmic(axes, "y")
+                hidden = int((value <= 0).sum())
+                axes.set_title(f"{hidden} value(s) of 0 or less not shown" if hidden else "", fontsize=8)
         return figure
 
     return svg(draw, "Observations of every subject over time.")
