@@ -20,6 +20,7 @@ from vtrial.inference.checkpoint import Checkpoint, identity
 from vtrial.inference.density import Point, UnconstrainedDensity
 from vtrial.inference.failures import failures
 from vtrial.inference.jump import Jumps, check_jumps, jumping, wanted
+from vtrial.inference.marginal import Fit
 from vtrial.inference.start import CHAINS, check_start, fitted_starts, starts
 from vtrial.inference.walk import Clock, Kernel, Plan, walk
 from vtrial.inference.whitening import Density, Whitened, whitened
@@ -89,6 +90,21 @@ class AbstractMarkovChain(AbstractInference):
         return {}
 
 
+def sampler(
+    method: AbstractMarkovChain,
+    statistical: StatisticalModel,
+    data: Dataset,
+    density: UnconstrainedDensity,
+    target: Density,
+    fit: Fit | None,
+) -> Kernel:
+    """Return the method's sampler of a joint density in the coordinates of `target`, with jumps where it wants them."""
+    kernel = method.kernel(target)
+    if fit is None or not wanted(method.jumps, statistical):
+        return kernel
+    return jumping(kernel, target, Jumps(density, statistical, data, fit))
+
+
 def sample(
     key: Key[Array, ""],
     method: AbstractMarkovChain,
@@ -125,9 +141,7 @@ def sample(
         return starts(begins, density, statistical, data, chains=method.chains, kind=kind, jitter=method.jitter)
 
     target = white if method.whitening else density
-    kernel = method.kernel(target)
-    if fit is not None and wanted(method.jumps, statistical):
-        kernel = jumping(kernel, target, Jumps(density, statistical, data, fit))
+    kernel = sampler(method, statistical, data, density, target, fit)
     lost = failures(target, density.constrain, statistical, data)
     points, fields = walk(
         kernel,

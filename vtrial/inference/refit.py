@@ -20,9 +20,8 @@ from vtrial.data import Dataset
 from vtrial.errors import UserError
 from vtrial.inference.centring import centred, told
 from vtrial.inference.density import Point, UnconstrainedDensity
-from vtrial.inference.jump import Jumps, jumping, wanted
 from vtrial.inference.marginal import Fit, Marginal, Moved, medians
-from vtrial.inference.mcmc import AbstractMarkovChain
+from vtrial.inference.mcmc import AbstractMarkovChain, sampler
 from vtrial.inference.walk import Kernel, strong
 from vtrial.inference.whitening import Whitened, root
 from vtrial.likelihood import StatisticalModel
@@ -137,9 +136,7 @@ class Refit:
         white = None if fit is None else Whitened(density, *root(density, statistical, data, fit))
         begin, started = self._starts(keys.named(key, "start"), density, statistical, white)
         target = white if method.whitening and white is not None else density
-        kernel = method.kernel(target)
-        if fit is not None and wanted(method.jumps, statistical):
-            kernel = jumping(kernel, target, Jumps(density, statistical, data, fit))
+        kernel = sampler(method, statistical, data, density, target, fit)
         each = keys.numbered(keys.named(key, "chains"), method.chains)
         points, diverging = _walked(kernel, each, begin, method.warmup, method.draws)
         flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), points)
