@@ -4,9 +4,11 @@ import logging
 from collections.abc import Collection, Mapping
 
 from vtrial.data.table import Table, key
-from vtrial.errors import UserError, nearest
 
 log = logging.getLogger(__name__)
+
+_RENAMED = "; under another name it is read by data.columns, for example +data.columns={COLUMN: NAME}"
+"""What to do about a column that is always needed."""
 
 UNDERSTOOD = (
     *("ID", "TIME", "DATE", "DV", "AMT", "RATE", "DUR", "II", "ADDL", "SS", "EVID", "CMT", "MDV", "DVID"),
@@ -49,7 +51,8 @@ def named(table: Table, columns: Mapping[str, str], compartments: Collection[obj
         found = [c for c in free if c != "ROUTE" or known & set(table.keys(c))]
         given |= {name: found[0]} if found else {}
     table = table.renamed(given)
-    _require(table)
+    free = [c for c in table.columns if c not in UNDERSTOOD]
+    table.require("ID", "TIME", "DV", "AMT", advice=_RENAMED, among=free)
     table.require(*kept)
     for column in _LAGS:
         if column not in kept:
@@ -59,17 +62,6 @@ def named(table: Table, columns: Mapping[str, str], compartments: Collection[obj
             )
             table.refuse(table.numbers(column, missing=0.0) != 0, column, reason)
     return table
-
-
-def _require(table: Table) -> None:
-    """Refuse a table without a column that is always needed; raises `UserError`, naming one that may stand for it."""
-    for column in ("ID", "TIME", "DV", "AMT"):
-        if column not in table.columns:
-            free = [c for c in table.columns if c not in UNDERSTOOD]
-            raise UserError(
-                f"{table.name} has no column {column}; under another name it is read by data.columns, for example "
-                f"+data.columns={{{column}: NAME}}. {nearest(column, free)}"
-            )
 
 
 def report_unused(table: Table, kept: Collection[str], *, dated: bool) -> None:

@@ -3,7 +3,7 @@
 import csv
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -73,11 +73,18 @@ class Table:
         kept = {new: f"{new} (not used)" for new in columns if new in self.columns and new not in back}
         return Table(self._frame.rename(kept | back), self.row, self.name, columns)
 
-    def require(self, *columns: str) -> None:
-        """Refuse a table without one of these columns."""
+    def require(self, *columns: str, advice: str = "", among: Collection[str] | None = None) -> None:
+        """Refuse a table without one of these columns.
+
+        Args:
+            columns: their names.
+            advice: what else can be done, after a semicolon; COLUMN in it stands for the name.
+            among: columns that may be meant; left out, all.
+        """
         for column in columns:
             if column not in self.columns:
-                raise UserError(f"{self.name} has no column {column}. {nearest(column, self.columns)}")
+                said, known = advice.replace("COLUMN", column), self.columns if among is None else among
+                raise UserError(f"{self.name} has no column {column}{said}. {nearest(column, known)}")
 
     def text(self, column: str) -> list[str]:
         """Return a column's cells, without surrounding blanks; missing cells as ''."""
