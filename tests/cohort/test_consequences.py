@@ -189,7 +189,7 @@ def told(course, before, after, count=4000):
             course, MODEL, ARMS, "low", grid, np.arange(len(grid)), {},
             lambda regimen: regimen.records(MODEL, ()), lambda therapy, ends: (zero, changed, {}),
         )  # fmt: skip
-        return tell(key, setting, LOW.regimen.records(MODEL, (100.0,)), path, zero, {}).times
+        return tell(key, setting, LOW.regimen.records(MODEL, (100.0,)), (zero, path, {})).times
 
     return {n: np.asarray(t) for n, t in jax.vmap(one)(jax.random.split(KEY, count)).items()}
 

@@ -79,14 +79,14 @@ def live(
     visits = partial(_visited, rule, time, partial(measure, key))
     setting = Setting(course, model, rule.arms, name, time, plan.hazard, covariates, plain, followed, visits, person)
     kept = {n.removeprefix(HYPOTHETICAL): value for n, value in decided.items()}
-    story = tell(key, setting, events, unhindered, code, kept)
+    story = tell(key, setting, events, (code, unhindered, kept))
     death, happened = told(course, story, partial(measure, key), unhindered, time)
     known = {n: time[plan.index[n]] if e.layout == "visits" else plan.end[n] for n, e in rule.endpoints.items()}
     there, failed = lambda k, y, dies, gone: existing(rule.endpoints, measure(k, y, dies), known, gone), story.code
     actual, again = (there(k, story.true, death, death) for k in (key, keys.named(key, "again")))
     if (world := rule.world) is not None:
         less = replace(setting, course=course.without(world.without))
-        other = tell(key, less, events, unhindered, code, kept) if world.without else story
+        other = tell(key, less, events, (code, unhindered, kept)) if world.without else story
         happened |= asked(world, less.course.events, other, partial(there, key), time)
         failed = jnp.maximum(failed, other.code)
     true = {o: jnp.where(time <= death, y, jnp.nan) for o, y in story.true.items()}

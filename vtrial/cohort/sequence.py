@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from vtrial.cohort.consequence import Change, Therapy
 from vtrial.cohort.course import draw
-from vtrial.cohort.setting import Path, Setting, earliest, only_first
+from vtrial.cohort.setting import Path, Setting, Solved, earliest, only_first
 from vtrial.dosing import EventTable
 
 type Times = Mapping[str, Float[Array, ""]]
@@ -33,14 +33,7 @@ class Changed(eqx.Module):
     """Of the decisions that adapted doses."""
 
 
-def change(
-    key: Key[Array, ""],
-    setting: Setting,
-    own: EventTable,
-    unhindered: Path,
-    code: Int[Array, ""],
-    ledger: Mapping[str, Array],
-) -> Changed:
+def change(key: Key[Array, ""], setting: Setting, own: EventTable, unhindered: Solved) -> Changed:
     """Return a patient after all changes of treatment, each event at most once; arguments are those of `story.tell`.
 
     The path on which nothing happens is the true one up to the first change; what is solved again with it, up to the
@@ -48,7 +41,8 @@ def change(
     """
     events, count = setting.changing, setting.changes
     never = {name: jnp.asarray(jnp.inf) for name in events}
-    start = Changed(never, {n: draw(key, n) for n in events}, jnp.full(count, jnp.inf), unhindered, code, ledger)
+    code, true, ledger = unhindered
+    start = Changed(never, {n: draw(key, n) for n in events}, jnp.full(count, jnp.inf), true, code, ledger)
     step = partial(_changed_once, key, setting, own)
     if count < 2:
         return step(start, 0) if count else start

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from vtrial.cohort.course import Event, draw
 from vtrial.cohort.sequence import change
-from vtrial.cohort.setting import Path, Setting, earliest, only_first
+from vtrial.cohort.setting import Path, Setting, Solved, earliest, only_first
 from vtrial.dosing import EventTable
 
 
@@ -29,14 +29,7 @@ class Story(eqx.Module):
         return earliest([time for name, time in self.times.items() if kind(events[name])])
 
 
-def tell(
-    key: Key[Array, ""],
-    setting: Setting,
-    own: EventTable,
-    unhindered: Path,
-    code: Int[Array, ""],
-    ledger: Mapping[str, Array],
-) -> Story:
+def tell(key: Key[Array, ""], setting: Setting, own: EventTable, unhindered: Solved) -> Story:
     """Return what happens to a patient.
 
     First the events that change the treatment, one after the other: the first reads the path on which nothing happens,
@@ -47,11 +40,9 @@ def tell(
         key: the patient's.
         setting: where.
         own: the doses of the arm, as the patient takes them, with the samples.
-        unhindered: the path on which nothing happens.
-        code: its result code.
-        ledger: its decisions.
+        unhindered: result code, path and ledger where nothing happens.
     """
-    events, changed = setting.course.events, change(key, setting, own, unhindered, code, ledger)
+    events, changed = setting.course.events, change(key, setting, own, unhindered)
     dying = {name: event for name, event in events.items() if event.dies}
     leaving = {name: event for name, event in events.items() if not (event.dies or event.changes)}
     deaths, left = (only_first(_times(key, setting, kind, changed.true)) for kind in (dying, leaving))
